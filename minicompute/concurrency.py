@@ -1,0 +1,73 @@
+"""The first import of every entry point, and the only file that names eventlet.
+
+`MINICOMPUTE_CONCURRENCY` (or `[DEFAULT] concurrency_backend`, which the entry
+point copies into it before anything else is imported) picks native threads (the
+default) or eventlet.  Everything else asks this module and does not care.
+"""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar('T')
+
+THREADING = 'threading'
+EVENTLET = 'eventlet'
+
+_backend: str | None = None
+
+
+def setup(backend: str | None = None) -> str:
+    """Choose once per process, and patch when eventlet is chosen. -> the backend."""
+    global _backend
+    if _backend is not None:
+        return _backend
+    chosen = backend or os.environ.get('MINICOMPUTE_CONCURRENCY') or THREADING
+    if chosen not in (THREADING, EVENTLET):
+        raise SystemExit(f'concurrency_backend: {chosen!r} is not one of threading, eventlet')
+    if chosen == EVENTLET:
+        # Name look-ups through the system's resolver, as under threads: /etc/hosts counts.
+        os.environ.setdefault('EVENTLET_NO_GREENDNS', 'yes')
+        import eventlet
+        eventlet.monkey_patch()
+    os.environ['MINICOMPUTE_CONCURRENCY'] = _backend = chosen
+    return chosen
+
+
+def backend() -> str:
+    return _backend or setup()
+
+
+def rpc_executor() -> str:
+    """What oslo.messaging's servers run handlers in."""
+    return backend()
+
+
+def native_call(func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Run a call that blocks in C (libvirt, flock) without stopping other greenlets."""
+    if backend() == EVENTLET:
+        from eventlet import tpool
+        return tpool.execute(func, *args, **kwargs)
+    return func(*args, **kwargs)
+
+
+def native_thread(target: Callable[..., Any], name: str) -> Any:
+    """A real thread in both modes: libvirt's event loop must not be a greenlet."""
+    if backend() == EVENTLET:
+        from eventlet import patcher
+        threading = patcher.original('threading')
+    else:
+        import threading
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def native_queue() -> Any:
+    """A queue that real threads fill and anyone may poll with get_nowait()."""
+    if backend() == EVENTLET:
+        from eventlet import patcher
+        return patcher.original('queue').Queue()
+    import queue
+    return queue.Queue()

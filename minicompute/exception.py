@@ -1,0 +1,326 @@
+"""Every error that we raise by name.
+
+    ComputeException
+    +-- Invalid            400   the request cannot be right, whoever asks and whenever
+    +-- Forbidden          403   the caller may not, or has used up a quota
+    +-- NotFound           404   the thing named is not there (or not the caller's)
+    +-- Conflict           409   right in itself, but not in this state
+    +-- Unavailable        503   a part that we need does not answer
+    +-- NoValidHost        500   scheduling failed; carries the funnel
+    +-- NotImplementedHere 501   this driver or backend cannot do it
+
+One class is one `code`, and `api/openstack/faults.py` is the one place that
+turns it into an HTTP fault.  A message names what was wrong, never a secret.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+
+class ComputeException(Exception):
+    """Base of all; `code` is the HTTP status, `msg_fmt` takes the keywords."""
+
+    msg_fmt = 'An unknown error occurred.'
+    code = 500
+
+    def __init__(self, message: str | None = None, **kwargs: Any) -> None:
+        self.kwargs = kwargs
+        self.message = message or self.msg_fmt % kwargs
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Invalid(ComputeException):
+    msg_fmt = 'Bad request.'
+    code = 400
+
+
+class Forbidden(ComputeException):
+    msg_fmt = 'Not allowed.'
+    code = 403
+
+
+class NotFound(ComputeException):
+    msg_fmt = 'Resource could not be found.'
+    code = 404
+
+
+class Conflict(ComputeException):
+    msg_fmt = 'The request conflicts with the current state.'
+    code = 409
+
+
+class Unavailable(ComputeException):
+    msg_fmt = 'A service that this request needs is not available.'
+    code = 503
+
+
+class NotImplementedHere(ComputeException):
+    msg_fmt = 'This operation is not supported here.'
+    code = 501
+
+
+# -- 400 -----------------------------------------------------------------
+
+class InvalidInput(Invalid):
+    msg_fmt = 'Invalid input received: %(reason)s'
+
+
+class MarkerNotFound(Invalid):
+    msg_fmt = 'Marker %(marker)s could not be found.'
+
+
+class FlavorDiskTooSmall(Invalid):
+    msg_fmt = ("Flavor's disk is too small for the requested image: the flavor has "
+               '%(flavor_gb)s GiB, the image needs %(image_gb)s GiB.')
+
+
+class FlavorMemoryTooSmall(Invalid):
+    msg_fmt = "Flavor's memory is too small for the requested image."
+
+
+class ImageNotActive(Invalid):
+    msg_fmt = 'Image %(image_id)s is not active.'
+
+
+class ImageUnacceptable(Invalid):
+    msg_fmt = 'Image %(image_id)s is unacceptable: %(reason)s'
+
+
+class ImageBadRequest(Invalid):
+    msg_fmt = 'Request of image %(image_id)s got BadRequest response: %(response)s'
+
+
+class InvalidBDM(Invalid):
+    msg_fmt = 'Block Device Mapping is Invalid: %(reason)s'
+
+
+class KeypairInvalid(Invalid):
+    msg_fmt = 'Keypair data is invalid: %(reason)s'
+
+
+class NetworkRequiresSubnet(Invalid):
+    msg_fmt = 'Network %(network_uuid)s requires a subnet in order to boot instances on.'
+
+
+class FixedIpInvalid(Invalid):
+    msg_fmt = 'Fixed IP address %(address)s is invalid for network %(network_id)s: %(reason)s'
+
+
+class FixedIpInUse(Invalid):
+    msg_fmt = 'Fixed IP address %(address)s is already in use on network %(network_id)s.'
+
+
+class NoMoreFixedIps(Invalid):
+    msg_fmt = 'No fixed IP addresses available for network: %(network_id)s'
+
+
+class UnableToAutoAllocateNetwork(Invalid):
+    msg_fmt = 'Unable to automatically allocate a network for project %(project_id)s'
+
+
+# -- 403 -----------------------------------------------------------------
+
+class PolicyNotAuthorized(Forbidden):
+    msg_fmt = "Policy doesn't allow %(action)s to be performed."
+
+
+class QuotaError(Forbidden):
+    msg_fmt = 'Quota exceeded.'
+
+
+class TooManyInstances(QuotaError):
+    msg_fmt = ('Quota exceeded for %(overs)s: Requested %(req)s, but already used '
+               '%(used)s of %(allowed)s %(overs)s')
+
+
+class OverQuota(QuotaError):
+    msg_fmt = 'Quota exceeded for resources: %(overs)s'
+
+
+class KeypairLimitExceeded(QuotaError):
+    msg_fmt = 'Quota exceeded, too many key pairs.'
+
+
+class MetadataLimitExceeded(QuotaError):
+    msg_fmt = 'Maximum number of metadata items exceeds %(allowed)d'
+
+
+# -- 404 -----------------------------------------------------------------
+
+class InstanceNotFound(NotFound):
+    msg_fmt = 'Instance %(instance_id)s could not be found.'
+
+
+class FlavorNotFound(NotFound):
+    msg_fmt = 'Flavor %(flavor_id)s could not be found.'
+
+
+class FlavorExtraSpecsNotFound(NotFound):
+    msg_fmt = 'Flavor %(flavor_id)s has no extra specs with key %(key)s.'
+
+
+class FlavorAccessNotFound(NotFound):
+    msg_fmt = 'Flavor access not found for %(flavor_id)s / %(project_id)s combination.'
+
+
+class ImageNotFound(NotFound):
+    msg_fmt = 'Image %(image_id)s could not be found.'
+
+
+class KeypairNotFound(NotFound):
+    msg_fmt = 'Keypair %(name)s not found for user %(user_id)s'
+
+
+class ServiceNotFound(NotFound):
+    msg_fmt = 'Service %(service_id)s could not be found.'
+
+
+class HostNotFound(NotFound):
+    msg_fmt = 'Host %(host)s could not be found.'
+
+
+class ComputeHostNotFound(NotFound):
+    msg_fmt = 'Compute host %(host)s could not be found.'
+
+
+class NetworkNotFound(NotFound):
+    msg_fmt = 'Network %(network_id)s could not be found.'
+
+
+class SubnetNotFound(NotFound):
+    msg_fmt = 'Subnet %(subnet_id)s could not be found.'
+
+
+class PortNotFound(NotFound):
+    msg_fmt = 'Port id %(port_id)s could not be found.'
+
+
+class AggregateNotFound(NotFound):
+    msg_fmt = 'Aggregate %(aggregate_id)s could not be found.'
+
+
+class InstanceGroupNotFound(NotFound):
+    msg_fmt = 'Instance group %(group_uuid)s could not be found.'
+
+
+class ActionNotFound(NotFound):
+    msg_fmt = 'Action %(action_id)s could not be found.'
+
+
+class TagNotFound(NotFound):
+    msg_fmt = "Server %(server_id)s has no tag '%(tag)s'"
+
+
+class VolumeNotFound(NotFound):
+    msg_fmt = 'Volume %(volume_id)s could not be found.'
+
+
+class DomainNotFound(NotFound):
+    """A driver knows no domain of this server."""
+    msg_fmt = 'No domain of instance %(instance_id)s is on this host.'
+
+
+# -- 409 -----------------------------------------------------------------
+
+class InstanceInvalidState(Conflict):
+    msg_fmt = ("Cannot '%(method)s' instance %(instance_uuid)s while it is in "
+               '%(attr)s %(state)s')
+
+
+class InstanceIsLocked(Conflict):
+    msg_fmt = 'Instance %(instance_uuid)s is locked'
+
+
+class ActionInProgress(Conflict):
+    """The unique `busy` of the journal refused a second operation."""
+    msg_fmt = "Cannot '%(method)s' instance %(instance_uuid)s: another operation is under way."
+
+
+class InstanceNotReady(Conflict):
+    msg_fmt = 'Instance %(instance_id)s is not ready'
+
+
+class FlavorExists(Conflict):
+    msg_fmt = 'Flavor with name %(name)s already exists.'
+
+
+class FlavorIdExists(Conflict):
+    msg_fmt = 'Flavor with ID %(flavor_id)s already exists.'
+
+
+class FlavorAccessExists(Conflict):
+    msg_fmt = 'Flavor access already exists for flavor %(flavor_id)s and project %(project_id)s combination.'
+
+
+class KeyPairExists(Conflict):
+    msg_fmt = "Key pair '%(key_name)s' already exists."
+
+
+class NetworkInUse(Conflict):
+    msg_fmt = 'Network %(network_id)s is still in use.'
+
+
+class NetworkExists(Conflict):
+    msg_fmt = 'Network %(name)s conflicts with an existing one: %(reason)s'
+
+
+class NetworkAmbiguous(Conflict):
+    msg_fmt = 'Multiple possible networks found, use a Network ID to be more specific.'
+
+
+class ImageInUse(Conflict):
+    msg_fmt = 'Image %(image_id)s is in use.'
+
+
+class TagLimitExceeded(Invalid):
+    msg_fmt = 'The number of tags exceeded the per-server limit %(limit)d'
+
+
+# -- 500, 501, 503 ---------------------------------------------------------
+
+class NoValidHost(ComputeException):
+    msg_fmt = 'No valid host was found. %(reason)s'
+
+
+class RescheduleExhausted(ComputeException):
+    msg_fmt = ('Exceeded maximum number of retries. Exhausted all hosts available for '
+               'retrying build failures for instance %(instance_uuid)s: %(reason)s')
+
+
+class ServiceUnavailable(Unavailable):
+    msg_fmt = 'Service is unavailable at this time.'
+
+
+class ComputeServiceUnavailable(Unavailable):
+    msg_fmt = 'Compute service of %(host)s is unavailable at this time.'
+
+
+class HostDown(Unavailable):
+    msg_fmt = 'Host %(host)s is down: its compute service has not reported since %(since)s.'
+
+
+class ConfigurationError(ComputeException):
+    """A daemon cannot start like this; the message says what to change."""
+    msg_fmt = '%(reason)s'
+
+
+# -- at a compute ----------------------------------------------------------
+
+class StaleFence(Conflict):
+    """An older claim of the action asks; a newer one has been here."""
+    msg_fmt = 'Fence %(fence)s of %(key)s is older than %(current)s.'
+
+
+class DiskFull(ComputeException):
+    msg_fmt = 'No space left for %(what)s on this host.'
+
+
+class ImageToolFailed(ComputeException):
+    msg_fmt = 'qemu-img failed on %(what)s: %(reason)s'
+
+
+class InternalError(ComputeException):
+    msg_fmt = '%(reason)s'
