@@ -1,0 +1,31 @@
+"""The libvirt driver. Names as in Nova's [libvirt]."""
+from oslo_config import cfg
+
+OPTIONS = {
+    'libvirt': [
+        cfg.StrOpt('virt_type', default='auto', choices=['auto', 'kvm', 'qemu'],
+                   help='auto: kvm when the CPU has the flag and /dev/kvm is there, else qemu.'),
+        cfg.StrOpt('connection_uri', default='qemu:///system', help='The libvirtd of this host.'),
+        cfg.StrOpt('cpu_mode', choices=['host-model', 'host-passthrough', 'custom', 'none'],
+                   help='How the CPU of the guest is told. Default: host-model under kvm, none under qemu.'),
+        cfg.ListOpt('cpu_models', default=[], help='With cpu_mode=custom: models, the best that fits is taken.'),
+        cfg.ListOpt('cpu_model_extra_flags', default=[], help='CPU flags to add (+flag or flag) or take away (-flag).'),
+        cfg.ListOpt('hw_machine_type', default=[], help='Machine types by architecture, such as x86_64=q35.'),
+        cfg.StrOpt('images_type', default='qcow2', choices=['qcow2', 'raw'], help='Format of the disks of servers.'),
+        cfg.ListOpt('disk_cachemodes', default=[], help='Cache modes by disk type, such as file=writeback.'),
+        cfg.IntOpt('num_pcie_ports', default=0, min=0, max=28, help='PCIe ports for hot plug. 0: what libvirt does.'),
+        cfg.IntOpt('wait_soft_reboot_seconds', default=120, min=0, help='A soft reboot that takes longer becomes a hard one.'),
+        cfg.IntOpt('mem_stats_period_seconds', default=10, min=0, help='Period of the memory balloon statistics. 0: none.'),
+        cfg.StrOpt('rng_dev_path', default='/dev/urandom', help='Entropy source of the host for guests.'),
+        cfg.IntOpt('max_queues', min=1, help='Most queues of a multiqueue network card.'),
+    ],
+    'vnc': [
+        cfg.BoolOpt('enabled', default=True, help='Give guests a VNC console.'),
+        cfg.StrOpt('server_listen', default='127.0.0.1', help='Address that the VNC consoles listen on.'),
+        cfg.StrOpt('server_proxyclient_address', default='127.0.0.1', help='Address by which the proxy reaches them.'),
+        cfg.URIOpt('novncproxy_base_url', default='http://127.0.0.1:6080/vnc_auto.html', help='Public URL of the VNC proxy.'),
+    ],
+    'serial_console': [
+        cfg.IntOpt('log_max_bytes', default=102400, min=1024, help='Most bytes of console output in one answer.'),
+    ],
+}

@@ -1,0 +1,19 @@
+"""Images, networks and volumes: which backend, and the local ones' settings."""
+from oslo_config import cfg
+
+OPTIONS = {
+    'DEFAULT': [
+        cfg.StrOpt('image_backend', default='local', help='Entry point in minicompute.image.backends.'),
+        cfg.StrOpt('network_backend', default='local', help='Entry point in minicompute.network.backends.'),
+        cfg.StrOpt('volume_backend', default='none', help='Entry point in minicompute.volume.backends, or none.'),
+    ],
+    'local_images': [
+        cfg.StrOpt('path', default='$state_path/images', help='Directory of the local image store; computes must see it too.'),
+        cfg.IntOpt('max_size_gb', default=50, min=1, help='Largest image that may be uploaded, in GiB.'),
+        cfg.BoolOpt('fsync', default=True, help='Write an uploaded image through to the disk before it becomes active.'),
+    ],
+    'local_networks': [
+        cfg.StrOpt('bridge_prefix', default='mcbr', regex='^[a-z]{1,6}$', help='Names of the bridges begin with this.'),
+        cfg.StrOpt('default_cidr', default='10.77.0.0/16', help='Networks made without a CIDR are cut from this.'),
+    ],
+}

@@ -1,0 +1,86 @@
+"""The journal: one Action is one accepted operation on one server."""
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from typing import Any
+
+from minicompute.objects.base import record
+
+
+class ActionState:
+    """`queued` waits for the action in `after` to end; the last four are ends, but for `stuck`, which an
+    operator retries or abandons."""
+
+    QUEUED = 'queued'
+    RUNNING = 'running'
+    UNWINDING = 'unwinding'
+    DONE = 'done'
+    FAILED = 'failed'
+    STUCK = 'stuck'
+
+    LIVE = (QUEUED, RUNNING, UNWINDING)
+    ENDED = (DONE, FAILED)
+
+
+@record
+class Action:
+    """`flow` names a table in conductor/flows, `step` the next step to run (or to undo when unwinding);
+    `data` holds ids and small facts; `fence` grows with each claim of any action on the server."""
+
+    action: str
+    flow: str
+    instance_uuid: str
+    request_id: str
+    id: int | None = None
+    user_id: str | None = None
+    project_id: str | None = None
+    state: str = ActionState.RUNNING
+    step: str | None = None
+    data: dict[str, Any] = dataclasses.field(default_factory=dict)
+    busy: str | None = None
+    after: int | None = None
+    owner: str | None = None
+    lease_until: datetime.datetime | None = None
+    generation: int = 0
+    cancel: bool = False
+    attempts: int = 0
+    message: str | None = None
+    start_time: datetime.datetime | None = None
+    finish_time: datetime.datetime | None = None
+    updated_at: datetime.datetime | None = None
+
+    @property
+    def fence(self) -> int:
+        """Ids of the actions of one server grow, and so do the claims of one action."""
+        return (self.id or 0) << 20 | self.generation
+
+
+@record
+class StepRequest:
+    """What a compute is asked: `verb` is a method of a compute manager, made so under `fence`."""
+
+    action_id: int
+    generation: int
+    step: str
+    verb: str
+    key: str
+    fence: int
+    reply_to: str | None
+    instance: Any = None
+    args: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@record
+class StepReport:
+    """What it answers. `error` is None, or {'class', 'message', 'kind'}; kind is one of 'failed' (unwind),
+    'reschedule' (another host may do it), 'retry'."""
+
+    action_id: int
+    generation: int
+    step: str
+    host: str
+    result: dict[str, Any] = dataclasses.field(default_factory=dict)
+    error: dict[str, Any] | None = None
+    started_at: datetime.datetime | None = None
+    finished_at: datetime.datetime | None = None

@@ -1,0 +1,59 @@
+"""Typed records, and how they cross the wire.
+
+A record is a plain dataclass registered with `@record`.  On the wire it is a dict with its class
+name under `~`; keys that a reader does not know are ignored and new fields have defaults, so N and
+N+1 daemons understand each other.  Anything else is a new RPC major version.
+"""
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from typing import Any, TypeVar
+
+T = TypeVar('T', bound=type)
+
+TYPE_KEY = '~'
+_records: dict[str, type] = {}
+_fields: dict[type, tuple[str, ...]] = {}
+
+
+def record(cls: T) -> T:
+    """Class decorator: make `cls` a keyword dataclass that the wire knows."""
+    cls = dataclasses.dataclass(slots=True)(cls)
+    _records[cls.__name__] = cls
+    _fields[cls] = tuple(f.name for f in dataclasses.fields(cls))
+    return cls
+
+
+def to_primitive(value: Any) -> Any:
+    """-> the same in dicts, lists, strings, numbers, booleans and None."""
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    names = _fields.get(type(value))
+    if names is not None:
+        out = {name: to_primitive(getattr(value, name)) for name in names}
+        out[TYPE_KEY] = type(value).__name__
+        return out
+    if isinstance(value, dict):
+        return {key: to_primitive(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [to_primitive(item) for item in value]
+    if isinstance(value, datetime.datetime):
+        return {TYPE_KEY: 'datetime', 'at': value.isoformat()}
+    raise TypeError(f'{type(value).__name__} cannot be sent')
+
+
+def from_primitive(value: Any) -> Any:
+    """The inverse of `to_primitive`. Raises KeyError for a record that nobody registered."""
+    if isinstance(value, dict):
+        name = value.get(TYPE_KEY)
+        if name is None:
+            return {key: from_primitive(item) for key, item in value.items()}
+        if name == 'datetime':
+            return datetime.datetime.fromisoformat(value['at'])
+        cls = _records[name]
+        known = _fields[cls]
+        return cls(**{key: from_primitive(item) for key, item in value.items() if key in known})
+    if isinstance(value, list):
+        return [from_primitive(item) for item in value]
+    return value
