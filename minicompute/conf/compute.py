@@ -24,8 +24,6 @@ OPTIONS = {
                    help='File system of ephemeral disks.'),
         cfg.BoolOpt('force_config_drive', default=False, help='Give every server a config drive.'),
         cfg.StrOpt('config_drive_format', default='iso9660', choices=['iso9660', 'vfat'], help='Format of config drives.'),
-        cfg.StrOpt('instance_name_template', default='instance-%08x',
-                   help='Name of the domain of a server, made of its number.'),
     ],
     'image_cache': [
         cfg.IntOpt('manager_interval', default=2400, min=-1, help='Seconds between two runs of the image cache cleaner. -1: never.'),

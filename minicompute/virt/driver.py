@@ -1,0 +1,131 @@
+"""What a hypervisor driver does for the compute daemon.
+
+Every verb means "make it so": spawning what runs succeeds, destroying nothing succeeds, and a verb may
+be asked again after the daemon died in the middle of it.  Verbs block; the manager runs them in threads
+of its pool, one at a time a server.  A driver never sees the database or RPC.
+"""
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from stevedore import driver as stevedore_driver
+
+from minicompute import exception
+from minicompute.conf import CONF
+from minicompute.objects import ComputeNode, ImageMeta, Instance
+
+NAMESPACE = 'minicompute.compute.drivers'
+
+
+@dataclasses.dataclass(slots=True)
+class DomainInfo:
+    """A domain as the hypervisor has it, whoever made it. `power_state` is a PowerState."""
+
+    uuid: str
+    name: str
+    power_state: int
+    ours: bool = True
+
+
+@dataclasses.dataclass(slots=True)
+class SpawnRequest:
+    """All that a domain is made from. `image` is None when the root disk is no image;
+    `admin_password` goes to the config drive only."""
+
+    instance: Instance
+    image: ImageMeta | None = None
+    kernel: ImageMeta | None = None
+    ramdisk: ImageMeta | None = None
+    admin_password: str | None = None
+    files: dict[str, bytes] = dataclasses.field(default_factory=dict)
+
+
+#: told (uuid, PowerState) when a domain changed by itself
+PowerListener = Callable[[str, int], None]
+#: told a short word ('image', 'disks', 'domain') while a verb goes on, with 0..100 or None
+Progress = Callable[[str, int | None], None]
+
+
+def no_progress(stage: str, percent: int | None = None) -> None:
+    """The listener of those who do not listen."""
+
+
+class ComputeDriver(abc.ABC):
+    """One hypervisor on this host."""
+
+    @abc.abstractmethod
+    def start(self, listener: PowerListener) -> None:
+        """Connect, once, at the start of the daemon; then tell `listener` of changes of power states.
+
+        Raises ConfigurationError with one line that says what to do when the hypervisor cannot be used
+        at all; waits and reconnects when it goes away later.
+        """
+
+    @abc.abstractmethod
+    def stop(self) -> None:
+        """Let go of the hypervisor; the guests run on."""
+
+    @abc.abstractmethod
+    def inventory(self) -> ComputeNode:
+        """What this host has: totals, capabilities, traits, and its steady `uuid`."""
+
+    @abc.abstractmethod
+    def domains(self) -> list[DomainInfo]:
+        """All domains of the hypervisor."""
+
+    @abc.abstractmethod
+    def power_state(self, uuid: str) -> int:
+        """Raises DomainNotFound."""
+
+    @abc.abstractmethod
+    def spawn(self, request: SpawnRequest, progress: Progress = no_progress) -> None:
+        """Make disks and domain, and start it. Raises whatever stops it, with a message for the user."""
+
+    @abc.abstractmethod
+    def destroy(self, instance: Instance, *, destroy_disks: bool = True) -> None:
+        """Remove the domain, its network cards and, unless told otherwise, its disks."""
+
+    @abc.abstractmethod
+    def power_on(self, instance: Instance) -> None:
+        """Start the domain, made anew from what is on the disk and in `instance`."""
+
+    @abc.abstractmethod
+    def power_off(self, instance: Instance, timeout: int = 0) -> None:
+        """Ask the guest to shut down for `timeout` seconds, then cut it off."""
+
+    @abc.abstractmethod
+    def reboot(self, instance: Instance, *, hard: bool) -> None:
+        """A soft reboot that the guest does not do in time becomes a hard one."""
+
+    @abc.abstractmethod
+    def console_output(self, instance: Instance, length: int | None) -> str:
+        """The last `length` lines of the serial console (None: all that is kept)."""
+
+    @abc.abstractmethod
+    def uptime(self) -> str:
+        """The host's, as uptime(1) writes it."""
+
+    def diagnostics(self, instance: Instance) -> dict[str, Any]:
+        raise exception.NotImplementedHere()
+
+    def disk_usage(self) -> dict[str, int]:
+        """{'total_gb', 'free_gb'} of where the instances lie."""
+        return {}
+
+    def sweep(self, known: set[str], minimum_age: int) -> list[str]:
+        """Remove what is left of servers that are not in `known` (uuids) and of unused images older than
+        `minimum_age` seconds; -> one line for each thing removed."""
+        return []
+
+
+def load(name: str | None = None) -> ComputeDriver:
+    """The driver that `compute_driver` names. Raises ConfigurationError."""
+    wanted = name or CONF.compute_driver
+    try:
+        return stevedore_driver.DriverManager(NAMESPACE, wanted, invoke_on_load=True).driver
+    except (ImportError, RuntimeError) as error:
+        raise exception.ConfigurationError(
+            reason=f'compute_driver: {wanted!r} cannot be loaded: {error}') from error
