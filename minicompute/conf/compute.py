@@ -31,8 +31,8 @@ OPTIONS = {
                    help='An unused base image this old is removed.'),
     ],
     'fake': [
-        cfg.StrOpt('state_file', default='$state_path/fake-domains-$host.json',
-                   help='Where the fake driver keeps its domains, so that they outlive the daemon.'),
+        cfg.StrOpt('state_dir', default='$state_path/fake-domains',
+                   help='Where the fake driver keeps <host>/<uuid>, a file for each domain, which outlives the daemon.'),
         cfg.IntOpt('vcpus', default=1000, help='Cores of a fake host.'),
         cfg.IntOpt('memory_mb', default=800000, help='Memory of a fake host in MiB.'),
         cfg.IntOpt('local_gb', default=600000, help='Disk of a fake host in GiB.'),
