@@ -32,7 +32,7 @@ OPTIONS = {
     ],
     'fake': [
         cfg.StrOpt('state_dir', default='$state_path/fake-domains',
-                   help='Where the fake driver keeps <host>/<uuid>, a file for each domain, which outlives the daemon.'),
+                   help='Where the fake driver keeps <host>/<uuid>, a link for each domain, which outlives the daemon.'),
         cfg.IntOpt('vcpus', default=1000, help='Cores of a fake host.'),
         cfg.IntOpt('memory_mb', default=800000, help='Memory of a fake host in MiB.'),
         cfg.IntOpt('local_gb', default=600000, help='Disk of a fake host in GiB.'),

@@ -1,16 +1,15 @@
-"""A hypervisor of files: what functional tests, load tests and demonstrations run on.
+"""A hypervisor of names: what functional tests, load tests and demonstrations run on.
 
-A domain is one small JSON file, `[fake] state_dir`/<host>/<uuid>, and the driver keeps nothing in memory: as with a
-real hypervisor the domains outlive the daemon, and a second daemon of the same host sees the same truth.
-One file a domain makes every verb cost the same with ten domains or ten thousand.
+A domain is one symbolic link, `[fake] state_dir`/<host>/<uuid>, whose text is its power state and name: made
+and read in one system call, never half written.  The driver keeps nothing in memory: as with a real
+hypervisor the domains outlive the daemon, a second daemon of the same host sees the same truth, and a verb
+costs the same with ten domains or ten thousand.
 
 Tests put callables into `FakeDriver.faults`, by verb: it is called with (driver, uuid) before the verb
 does anything, or after all is done for the key '<verb>.after'; it may raise, or block.
 """
 from __future__ import annotations
 
-import itertools
-import json
 import os
 import shutil
 import threading
@@ -46,7 +45,6 @@ class FakeDriver(ComputeDriver):
         self.host = host or CONF.host
         self._dir = os.path.join(CONF.fake.state_dir, self.host)
         self._listener: PowerListener | None = None
-        self._temp = itertools.count()
         os.makedirs(self._dir, exist_ok=True)
 
     # -- for tests ---------------------------------------------------------
@@ -59,7 +57,7 @@ class FakeDriver(ComputeDriver):
 
     def change_by_itself(self, uuid: str, power_state: int) -> None:
         """The guest shuts down, crashes or starts, and nobody asked for it."""
-        self._write(self._read(uuid), power_state)
+        self._change(uuid, power_state)
         if self._listener:
             self._listener(uuid, power_state)
 
@@ -67,32 +65,33 @@ class FakeDriver(ComputeDriver):
         if fault := self.faults.get(verb):
             fault(self, uuid)
 
-    # -- the files ---------------------------------------------------------
+    # -- the links ---------------------------------------------------------
 
     def _path(self, uuid: str) -> str:
         return os.path.join(self._dir, uuid)
 
     def _read(self, uuid: str) -> DomainInfo:
         try:
-            with open(self._path(uuid), encoding='utf-8') as reader:
-                return DomainInfo(**json.load(reader))
+            state, _, name = os.readlink(self._path(uuid)).partition(':')
         except FileNotFoundError:
             raise exception.DomainNotFound(instance_id=uuid) from None
+        return DomainInfo(uuid=uuid, name=name, power_state=int(state))
 
-    def _write(self, domain: DomainInfo, power_state: int) -> None:
-        # The name keeps two threads, and two daemons that share the directory, out of each other's way.
-        temp = f'{self._path("." + domain.uuid)}.{os.getpid()}.{threading.get_ident()}.{next(self._temp)}'
-        record = {'uuid': domain.uuid, 'name': domain.name, 'power_state': power_state}
+    def _write(self, uuid: str, name: str, power_state: int) -> None:
+        text, path = f'{power_state}:{name}', self._path(uuid)
         try:
-            handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            os.symlink(text, path)
+        except FileExistsError:
+            # The name keeps two threads, and two daemons that share the directory, out of each other's way.
+            temp = f'{self._path("." + uuid)}.{os.getpid()}.{threading.get_ident()}'
+            os.symlink(text, temp)
+            os.replace(temp, path)
         except FileNotFoundError:   # a test removed the directory under us
             os.makedirs(self._dir, exist_ok=True)
-            return self._write(domain, power_state)
-        try:
-            os.write(handle, json.dumps(record).encode())
-        finally:
-            os.close(handle)
-        os.replace(temp, self._path(domain.uuid))
+            self._write(uuid, name, power_state)
+
+    def _change(self, uuid: str, power_state: int) -> None:
+        self._write(uuid, self._read(uuid).name, power_state)
 
     def _remove(self, uuid: str) -> bool:
         try:
@@ -143,10 +142,10 @@ class FakeDriver(ComputeDriver):
         self._fault('spawn', instance.uuid)
         if CONF.fake.spawn_seconds:
             # A daemon that dies in here leaves a half-made domain, as a real one does.
-            self._write(_domain(instance), PowerState.NOSTATE)
+            self._write(instance.uuid, instance.name, PowerState.NOSTATE)
             progress('domain', None)
             time.sleep(CONF.fake.spawn_seconds)
-        self._write(_domain(instance), PowerState.RUNNING)
+        self._write(instance.uuid, instance.name, PowerState.RUNNING)
         self._fault('spawn.after', instance.uuid)
 
     def destroy(self, instance: Instance, *, destroy_disks: bool = True) -> None:
@@ -156,17 +155,18 @@ class FakeDriver(ComputeDriver):
 
     def power_on(self, instance: Instance) -> None:
         self._fault('power_on', instance.uuid)
-        self._write(_domain(instance), PowerState.RUNNING)
+        self._write(instance.uuid, instance.name, PowerState.RUNNING)
         self._fault('power_on.after', instance.uuid)
 
     def power_off(self, instance: Instance, timeout: int = 0) -> None:
         self._fault('power_off', instance.uuid)
-        self._write(self._read(instance.uuid), PowerState.SHUTDOWN)
+        self._change(instance.uuid, PowerState.SHUTDOWN)
         self._fault('power_off.after', instance.uuid)
 
     def reboot(self, instance: Instance, *, hard: bool) -> None:
         self._fault('reboot', instance.uuid)
-        self._write(_domain(instance) if hard else self._read(instance.uuid), PowerState.RUNNING)
+        name = instance.name if hard else self._read(instance.uuid).name
+        self._write(instance.uuid, name, PowerState.RUNNING)
         self._fault('reboot.after', instance.uuid)
 
     def console_output(self, instance: Instance, length: int | None) -> str:
@@ -189,7 +189,3 @@ class FakeDriver(ComputeDriver):
     def sweep(self, known: set[str], minimum_age: int) -> list[str]:
         self._fault('sweep', '')
         return [f'domain {uuid}' for uuid in self._names() if uuid not in known and self._remove(uuid)]
-
-
-def _domain(instance: Instance) -> DomainInfo:
-    return DomainInfo(uuid=instance.uuid, name=instance.name, power_state=PowerState.RUNNING)
