@@ -1,0 +1,33 @@
+"""The local backends: images and networks of one machine."""
+import sqlalchemy as sa
+
+from minicompute.db.models.base import Id, Json, Timestamp, born, table, uuid
+
+images = table(
+    'images', Id(), uuid(nullable=False, unique=True), sa.Column('name', sa.String(255), index=True),
+    sa.Column('status', sa.String(32), nullable=False), sa.Column('owner', sa.String(255), index=True),
+    sa.Column('visibility', sa.String(16), nullable=False), sa.Column('protected', sa.Boolean, nullable=False, default=False),
+    sa.Column('disk_format', sa.String(16)), sa.Column('container_format', sa.String(16)),
+    sa.Column('size', sa.BigInteger), sa.Column('virtual_size', sa.BigInteger),
+    sa.Column('min_disk', sa.Integer, nullable=False, default=0), sa.Column('min_ram', sa.Integer, nullable=False, default=0),
+    sa.Column('checksum', sa.String(32)), sa.Column('os_hash_algo', sa.String(16)), sa.Column('os_hash_value', sa.String(128)),
+    sa.Column('tags', Json), sa.Column('properties', Json), *born(),
+)
+
+networks = table(
+    'networks', sa.Column('id', sa.String(36), primary_key=True), sa.Column('name', sa.String(255), index=True),
+    sa.Column('project_id', sa.String(255), index=True), sa.Column('kind', sa.String(16), nullable=False),
+    sa.Column('shared', sa.Boolean, nullable=False), sa.Column('bridge', sa.String(15), nullable=False, unique=True),
+    sa.Column('mtu', sa.Integer, nullable=False), sa.Column('subnet_id', sa.String(36), unique=True),
+    sa.Column('subnet_name', sa.String(255)), sa.Column('cidr', sa.String(64)), sa.Column('gateway', sa.String(39)),
+    sa.Column('range_start', sa.String(39)), sa.Column('range_end', sa.String(39)), sa.Column('dns', Json), *born(),
+)
+
+#: An address is taken by the unique key: two conductors cannot give it twice.
+ports = table(
+    'ports', sa.Column('id', sa.String(36), primary_key=True),
+    sa.Column('network_id', sa.String(36), sa.ForeignKey(networks.c.id), nullable=False),
+    sa.Column('project_id', sa.String(255)), uuid('instance_uuid', index=True), sa.Column('host', sa.String(255)),
+    sa.Column('mac_address', sa.String(17), nullable=False, unique=True), sa.Column('address', sa.String(39), nullable=False),
+    sa.Column('tag', sa.String(255)), sa.Column('created_at', Timestamp), sa.UniqueConstraint('network_id', 'address'),
+)
