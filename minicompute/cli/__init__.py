@@ -1,0 +1,1 @@
+"""The `minicompute` command: novaclient's verbs over cliff and openstacksdk."""

@@ -1,0 +1,37 @@
+"""The table of verbs: name -> module:class. A verb's module is imported when the verb is used."""
+
+from __future__ import annotations
+
+MODULES: dict[str, dict[str, str]] = {
+    'boot': {'boot': 'Boot'},
+    'servers': {'list': 'List', 'show': 'Show', 'update': 'Update', 'rename': 'Rename'},
+    'server_actions': {
+        'delete': 'Delete', 'force-delete': 'ForceDelete', 'start': 'Start', 'stop': 'Stop', 'reboot': 'Reboot',
+        'console-log': 'ConsoleLog', 'instance-action-list': 'ActionList', 'instance-action': 'ActionShow',
+    },
+    'server_facts': {
+        'meta': 'Meta', 'server-tag-list': 'TagList', 'server-tag-add': 'TagAdd', 'server-tag-set': 'TagSet',
+        'server-tag-delete': 'TagDelete', 'server-tag-delete-all': 'TagDeleteAll',
+    },
+    'flavors': {
+        'flavor-list': 'List', 'flavor-show': 'Show', 'flavor-create': 'Create', 'flavor-delete': 'Delete',
+        'flavor-update': 'Update', 'flavor-key': 'Key', 'flavor-access-list': 'AccessList',
+        'flavor-access-add': 'AccessAdd', 'flavor-access-remove': 'AccessRemove',
+    },
+    'keypairs': {'keypair-list': 'List', 'keypair-show': 'Show', 'keypair-add': 'Add', 'keypair-delete': 'Delete'},
+    'images': {'image-list': 'List', 'image-show': 'Show', 'image-create': 'Create', 'image-delete': 'Delete'},
+    'networks': {'network-list': 'List', 'network-show': 'Show', 'network-create': 'Create',
+                 'network-delete': 'Delete'},
+    'services': {
+        'service-list': 'List', 'service-enable': 'Enable', 'service-disable': 'Disable',
+        'service-force-down': 'ForceDown', 'service-delete': 'Delete',
+    },
+    'hypervisors': {
+        'hypervisor-list': 'List', 'hypervisor-show': 'Show', 'hypervisor-servers': 'Servers',
+        'hypervisor-stats': 'Stats', 'hypervisor-uptime': 'Uptime',
+    },
+    'misc': {'availability-zone-list': 'ZoneList', 'limits': 'Limits', 'version-list': 'VersionList'},
+}
+
+VERBS = {verb: f'minicompute.cli.{module}:{name}'
+         for module, verbs in MODULES.items() for verb, name in verbs.items()}
