@@ -18,6 +18,4 @@ OPTIONS = {'DEFAULT': [
                help='A daemon that has not reported for so many seconds is down.'),
     cfg.IntOpt('graceful_shutdown_timeout', default=5, min=0,
                help='Seconds that a daemon gives its work after SIGTERM before it leaves.'),
-    cfg.IntOpt('rpc_workers', default=32, min=1,
-               help='Threads that handle messages in one daemon.'),
 ]}

@@ -1,0 +1,129 @@
+"""A daemon: its endpoints, its periodic tasks, its heartbeat, and how it leaves.
+
+One process, native threads or greenlets; SIGTERM drains (no new messages, the work under way gets
+`graceful_shutdown_timeout` seconds), kill -9 needs no farewell.
+"""
+from __future__ import annotations
+
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from oslo_log import log as logging
+
+from minicompute import exception, rpc, servicegroup
+from minicompute.conf import CONF
+from minicompute.db import session
+
+LOG = logging.getLogger(__name__)
+
+
+class Periodic:
+    """Calls `task` each `interval` seconds in a thread of its own; a failure costs a log line."""
+
+    def __init__(self, task: Callable[[], Any], interval: float, *, at_once: bool = False) -> None:
+        self._task, self._interval, self._at_once = task, interval, at_once
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=task.__name__, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+
+    def _run(self) -> None:
+        # Daemons that start together must not all ask the database in the same instant for ever.
+        wait = 0.0 if self._at_once else self._interval * random.uniform(0.3, 1)
+        failing = False
+        while not self._ended.wait(wait):
+            wait = self._interval
+            try:
+                self._task()
+                if failing:
+                    LOG.info('%s works again', self._task.__name__)
+                failing = False
+            except Exception as error:
+                if failing:
+                    LOG.warning('%s fails still: %s', self._task.__name__, error)
+                else:
+                    LOG.exception('%s failed; it is tried again', self._task.__name__)
+                failing = True
+
+
+class Service:
+    """`topic` None: no RPC server. `manager` may have start(), stop(), endpoints() and periodics()."""
+
+    def __init__(self, binary: str, topic: str | None, manager: Any, *, database: bool = True) -> None:
+        self.binary, self.topic, self.manager, self._database = binary, topic, manager, database
+        self._periodics: list[Periodic] = []
+        self._server: Any = None
+        self._stop = threading.Event()
+
+    def start(self) -> None:
+        began = time.monotonic()
+        if self._database:
+            wait_for(lambda: session.write(self._beat), 'the database')
+        if self.topic:
+            self._server = rpc.server(self.topic, CONF.host, self.manager.endpoints())
+        self.manager.start()
+        if self._server is not None:
+            self._server.start()
+        if self._database:
+            self._periodics.append(Periodic(self.heartbeat, CONF.report_interval))
+        self._periodics += self.manager.periodics()
+        for periodic in self._periodics:
+            periodic.start()
+        LOG.info('%s is ready on %s after %.1f s', self.binary, CONF.host, time.monotonic() - began)
+
+    def heartbeat(self) -> None:
+        session.write(self._beat)
+
+    def _beat(self, conn: Any) -> None:
+        servicegroup.report(conn, CONF.host, self.binary, self.topic)
+
+    def stop(self) -> None:
+        for periodic in self._periodics:
+            periodic.stop()
+        if self._server is not None:
+            self._server.stop()
+        self.manager.stop()
+        rpc.outbox.close()
+
+    def run(self) -> None:
+        """Start, wait for SIGTERM or SIGINT, leave. The entry points call this."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
+        self.start()
+        while not self._stop.wait(1.0):
+            pass
+        LOG.info('%s leaves', self.binary)
+        # A handler that hangs must not keep us: after the grace we are gone.
+        threading.Thread(target=_leave_anyway, daemon=True).start()
+        self.stop()
+
+
+def _leave_anyway() -> None:
+    import os
+
+    time.sleep(CONF.graceful_shutdown_timeout)
+    os._exit(0)
+
+
+def wait_for(attempt: Callable[[], Any], what: str) -> Any:
+    """Call `attempt` until it does not raise: a daemon waits for its database, it does not die of it.
+    Raises ConfigurationError at once, because waiting mends no configuration."""
+    delay = 0.5
+    while True:
+        try:
+            return attempt()
+        except exception.ConfigurationError:
+            raise
+        except Exception as error:
+            LOG.error('%s does not answer: %s. Waiting %.0f s.', what.capitalize(),
+                      ' '.join(str(error).split())[:300], delay)
+            time.sleep(delay)
+            delay = min(delay * 2, 10)
