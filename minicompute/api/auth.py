@@ -1,0 +1,107 @@
+"""Who asks: one pipeline factory, and the filters that put a RequestContext into the environment.
+
+`noauth2` believes the caller, which is why the daemon serves it on loopback only; `keystone` believes
+what keystonemiddleware has checked.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from minicompute import exception
+from minicompute.api.filters import ENV_GLOBAL_REQUEST_ID, ENV_REQUEST_ID
+from minicompute.api.openstack import faults
+from minicompute.api.openstack.wsgi import ENV_CONTEXT
+from minicompute.conf import CONF
+from minicompute.context import RequestContext
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+Filter = Callable[['WSGIApplication'], 'WSGIApplication']
+
+OPERATOR = ('admin', 'admin')
+NOT_USED = 'notused'                                # the token of keystoneauth's plugin `none`
+IMPLIED = {'admin': ('admin', 'manager', 'member', 'reader'), 'manager': ('manager', 'member', 'reader'),
+           'member': ('member', 'reader')}          # as Keystone's bootstrap sets it up
+
+
+def pipeline_factory(loader: Any, global_conf: dict[str, Any], **pipelines: str) -> WSGIApplication:
+    """Paste composite: the pipeline that [api] auth_strategy names; only its filters are loaded."""
+    strategy = CONF.api.auth_strategy
+    names = pipelines.get(strategy)
+    if not names:
+        raise exception.ConfigurationError(reason=f'api-paste.ini has no pipeline for auth_strategy {strategy}')
+    *filters, last = names.split()
+    application: WSGIApplication = loader.get_app(last, global_conf=global_conf)
+    for name in reversed(filters):
+        application = loader.get_filter(name, global_conf=global_conf)(application)
+    return application
+
+
+def noauth2_factory(_global_conf: dict[str, Any], **_local_conf: Any) -> Filter:
+    return _context_filter(noauth2_context)
+
+
+def keystone_context_factory(_global_conf: dict[str, Any], **_local_conf: Any) -> Filter:
+    return _context_filter(keystone_context)
+
+
+def _context_filter(identify: Callable[[WSGIEnvironment], RequestContext | None]) -> Filter:
+    def wrap(app: WSGIApplication) -> WSGIApplication:
+        def filtered(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            context = identify(environ)
+            if context is None:
+                return faults.fault(401, 'The request you have made requires authentication.')(
+                    environ, start_response)
+            environ[ENV_CONTEXT] = context
+            return app(environ, start_response)
+        return filtered
+    return wrap
+
+
+def _common(environ: WSGIEnvironment) -> dict[str, Any]:
+    return {'request_id': environ.get(ENV_REQUEST_ID), 'global_request_id': environ.get(ENV_GLOBAL_REQUEST_ID),
+            'remote_address': environ.get('REMOTE_ADDR')}
+
+
+def noauth2_context(environ: WSGIEnvironment) -> RequestContext:
+    """X-User-Id, X-Project-Id and X-Roles, or X-Auth-Token `user:project`; nothing at all is the operator."""
+    user, project = environ.get('HTTP_X_USER_ID'), environ.get('HTTP_X_PROJECT_ID')
+    token = environ.get('HTTP_X_AUTH_TOKEN', '')
+    if not user and not project:
+        if token and token != NOT_USED:
+            user, _, project = token.partition(':')
+        else:
+            user, project = OPERATOR
+    user = user or project or ''
+    named = environ.get('HTTP_X_ROLES')
+    roles = expand_roles(named.split(',') if named else ['admin' if user == 'admin' else 'member'])
+    return RequestContext(user_id=user, project_id=project or user, roles=roles, is_admin='admin' in roles,
+                          auth_token=token or None, **_common(environ))
+
+
+def keystone_context(environ: WSGIEnvironment) -> RequestContext | None:
+    """From the headers that keystonemiddleware set after it removed the caller's. None: nobody is there."""
+    user = environ.get('HTTP_X_USER_ID')
+    if not user or environ.get('HTTP_X_IDENTITY_STATUS', 'Confirmed') != 'Confirmed':
+        return None
+    roles = [role.strip().lower() for role in environ.get('HTTP_X_ROLES', '').split(',') if role.strip()]
+    service_roles = [role.strip().lower() for role in environ.get('HTTP_X_SERVICE_ROLES', '').split(',')
+                     if role.strip()]
+    return RequestContext(
+        user_id=user, project_id=environ.get('HTTP_X_PROJECT_ID'), roles=roles, is_admin='admin' in roles,
+        service_roles=service_roles, auth_token=environ.get('HTTP_X_AUTH_TOKEN'),
+        user_domain_id=environ.get('HTTP_X_USER_DOMAIN_ID'),
+        project_domain_id=environ.get('HTTP_X_PROJECT_DOMAIN_ID'),
+        system_scope='all' if environ.get('HTTP_OPENSTACK_SYSTEM_SCOPE') else None, **_common(environ))
+
+
+def expand_roles(names: Iterable[str]) -> list[str]:
+    """['Admin'] -> ['admin', 'manager', 'member', 'reader']: a token of Keystone lists them all."""
+    found: dict[str, None] = {}
+    for name in names:
+        role = name.strip().lower()
+        if role:
+            found.update(dict.fromkeys(IMPLIED.get(role, (role,))))
+    return list(found)

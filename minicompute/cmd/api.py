@@ -1,0 +1,56 @@
+"""minicompute-api: the Compute API."""
+from minicompute import concurrency
+
+concurrency.setup()
+
+import ipaddress
+import sys
+
+from minicompute import conf, exception
+from minicompute.conf import CONF
+from minicompute.db import session
+from minicompute.wsgi import paste, server
+
+PROG = 'minicompute-api'
+
+
+def main(argv: list[str] | None = None) -> int:
+    conf.setup(sys.argv[1:] if argv is None else argv, PROG)
+    conf.setup_logging(PROG)
+    try:
+        refuse_open_noauth()
+        application = paste.load()
+    except exception.ConfigurationError as error:
+        raise SystemExit(f'{PROG}: {error}') from None
+    server.Server(PROG, CONF.osapi_compute_listen, CONF.osapi_compute_listen_port,
+                  load=lambda: application, after_fork=after_fork).run()
+    return 0
+
+
+def refuse_open_noauth() -> None:
+    """Under noauth2 whoever reaches the socket is the operator."""
+    listen = CONF.osapi_compute_listen
+    if CONF.api.auth_strategy != 'noauth2' or CONF.api.allow_noauth2_anywhere or is_loopback(listen):
+        return
+    raise exception.ConfigurationError(
+        reason=f'[api] auth_strategy is noauth2 and osapi_compute_listen is {listen}: everybody who reaches that '
+               'address would be the operator. Listen on 127.0.0.1, use keystone, or set '
+               '[api] allow_noauth2_anywhere')
+
+
+def is_loopback(address: str) -> bool:
+    if address == 'localhost':
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def after_fork() -> None:
+    """A worker has its own connections; what the master made before the fork stays the master's."""
+    session.dispose()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
