@@ -106,6 +106,11 @@ class Command(Base, command.Command):
 class Lister(Base, lister.Lister):
     """A verb that prints a table of records."""
 
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.set_defaults(print_empty=True)       # titles say more than a blank line
+        return parser
+
     @property
     def formatter_default(self) -> str:
         return 'json' if self.app.options.json else 'table'

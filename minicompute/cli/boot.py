@@ -122,10 +122,10 @@ def request_body(client: Any, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _check(args: argparse.Namespace) -> None:
-    low, high = args.min_count or 1, args.max_count
-    if low < 1 or (high is not None and high < 1):
+    low, high = args.min_count, args.max_count
+    if any(count is not None and count < 1 for count in (low, high)):
         raise errors.UsageError('--min-count and --max-count start at 1')
-    if high is not None and high < low:
+    if low and high and high < low:
         raise errors.UsageError('--min-count must not be above --max-count')
     devices = args.boot_volume or args.snapshot or args.block_device or args.block_device_mapping
     if not (args.image or args.image_with or devices):

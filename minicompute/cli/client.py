@@ -44,20 +44,16 @@ class Client:
         return connection.compute_adapter(self.target)
 
     @cached_property
-    def _sdk(self) -> Any:
-        return connection.sdk_connection(self.target)
-
-    @cached_property
     def image(self) -> Any:
         """openstacksdk's Image v2 proxy."""
         self._need('image')
-        return self._sdk.image
+        return connection.image_proxy(self.target)
 
     @cached_property
     def network(self) -> Any:
         """openstacksdk's Network v2 proxy."""
         self._need('network')
-        return self._sdk.network
+        return connection.network_proxy(self.target)
 
     def has(self, service: str) -> bool:
         """Whether there is anywhere to look for that service; without Keystone there is no catalog."""

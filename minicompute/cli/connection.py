@@ -63,33 +63,41 @@ def _sdk_target(options: argparse.Namespace) -> Target:
     import openstack.config
 
     loader = openstack.config.OpenStackConfig(app_name=APP_NAME, app_version=__version__)
-    region = loader.get_one(argparse=options if hasattr(options, 'os_cloud') else None)
+    given = options if hasattr(options, 'os_cloud') else None
+    region = loader.get_one(argparse=given, validate=False)
+    noauth = region.config.get('auth_type') == 'none'
+    if not noauth:
+        region = loader.get_one(argparse=given)
     config = region.config
     overrides = {service: url for service in SERVICES if (url := region.get_endpoint(service))}
     general = config.get('endpoint_override') or config.get('endpoint')
     if general and not (config.get('compute_endpoint_override') or config.get('compute_endpoint')):
         overrides['compute'] = general
-    session = region.get_session()
-    noauth = config.get('auth_type') == 'none'
-    if noauth:
-        _say_who(session, config, overrides)
+    session = _noauth_session(region, overrides) if noauth else region.get_session()
     return Target(session, region, overrides, region.get_interface('compute'),
                   region.get_region_name('compute'), noauth)
 
 
-def _say_who(session: Any, config: dict[str, Any], overrides: dict[str, str]) -> None:
-    """The same plugin as without clouds.yaml; `auth: endpoint:` there is compute's, and nobody else's."""
+def _noauth_session(region: Any, overrides: dict[str, str]) -> Any:
+    """As from a plain environment. `auth: endpoint:` is compute's, and nobody else's.
+
+    openstacksdk's own way would refuse a user or a project beside `auth_type: none`.
+    """
+    from keystoneauth1 import session as ks_session
+
     from minicompute.cli import noauth
 
-    auth = config.get('auth') or {}
+    auth = region.config.get('auth') or {}
     env = {f'OS_{key.upper()}': value for key, value in auth.items() if isinstance(value, str)}
-    env = {**os.environ, **env}
     for service in ('image', 'network'):
         if overrides.get(service) == auth.get('endpoint'):
             overrides.pop(service, None)
     if 'compute' not in overrides:
         raise errors.AuthError('auth_type is none: compute_endpoint_override must name the compute endpoint')
-    session.auth = noauth.Identity.from_env(overrides['compute'], env)
+    verify, cert = region.get_requests_verify_args()
+    identity = noauth.Identity.from_env(overrides['compute'], {**os.environ, **env})
+    return ks_session.Session(auth=identity, verify=verify, cert=cert, timeout=region.config.get('api_timeout'),
+                              app_name=APP_NAME, app_version=__version__)
 
 
 def compute_adapter(target: Target) -> Any:
@@ -101,14 +109,37 @@ def compute_adapter(target: Target) -> Any:
         endpoint_override=override.rstrip('/') if override else None)
 
 
-def sdk_connection(target: Target) -> Any:
-    """openstacksdk's Connection on the same session, for images and networks."""
+def image_proxy(target: Target) -> Any:
+    override = target.overrides.get('image')
+    if not override:
+        return _sdk_connection(target).image
+    from openstack.image.v2._proxy import Proxy
+    return _fixed(Proxy, target, 'image', override, 'v2')
+
+
+def network_proxy(target: Target) -> Any:
+    override = target.overrides.get('network')
+    if not override:
+        return _sdk_connection(target).network
+    from openstack.network.v2._proxy import Proxy
+    return _fixed(Proxy, target, 'network', override, 'v2.0')
+
+
+def _fixed(proxy: Any, target: Target, service: str, url: str, version: str) -> Any:
+    """A proxy at an endpoint that the user named. There is nothing to discover, and Glance has no document at /v2."""
+    url = url.rstrip('/')
+    if not url.endswith(f'/{version}'):
+        url = f'{url}/{version}'
+    made = proxy(target.session, service_type=service, endpoint_override=url)
+    made._connection = _sdk_connection(target)      # as openstacksdk's own service descriptions do
+    return made
+
+
+def _sdk_connection(target: Target) -> Any:
     from openstack import connection
     from openstack.config import cloud_region
 
     region = target.region
     if region is None or target.noauth:
-        settings = {f'{service}_endpoint_override': url for service, url in target.overrides.items()}
-        region = cloud_region.from_session(target.session, name=APP_NAME, app_name=APP_NAME,
-                                           app_version=__version__, **settings)
+        region = cloud_region.from_session(target.session, name=APP_NAME)
     return connection.Connection(config=region)

@@ -57,7 +57,7 @@ def limit_rows(absolute: dict[str, int]) -> list[list[Any]]:
     for name, value in absolute.items():
         used = name.endswith('Used')
         plain = name.removeprefix('max').removesuffix('Used')
-        plain = plain.removeprefix('total').removeprefix('Total')
+        plain = plain.removeprefix('total').removeprefix('Total').replace('RAMSize', 'RAM')
         row = rows.setdefault(plain, [None, None])
         row[0 if used else 1] = value
     return [[name, Plain(row[0]), Plain(row[1])] for name, row in sorted(rows.items())]

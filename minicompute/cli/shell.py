@@ -7,6 +7,7 @@ import inspect
 import logging
 import os
 import sys
+import warnings
 from functools import cached_property
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
@@ -58,14 +59,16 @@ class Shell(app.App):
     def configure_logging(self) -> None:
         """Quiet by default: what happens is said by the verbs. -v: INFO, -vv: requests and answers."""
         root = logging.getLogger('')
-        root.setLevel(logging.DEBUG)
+        levels = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO}
+        level = levels.get(self.options.verbose_level, logging.DEBUG)
+        root.setLevel(level)
         if self.options.log_file:
+            root.setLevel(logging.DEBUG)
             to_file = logging.FileHandler(self.options.log_file)
             to_file.setFormatter(logging.Formatter(self.LOG_FILE_MESSAGE_FORMAT))
             root.addHandler(to_file)
         console = logging.StreamHandler(self.stderr)
-        levels = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO}
-        console.setLevel(levels.get(self.options.verbose_level, logging.DEBUG))
+        console.setLevel(level)
         console.setFormatter(logging.Formatter(self.CONSOLE_MESSAGE_FORMAT))
         root.addHandler(console)
 
@@ -84,6 +87,8 @@ class Shell(app.App):
                 openstack.config.OpenStackConfig().register_argparse_arguments(self.parser, argv)
             self.options, rest = self.parser.parse_known_args(argv)
             self.configure_logging()
+            if not self.options.debug:
+                warnings.simplefilter('ignore')     # libraries' talk to their developers
             if self.options.deferred_help and rest:
                 self.options.deferred_help = False
                 rest.insert(0, 'help')
