@@ -17,6 +17,8 @@ OPTIONS = {
         cfg.IntOpt('wait_soft_reboot_seconds', default=120, min=0, help='A soft reboot that takes longer becomes a hard one.'),
         cfg.IntOpt('mem_stats_period_seconds', default=10, min=0, help='Period of the memory balloon statistics. 0: none.'),
         cfg.StrOpt('rng_dev_path', default='/dev/urandom', help='Entropy source of the host for guests.'),
+        cfg.StrOpt('port_filter', default='clean-traffic',
+                   help='Network filter of libvirt that keeps a guest to its own addresses. Empty: none.'),
         cfg.IntOpt('max_queues', min=1, help='Most queues of a multiqueue network card.'),
     ],
     'vnc': [

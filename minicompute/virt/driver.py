@@ -109,7 +109,12 @@ class ComputeDriver(abc.ABC):
         """The host's, as uptime(1) writes it."""
 
     def diagnostics(self, instance: Instance) -> dict[str, Any]:
+        """The body of microversion 2.48; what the driver does not know is None."""
         raise exception.NotImplementedHere()
+
+    def vnc_address(self, instance: Instance) -> tuple[str, int]:
+        """Where the proxy finds the VNC console of the domain: (host, port). Raises DomainNotFound."""
+        raise exception.NotImplementedHere('This host has no VNC consoles.')
 
     def disk_usage(self) -> dict[str, int]:
         """{'total_gb', 'free_gb'} of where the instances lie."""

@@ -1,13 +1,220 @@
 """What flavor extra specs and image properties say about the hardware of a guest, and what the
-configuration says about the capacity of a host.  Knows no hypervisor."""
+configuration says about the capacity of a host.  Knows no hypervisor.
+
+Everything is checked here, once: what a user got wrong is an InvalidInput that names the key, and a promise
+that no driver of ours can keep (pinned cores, huge pages) is refused rather than silently dropped.
+"""
 from __future__ import annotations
 
+import dataclasses
 import os
+import re
 import time
+from collections.abc import Mapping
+from typing import Any
 
+from oslo_utils import strutils
+
+from minicompute import exception
 from minicompute.conf import CONF
-from minicompute.objects import ComputeNode
+from minicompute.objects import ComputeNode, Flavor
 
+DISK_BUSES = ('virtio', 'scsi', 'ide', 'sata', 'usb', 'fdc')
+SCSI_MODELS = ('virtio-scsi', 'lsilogic', 'lsisas1068', 'lsisas1078', 'buslogic', 'vmpvscsi')
+VIF_MODELS = ('virtio', 'e1000', 'e1000e', 'rtl8139', 'ne2k_pci', 'pcnet', 'vmxnet3')
+VIDEO_MODELS = ('vga', 'cirrus', 'vmvga', 'qxl', 'virtio', 'bochs', 'gop', 'none')
+WATCHDOG_ACTIONS = ('disabled', 'reset', 'poweroff', 'pause', 'none')
+#: the flavor would pay for these and not get them
+REFUSED_SPECS = ('hw:numa_nodes', 'hw:mem_encryption', 'hw:tpm_version', 'hw:pmem', 'hw:cpu_realtime',
+                 'pci_passthrough:alias', 'hw:emulator_threads_policy')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Topology:
+    sockets: int
+    cores: int
+    threads: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GuestHardware:
+    """The wishes of flavor and image. None: what the driver finds best. `rng_rate` is (bytes, milliseconds)."""
+
+    topology: Topology
+    architecture: str | None = None
+    machine_type: str | None = None
+    firmware: str = 'bios'
+    secure_boot: bool = False
+    disk_bus: str | None = None
+    cdrom_bus: str | None = None
+    scsi_model: str | None = None
+    vif_model: str = 'virtio'
+    vif_multiqueue: bool = False
+    video_model: str | None = None
+    video_ram_mb: int | None = None
+    rng: bool = True
+    rng_rate: tuple[int, int] | None = None
+    guest_agent: bool = False
+    watchdog: str = 'disabled'
+    tablet: bool = True
+    boot_menu: bool = False
+    hide_hypervisor: bool = False
+    windows: bool = False
+    os_command_line: str | None = None
+    tuning: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+def guest(flavor: Flavor, properties: Mapping[str, Any]) -> GuestHardware:
+    """Raises InvalidInput for what is not understood and NotImplementedHere for what is not kept."""
+    specs = flavor.extra_specs
+    refuse_unkept(specs)
+    firmware = _choice(properties, 'hw_firmware_type', ('bios', 'uefi')) or 'bios'
+    return GuestHardware(
+        topology=topology(flavor.vcpus, specs, properties),
+        architecture=_text(properties, 'hw_architecture') or _text(properties, 'architecture'),
+        machine_type=_word(properties, 'hw_machine_type'),
+        firmware=firmware,
+        secure_boot=_secure_boot(firmware, specs, properties),
+        disk_bus=_choice(properties, 'hw_disk_bus', DISK_BUSES),
+        cdrom_bus=_choice(properties, 'hw_cdrom_bus', DISK_BUSES),
+        scsi_model=_choice(properties, 'hw_scsi_model', SCSI_MODELS),
+        vif_model=_choice(properties, 'hw_vif_model', VIF_MODELS) or 'virtio',
+        vif_multiqueue=_flag(specs, 'hw:vif_multiqueue_enabled', 'hw_vif_multiqueue_enabled', properties),
+        video_model=_choice(properties, 'hw_video_model', VIDEO_MODELS),
+        video_ram_mb=_video_ram(specs, properties),
+        rng=_flag(specs, 'hw_rng:allowed', None, properties, default=True),
+        rng_rate=_rng_rate(specs),
+        guest_agent=_bool(properties.get('hw_qemu_guest_agent')),
+        watchdog=(_choice(specs, 'hw:watchdog_action', WATCHDOG_ACTIONS)
+                  or _choice(properties, 'hw_watchdog_action', WATCHDOG_ACTIONS) or 'disabled'),
+        tablet=_text(properties, 'hw_pointer_model') not in ('ps2mouse',),
+        boot_menu=_flag(specs, 'hw:boot_menu', 'hw_boot_menu', properties),
+        hide_hypervisor=_flag(specs, 'hw:hide_hypervisor_id', 'img_hide_hypervisor_id', properties),
+        windows=_text(properties, 'os_type') == 'windows',
+        os_command_line=_text(properties, 'os_command_line'),
+        tuning=_tuning(specs))
+
+
+def refuse_unkept(specs: Mapping[str, str]) -> None:
+    """Raises NotImplementedHere for a promise of the flavor that would not be kept."""
+    unkept = [key for key in REFUSED_SPECS if specs.get(key)]
+    if specs.get('hw:cpu_policy', 'shared') != 'shared':
+        unkept.append('hw:cpu_policy')
+    if specs.get('hw:mem_page_size', 'any') not in ('any', 'small'):
+        unkept.append('hw:mem_page_size')
+    if unkept:
+        raise exception.NotImplementedHere(f'The flavor asks for {", ".join(unkept)}, which this driver cannot give.')
+
+
+# -- cores -----------------------------------------------------------------
+
+def topology(vcpus: int, specs: Mapping[str, str], properties: Mapping[str, Any]) -> Topology:
+    """Sockets, cores and threads that make up `vcpus`: within the limits, near the preferences (the
+    flavor's before the image's), and otherwise with many sockets and few threads."""
+    limits, wanted = {}, {}
+    for part in ('sockets', 'cores', 'threads'):
+        limits[part] = _limit(part, specs, properties)
+        wanted[part] = _number(specs, f'hw:cpu_{part}') or _number(properties, f'hw_cpu_{part}')
+    fits = [Topology(vcpus // (cores * threads), cores, threads)
+            for cores in _divisors(vcpus) for threads in _divisors(vcpus // cores)]
+    fits = [t for t in fits if all(getattr(t, part) <= (limit or vcpus) for part, limit in limits.items())]
+    if not fits:
+        raise exception.InvalidInput(reason=f'no CPU topology of {vcpus} cores is within the limits '
+                                            'that flavor and image set (hw:cpu_max_*, hw_cpu_max_*)')
+    return max(fits, key=lambda t: (sum(getattr(t, part) == want for part, want in wanted.items()),
+                                    t.sockets, t.cores))
+
+
+def _limit(part: str, specs: Mapping[str, str], properties: Mapping[str, Any]) -> int | None:
+    flavor, image = _number(specs, f'hw:cpu_max_{part}'), _number(properties, f'hw_cpu_max_{part}')
+    if flavor and image and image > flavor:
+        raise exception.InvalidInput(reason=f'hw_cpu_max_{part} of the image exceeds what the flavor allows')
+    return image or flavor
+
+
+def _divisors(number: int) -> list[int]:
+    return [n for n in range(1, number + 1) if number % n == 0]
+
+
+# -- one wish at a time ----------------------------------------------------
+
+def _secure_boot(firmware: str, specs: Mapping[str, str], properties: Mapping[str, Any]) -> bool:
+    words = ('required', 'optional', 'disabled')
+    wanted = _choice(specs, 'os:secure_boot', words) or _choice(properties, 'os_secure_boot', words)
+    if wanted == 'required' and firmware != 'uefi':
+        raise exception.InvalidInput(reason='os_secure_boot needs hw_firmware_type=uefi')
+    return wanted == 'required'
+
+
+def _video_ram(specs: Mapping[str, str], properties: Mapping[str, Any]) -> int | None:
+    wanted, most = _number(properties, 'hw_video_ram'), _number(specs, 'hw_video:ram_max_mb')
+    if wanted and wanted > (most or 0):
+        raise exception.InvalidInput(reason='hw_video_ram of the image exceeds hw_video:ram_max_mb of the flavor')
+    return wanted
+
+
+def _rng_rate(specs: Mapping[str, str]) -> tuple[int, int] | None:
+    rate = _number(specs, 'hw_rng:rate_bytes')
+    return (rate, _number(specs, 'hw_rng:rate_period') or 1000) if rate else None
+
+
+def _tuning(specs: Mapping[str, str]) -> dict[str, int]:
+    """The `quota:` keys of the flavor as they are, without the prefix. `cpu_quota` may be -1."""
+    found = {}
+    for key in specs:
+        if key.startswith('quota:') and re.match(r'^quota:(cpu|disk|vif)_', key):
+            found[key.removeprefix('quota:')] = _integer(specs, key)
+    return found
+
+
+def _text(source: Mapping[str, Any], key: str) -> str | None:
+    value = source.get(key)
+    return str(value) if value not in (None, '') else None
+
+
+def _word(source: Mapping[str, Any], key: str) -> str | None:
+    value = _text(source, key)
+    if value and not re.fullmatch(r'[A-Za-z0-9._-]{1,64}', value):
+        raise exception.InvalidInput(reason=f'{key}: {value!r} is not a name')
+    return value
+
+
+def _choice(source: Mapping[str, Any], key: str, choices: tuple[str, ...]) -> str | None:
+    value = _text(source, key)
+    if value and value.lower() not in choices:
+        raise exception.InvalidInput(reason=f'{key}: {value!r} is not one of {", ".join(choices)}')
+    return value.lower() if value else None
+
+
+def _integer(source: Mapping[str, Any], key: str) -> int:
+    try:
+        return int(source[key])
+    except (TypeError, ValueError):
+        raise exception.InvalidInput(reason=f'{key}: {source[key]!r} is not a number') from None
+
+
+def _number(source: Mapping[str, Any], key: str) -> int | None:
+    """A positive number, or None when the key is not there."""
+    if _text(source, key) is None:
+        return None
+    value = _integer(source, key)
+    if value < 1:
+        raise exception.InvalidInput(reason=f'{key}: {value} is not positive')
+    return value
+
+
+def _bool(value: Any, default: bool = False) -> bool:
+    return strutils.bool_from_string(value, default=default) if value is not None else default
+
+
+def _flag(specs: Mapping[str, str], spec: str, prop: str | None, properties: Mapping[str, Any],
+          default: bool = False) -> bool:
+    """The flavor's word, else the image's."""
+    value = specs.get(spec)
+    return _bool(value if value is not None or prop is None else properties.get(prop), default)
+
+
+# -- the host --------------------------------------------------------------
 
 def offer(node: ComputeNode) -> ComputeNode:
     """Write the reservations and ratios of the configuration into the inventory of a host."""

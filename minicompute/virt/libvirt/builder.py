@@ -1,0 +1,159 @@
+"""From a server's record to its domain: every choice about the virtual machine is made here."""
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+
+from minicompute import exception
+from minicompute.conf import CONF
+from minicompute.objects import Instance
+from minicompute.virt import hardware as hw
+from minicompute.virt.hardware import GuestHardware
+from minicompute.virt.libvirt import layout, vif
+from minicompute.virt.libvirt.capabilities import Capabilities
+from minicompute.virt.libvirt.config import devices
+from minicompute.virt.libvirt.config.base import Part
+from minicompute.virt.libvirt.config.boot import Boot
+from minicompute.virt.libvirt.config.cpu import Clock, Cpu, Features
+from minicompute.virt.libvirt.config.disk import Controller, FileDisk
+from minicompute.virt.libvirt.config.domain import Domain
+from minicompute.virt.libvirt.config.metadata import Metadata
+from minicompute.virt.libvirt.layout import Disk
+
+DEFAULT_MACHINES = {'x86_64': 'pc', 'i686': 'pc', 'aarch64': 'virt', 'ppc64le': 'pseries', 's390x': 's390-ccw-virtio'}
+#: what the image service calls a processor -> what libvirt calls it
+ARCHITECTURES = {'amd64': 'x86_64', 'x64': 'x86_64', 'i386': 'i686', 'x86': 'i686', 'arm64': 'aarch64'}
+DEFAULT_CMDLINE = 'console=tty0 console=ttyS0'
+
+
+class Builder:
+    """Knows this host; keeps nothing about servers."""
+
+    def __init__(self, capabilities: Capabilities) -> None:
+        self._caps = capabilities
+
+    def hardware(self, instance: Instance) -> GuestHardware:
+        """What flavor and image ask for, refused with a clear word where this host cannot give it."""
+        assert instance.flavor is not None
+        wanted = hw.guest(instance.flavor, instance.image_properties)
+        machine = self.machine(wanted)
+        if self._caps.machines and machine not in self._caps.machines:
+            raise exception.InvalidInput(reason=f'hw_machine_type: this host has no {machine!r}')
+        if wanted.firmware == 'uefi' and not self._caps.uefi:
+            raise exception.NotImplementedHere('This host has no UEFI firmware for guests.')
+        if wanted.secure_boot and not (self._caps.secure_boot and 'q35' in machine):
+            raise exception.InvalidInput(reason='secure boot needs hw_machine_type=q35, and a host that has the firmware')
+        return wanted
+
+    def arch(self, wanted: GuestHardware) -> str:
+        arch = ARCHITECTURES.get(wanted.architecture or '', wanted.architecture or self._caps.arch)
+        if arch not in {triple[0] for triple in self._caps.supported_instances} | {self._caps.arch}:
+            raise exception.InvalidInput(reason=f'hw_architecture: this host cannot run {arch!r}')
+        return arch
+
+    def machine(self, wanted: GuestHardware) -> str:
+        arch = self.arch(wanted)
+        configured = dict(entry.partition('=')[::2] for entry in CONF.libvirt.hw_machine_type)
+        return wanted.machine_type or configured.get(arch) or DEFAULT_MACHINES.get(arch, '')
+
+    def disks(self, instance: Instance) -> list[Disk]:
+        wanted = self.hardware(instance)
+        return layout.disks(instance, wanted, self.machine(wanted))
+
+    def domain(self, instance: Instance) -> Domain:
+        """From the record and from the names of the files that the build made."""
+        flavor = instance.flavor
+        assert flavor is not None
+        wanted = self.hardware(instance)
+        tuning = wanted.tuning
+        return Domain(
+            uuid=instance.uuid, name=instance.name, memory_mb=flavor.memory_mb, vcpus=flavor.vcpus,
+            virt_type=self._caps.virt_type, metadata=_metadata(instance), boot=self._boot(instance, wanted),
+            cpu=self._cpu(wanted), clock=Clock(windows=wanted.windows, kvm=self._caps.virt_type == 'kvm'),
+            features=Features(hide_hypervisor=wanted.hide_hypervisor, windows=wanted.windows, smm=wanted.secure_boot),
+            cputune={name: tuning[f'cpu_{name}'] for name in ('shares', 'period', 'quota') if f'cpu_{name}' in tuning},
+            devices=self._devices(instance, wanted))
+
+    def _boot(self, instance: Instance, wanted: GuestHardware) -> Boot:
+        kernel, initrd = (os.path.join(layout.directory(instance.uuid), name) for name in ('kernel', 'ramdisk'))
+        return Boot(
+            arch=self.arch(wanted), machine=self.machine(wanted), menu=wanted.boot_menu, secure_boot=wanted.secure_boot,
+            firmware='efi' if wanted.firmware == 'uefi' else None,
+            kernel=kernel if os.path.exists(kernel) else None, initrd=initrd if os.path.exists(initrd) else None,
+            cmdline=wanted.os_command_line or DEFAULT_CMDLINE)
+
+    def _cpu(self, wanted: GuestHardware) -> Cpu:
+        kvm = self._caps.virt_type == 'kvm'
+        mode = CONF.libvirt.cpu_mode or ('host-model' if kvm else 'none')
+        model = None
+        if mode == 'custom':
+            # The list goes from the oldest to the newest.
+            model = next(m for m in reversed(CONF.libvirt.cpu_models) if m in self._caps.models)
+        flags = {}
+        for flag in CONF.libvirt.cpu_model_extra_flags if mode != 'none' else ():
+            flags[flag.lstrip('+-').lower()] = 'disable' if flag.startswith('-') else 'require'
+        cores = wanted.topology
+        return Cpu(sockets=cores.sockets, cores=cores.cores, threads=cores.threads,
+                   mode=None if mode == 'none' else mode, model=model, flags=flags)
+
+    # -- devices -----------------------------------------------------------------
+
+    def _devices(self, instance: Instance, wanted: GuestHardware) -> list[Part]:
+        assert instance.flavor is not None
+        plan = layout.disks(instance, wanted, self.machine(wanted))
+        made: list[Part] = [_disk(disk, instance, wanted, first=number == 0) for number, disk in enumerate(plan)]
+        made += self._controllers(plan, wanted)
+        made += vif.interfaces(instance, wanted, instance.flavor.vcpus)
+        made.append(devices.Serial(os.path.join(layout.directory(instance.uuid), 'console.log')))
+        if wanted.guest_agent:
+            made.append(devices.GuestAgent())
+        made += self._display(wanted)
+        if wanted.rng:
+            made.append(devices.Rng(CONF.libvirt.rng_dev_path, wanted.rng_rate))
+        if wanted.watchdog != 'disabled':
+            made.append(devices.Watchdog(wanted.watchdog))
+        made.append(devices.Balloon(CONF.libvirt.mem_stats_period_seconds or None))
+        return made
+
+    def _controllers(self, plan: list[Disk], wanted: GuestHardware) -> list[Part]:
+        made: list[Part] = []
+        if any(disk.bus == 'scsi' for disk in plan):
+            made.append(Controller('scsi', 0, wanted.scsi_model or 'virtio-scsi'))
+        if 'q35' in self.machine(wanted) and CONF.libvirt.num_pcie_ports:
+            made += [Controller('pci', model='pcie-root-port') for _ in range(CONF.libvirt.num_pcie_ports)]
+        return made
+
+    def _display(self, wanted: GuestHardware) -> list[Part]:
+        if not CONF.vnc.enabled:
+            return []
+        model = wanted.video_model or ('virtio' if 'virt' in self.machine(wanted) else 'vga')
+        vram = wanted.video_ram_mb * 1024 if wanted.video_ram_mb else None
+        made: list[Part] = [devices.Vnc(CONF.vnc.server_listen), devices.Video(model, vram)]
+        return [devices.Tablet(), *made] if wanted.tablet else made
+
+
+def _disk(disk: Disk, instance: Instance, wanted: GuestHardware, first: bool) -> FileDisk:
+    modes = dict(mode.partition('=')[::2] for mode in CONF.libvirt.disk_cachemodes)
+    iotune = {name.removeprefix('disk_'): value for name, value in wanted.tuning.items() if name.startswith('disk_')}
+    return FileDisk(path=disk.path, format=disk.format, target=disk.target, bus=disk.bus, device=disk.device,
+                    cache=modes.get('file') if disk.device == 'disk' else None,
+                    boot_order=1 if first else None, iotune=iotune if disk.device == 'disk' else {})
+
+
+def _metadata(instance: Instance) -> Metadata:
+    flavor = instance.flavor
+    return Metadata(host=CONF.host, name=instance.display_name or '', project=instance.project_id,
+                    user=instance.user_id, flavor=flavor.name if flavor else '', image=instance.image_ref,
+                    digest=digest(instance))
+
+
+def digest(instance: Instance) -> str:
+    """Of what a domain is made from: a running domain with the same digest is what is asked for."""
+    flavor = instance.flavor
+    facts = [instance.image_ref, instance.kernel_id, instance.ramdisk_id, sorted(instance.image_properties.items(), key=str),
+             flavor and [flavor.memory_mb, flavor.vcpus, flavor.root_gb, flavor.ephemeral_gb, flavor.swap,
+                         sorted(flavor.extra_specs.items())],
+             [[card.id, card.mac_address, [ip.address for ip in card.fixed_ips]] for card in instance.network_info],
+             [[d.source_type, d.boot_index, d.guest_format, d.volume_size, d.image_id] for d in instance.block_devices]]
+    return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]

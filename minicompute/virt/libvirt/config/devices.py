@@ -1,0 +1,80 @@
+"""The small devices of a guest."""
+from __future__ import annotations
+
+import dataclasses
+
+from minicompute.virt.libvirt.config.base import Element, element
+
+
+@dataclasses.dataclass(slots=True)
+class Serial:
+    """A serial port whose output virtlogd writes to `log`; it starts anew with each start of the domain."""
+
+    log: str
+    port: int = 0
+
+    def xml(self) -> Element:
+        return element('serial', element('log', file=self.log, append='off'),
+                       element('target', port=self.port), type_='pty')
+
+
+@dataclasses.dataclass(slots=True)
+class Vnc:
+    listen: str
+
+    def xml(self) -> Element:
+        return element('graphics', element('listen', type_='address', address=self.listen),
+                       type_='vnc', port=-1, autoport='yes', listen=self.listen)
+
+
+@dataclasses.dataclass(slots=True)
+class Video:
+    model: str
+    vram_kib: int | None = None
+
+    def xml(self) -> Element:
+        return element('video', element('model', type_=self.model, vram=self.vram_kib))
+
+
+@dataclasses.dataclass(slots=True)
+class Tablet:
+    """A pointer that says where it is, so that it stays under the user's in a remote console."""
+
+    bus: str = 'usb'
+
+    def xml(self) -> Element:
+        return element('input', type_='tablet', bus=self.bus)
+
+
+@dataclasses.dataclass(slots=True)
+class Rng:
+    """`rate` is (bytes, milliseconds)."""
+
+    source: str
+    rate: tuple[int, int] | None = None
+
+    def xml(self) -> Element:
+        return element('rng', element('rate', bytes=self.rate[0], period=self.rate[1]) if self.rate else None,
+                       element('backend', text=self.source, model='random'), model='virtio')
+
+
+@dataclasses.dataclass(slots=True)
+class Balloon:
+    period: int | None = None
+
+    def xml(self) -> Element:
+        return element('memballoon', element('stats', period=self.period) if self.period else None, model='virtio')
+
+
+@dataclasses.dataclass(slots=True)
+class GuestAgent:
+    def xml(self) -> Element:
+        return element('channel', element('target', type_='virtio', name='org.qemu.guest_agent.0'), type_='unix')
+
+
+@dataclasses.dataclass(slots=True)
+class Watchdog:
+    action: str
+
+    def xml(self) -> Element:
+        return element('watchdog', model='i6300esb', action=self.action)

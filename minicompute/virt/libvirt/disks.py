@@ -1,0 +1,138 @@
+"""Makes and removes the files of a server, below `instances_path`/<uuid>."""
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+
+from oslo_log import log as logging
+
+from minicompute import concurrency, exception
+from minicompute.conf import CONF
+from minicompute.objects import ImageMeta
+from minicompute.virt import configdrive, images, metadata
+from minicompute.virt.driver import Progress, SpawnRequest, no_progress
+from minicompute.virt.libvirt import layout, space
+from minicompute.virt.libvirt.imagecache import Base, ImageCache
+from minicompute.virt.libvirt.layout import Disk
+
+LOG = logging.getLogger(__name__)
+
+_UUID = re.compile(r'^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(_del)?$')
+
+
+class Disks:
+    def __init__(self, cache: ImageCache) -> None:
+        self._cache = cache
+
+    def make(self, request: SpawnRequest, plan: list[Disk], progress: Progress = no_progress) -> None:
+        """All files of `plan`, from nothing; when one fails none is left.
+
+        Raises DiskFull, FlavorDiskTooSmall, ImageNotFound, ImageUnacceptable, ImageToolFailed.
+        """
+        uuid = request.instance.uuid
+        self.remove(uuid)
+        check_image(request)
+        try:
+            with space.checked(f'the disks of instance {uuid}'):
+                os.makedirs(layout.directory(uuid), mode=0o755)
+                self._boot_files(request)
+                for disk in plan:
+                    progress('disks', None)
+                    self._make_one(request, disk, progress)
+        except BaseException:
+            self.remove(uuid)
+            raise
+
+    def _make_one(self, request: SpawnRequest, disk: Disk, progress: Progress) -> None:
+        if disk.kind == 'root' and disk.from_image:
+            self._root(request, disk, progress)
+        elif disk.kind == 'config':
+            self._config_drive(request, disk)
+        elif disk.filesystem == 'swap':
+            images.make_swap(disk.path, disk.size)
+        elif disk.filesystem:
+            images.make_filesystem(disk.path, disk.filesystem, os.path.basename(disk.path).replace('disk.', ''), disk.size)
+        else:
+            images.create(disk.path, disk.format, disk.size)
+
+    def _root(self, request: SpawnRequest, disk: Disk, progress: Progress) -> None:
+        assert request.image is not None
+        base = self._cache.disk(request.image, os.path.join(os.path.dirname(disk.path), 'base'), progress)
+        size = disk.size or base.virtual_size
+        check_fit(base.virtual_size, disk.size)
+        if disk.format == 'qcow2':
+            images.create_overlay(disk.path, base.path, base.format, size)
+        else:
+            self._copy(base, disk, size)
+
+    def _copy(self, base: Base, disk: Disk, size: int) -> None:
+        """A raw root disk stands alone: the whole image must fit."""
+        space.require(os.path.dirname(disk.path), base.virtual_size, disk.path)
+        images.convert(base.path, base.format, disk.path, 'raw')
+        if size > base.virtual_size:
+            images.resize(disk.path, 'raw', size)
+
+    def _config_drive(self, request: SpawnRequest, disk: Disk) -> None:
+        told = metadata.from_instance(request.instance, admin_pass=request.admin_password, files=request.files)
+        configdrive.build(disk.path, metadata.config_drive_tree(told), CONF.config_drive_format)
+
+    def _boot_files(self, request: SpawnRequest) -> None:
+        """For direct boot: the domain finds them by their names on each start."""
+        for image, name in ((request.kernel, 'kernel'), (request.ramdisk, 'ramdisk')):
+            if image is not None:
+                self._cache.plain(image, os.path.join(layout.directory(request.instance.uuid), name))
+
+    def remove(self, uuid: str) -> bool:
+        """No file of this server is left; -> was there any? First the name goes, then the content: who dies in between
+        leaves what the next removal, or the sweep, finds."""
+        path, doomed = layout.directory(uuid), f'{layout.directory(uuid)}_del'
+        _remove_tree(doomed)
+        try:
+            os.rename(path, doomed)
+        except FileNotFoundError:
+            return False
+        _remove_tree(doomed)
+        return True
+
+    def sweep(self, known: set[str]) -> list[str]:
+        """Remove the directories of servers that are not `known`; -> their paths."""
+        removed = []
+        for name in os.listdir(CONF.instances_path):
+            match = _UUID.match(name)
+            if match and match[1] not in known:
+                removed.append(os.path.join(CONF.instances_path, name))
+                self.remove(match[1])
+        return removed
+
+
+
+def complete(plan: list[Disk]) -> bool:
+    return all(os.path.exists(disk.path) for disk in plan)
+
+
+def check_image(request: SpawnRequest) -> None:
+    """What the image service says of the image must fit the flavor, before a byte is fetched."""
+    image, flavor = request.image, request.instance.flavor
+    if image is None or flavor is None:
+        return
+    if image.min_ram > flavor.memory_mb:
+        raise exception.FlavorMemoryTooSmall()
+    if flavor.root_gb:
+        check_fit(max(image.min_disk * space.GIB, _told_size(image)), flavor.root_gb * space.GIB)
+
+
+def _told_size(image: ImageMeta) -> int:
+    return image.virtual_size or (image.size or 0 if image.disk_format == 'raw' else 0)
+
+
+def check_fit(needed: int, size: int) -> None:
+    """Bytes. A flavor with root_gb 0 takes any image."""
+    if size and needed > size:
+        raise exception.FlavorDiskTooSmall(flavor_gb=size // space.GIB, image_gb=-(-needed // space.GIB))
+
+
+def _remove_tree(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        concurrency.native_call(shutil.rmtree, path)

@@ -1,0 +1,206 @@
+"""The libvirt driver: what each verb consists of. The work is in the modules beside this one."""
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import libvirt
+from oslo_log import log as logging
+
+from minicompute import concurrency, exception
+from minicompute.conf import CONF
+from minicompute.image.base import ImageSource
+from minicompute.image.source import LocalSource
+from minicompute.objects import ComputeNode, Instance
+from minicompute.virt import hardware
+from minicompute.virt.driver import (
+    ComputeDriver,
+    DomainInfo,
+    PowerListener,
+    Progress,
+    SpawnRequest,
+    no_progress,
+)
+from minicompute.virt.libvirt import capabilities, console, guest, identity, layout, space, statistics
+from minicompute.virt.libvirt.builder import Builder, digest
+from minicompute.virt.libvirt.config.base import render
+from minicompute.virt.libvirt.disks import Disks, complete
+from minicompute.virt.libvirt.events import Events
+from minicompute.virt.libvirt.guest import Guest
+from minicompute.virt.libvirt.host import Host, call
+from minicompute.virt.libvirt.imagecache import ImageCache
+from minicompute.virt.libvirt.vif import Networks
+
+LOG = logging.getLogger(__name__)
+
+
+class LibvirtDriver(ComputeDriver):
+    """QEMU and KVM guests under the libvirtd of this host."""
+
+    def __init__(self, source: ImageSource | None = None) -> None:
+        self._host = Host()
+        self._cache = ImageCache(source or LocalSource())
+        self._disks = Disks(self._cache)
+        self._networks = Networks(self._host)
+        self._events: Events | None = None
+        self._capabilities: capabilities.Capabilities | None = None
+
+    # -- the host ------------------------------------------------------------------
+
+    def start(self, listener: PowerListener) -> None:
+        os.makedirs(CONF.instances_path, mode=0o755, exist_ok=True)
+        self._host.start()
+        self._capabilities = capabilities.read(self._host)
+        self._networks.check()
+        self._events = Events(self._host, listener)
+        self._events.start()
+        LOG.info('Guests run under %s', self._capabilities.virt_type)
+
+    def stop(self) -> None:
+        if self._events:
+            self._events.stop()
+        self._host.stop()
+
+    @property
+    def _caps(self) -> capabilities.Capabilities:
+        if self._capabilities is None:
+            raise exception.InternalError(reason='the libvirt driver has not been started')
+        return self._capabilities
+
+    @property
+    def _builder(self) -> Builder:
+        return Builder(self._caps)
+
+    @property
+    def _watch(self) -> Events:
+        assert self._events is not None, 'the libvirt driver has not been started'
+        return self._events
+
+    def inventory(self) -> ComputeNode:
+        caps, connection = self._caps, self._host.connection()
+        usage = self.disk_usage()
+        # Not getInfo's memory, which misses what was plugged into a running host.
+        memory = call(connection.getMemoryStats, libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS, 0)['total'] // 1024
+        return hardware.offer(ComputeNode(
+            host=CONF.host, hypervisor_hostname=call(connection.getHostname), uuid=identity.node_uuid(),
+            hypervisor_type=call(connection.getType), hypervisor_version=call(connection.getVersion),
+            host_ip=CONF.my_ip, vcpus=call(connection.getInfo)[2], memory_mb=memory, local_gb=usage['total_gb'],
+            free_disk_least_gb=usage['free_gb'], cpu_info=caps.cpu_info,
+            supported_instances=caps.supported_instances, traits=caps.traits(),
+            capabilities={'virt_type': caps.virt_type, 'arch': caps.arch,
+                          'libvirt_version': call(connection.getLibVersion), 'machine_types': sorted(caps.machines)},
+            uptime=self.uptime()))
+
+    def uptime(self) -> str:
+        return hardware.uptime()
+
+    def disk_usage(self) -> dict[str, int]:
+        return space.usage(CONF.instances_path)
+
+    def domains(self) -> list[DomainInfo]:
+        return [domain for domain, _ in guest.everyone(self._host)]
+
+    def power_state(self, uuid: str) -> int:
+        return guest.find(self._host, uuid).power_state()
+
+    # -- building and removing -----------------------------------------------------
+
+    def spawn(self, request: SpawnRequest, progress: Progress = no_progress) -> None:
+        instance = request.instance
+        plan = self._builder.disks(instance)
+        with self._watch.quiet(instance.uuid):
+            if self._is_made(instance) and complete(plan):
+                LOG.info('Instance %s runs already', instance.uuid)
+                return
+            guest.remove(self._host, instance.uuid)
+            try:
+                self._disks.make(request, plan, progress)
+                progress('domain', None)
+                self._define_and_start(instance)
+            except Exception:
+                LOG.warning('Instance %s could not be built; removing what was made', instance.uuid)
+                self._remove(instance)
+                raise
+
+    def _is_made(self, instance: Instance) -> bool:
+        try:
+            domain = guest.find(self._host, instance.uuid)
+            said = domain.metadata()
+            return domain.running() and said is not None and said.digest == digest(instance)
+        except exception.DomainNotFound:
+            return False
+
+    def _define_and_start(self, instance: Instance) -> None:
+        self._networks.plug(instance)
+        guest.define(self._host, instance.uuid, render(self._builder.domain(instance))).start()
+
+    def destroy(self, instance: Instance, *, destroy_disks: bool = True) -> None:
+        with self._watch.quiet(instance.uuid):
+            self._remove(instance, destroy_disks=destroy_disks)
+
+    def _remove(self, instance: Instance, *, destroy_disks: bool = True) -> None:
+        guest.remove(self._host, instance.uuid)
+        self._networks.unplug(instance)
+        if destroy_disks:
+            self._disks.remove(instance.uuid)
+
+    def sweep(self, known: set[str], minimum_age: int) -> list[str]:
+        removed = []
+        for domain, said in guest.everyone(self._host):
+            # Another daemon on the same libvirtd may have domains that we know nothing of.
+            if domain.uuid not in known and said is not None and said.host == CONF.host:
+                guest.remove(self._host, domain.uuid)
+                removed.append(f'domain {domain.name} ({domain.uuid})')
+        removed += [f'directory {path}' for path in self._disks.sweep(known)]
+        removed += [f'network {name}' for name in self._networks.sweep()]
+        return removed + [f'image {path}' for path in self._cache.sweep(minimum_age)]
+
+    # -- power -----------------------------------------------------------------------
+
+    def power_on(self, instance: Instance) -> None:
+        with self._watch.quiet(instance.uuid):
+            if not self._is_running(instance.uuid):
+                self._define_and_start(instance)
+
+    def power_off(self, instance: Instance, timeout: int = 0) -> None:
+        with self._watch.quiet(instance.uuid):
+            _stop(guest.find(self._host, instance.uuid), timeout)
+
+    def reboot(self, instance: Instance, *, hard: bool) -> None:
+        with self._watch.quiet(instance.uuid):
+            try:
+                _stop(guest.find(self._host, instance.uuid), 0 if hard else CONF.libvirt.wait_soft_reboot_seconds)
+            except exception.DomainNotFound:
+                if not hard:
+                    raise
+            self._define_and_start(instance)
+
+    def _is_running(self, uuid: str) -> bool:
+        try:
+            return guest.find(self._host, uuid).running()
+        except exception.DomainNotFound:
+            return False
+
+    # -- looking in --------------------------------------------------------------------
+
+    def console_output(self, instance: Instance, length: int | None) -> str:
+        guest.find(self._host, instance.uuid)
+        return concurrency.native_call(console.tail, layout.directory(instance.uuid), length)
+
+    def vnc_address(self, instance: Instance) -> tuple[str, int]:
+        """Raises DomainNotFound, NotImplementedHere."""
+        graphics = guest.find(self._host, instance.uuid).tree().find("devices/graphics[@type='vnc']")
+        port = int(graphics.get('port', -1)) if graphics is not None else -1
+        if port < 0:
+            raise exception.NotImplementedHere(f'Instance {instance.uuid} has no VNC console.')
+        return CONF.vnc.server_proxyclient_address, port
+
+    def diagnostics(self, instance: Instance) -> dict[str, Any]:
+        return statistics.read(self._host, instance)
+
+
+def _stop(domain: Guest, timeout: float) -> None:
+    if not domain.running():
+        return
+    if not (timeout and domain.shutdown(timeout)):
+        domain.cut_off()

@@ -1,0 +1,170 @@
+"""One domain of libvirt, by the uuid of its server.  Each verb makes it so, whatever was before."""
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import libvirt
+from oslo_log import log as logging
+
+from minicompute import exception
+from minicompute.objects import PowerState
+from minicompute.virt.driver import DomainInfo
+from minicompute.virt.libvirt.config import metadata
+from minicompute.virt.libvirt.config.base import Element, parse
+from minicompute.virt.libvirt.host import Host, call, code_of
+
+LOG = logging.getLogger(__name__)
+T = TypeVar('T')
+
+STATES = {
+    libvirt.VIR_DOMAIN_NOSTATE: PowerState.NOSTATE,
+    libvirt.VIR_DOMAIN_RUNNING: PowerState.RUNNING,
+    # "blocked" is a guest that waits for its devices: it runs
+    libvirt.VIR_DOMAIN_BLOCKED: PowerState.RUNNING,
+    libvirt.VIR_DOMAIN_PAUSED: PowerState.PAUSED,
+    # a guest that shuts down runs until it has
+    libvirt.VIR_DOMAIN_SHUTDOWN: PowerState.RUNNING,
+    libvirt.VIR_DOMAIN_SHUTOFF: PowerState.SHUTDOWN,
+    libvirt.VIR_DOMAIN_CRASHED: PowerState.CRASHED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: PowerState.SUSPENDED,
+}
+ENDED = (PowerState.SHUTDOWN, PowerState.CRASHED, PowerState.NOSTATE)
+UNDEFINE = (libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+            | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
+
+#: the power button is pressed again after so many seconds: a guest that boots does not feel the first press
+PRESS_AGAIN = 10.0
+POLL = 0.3
+
+
+class Guest:
+    """A domain that was there when it was looked up; what has gone meanwhile raises DomainNotFound."""
+
+    def __init__(self, host: Host, domain: libvirt.virDomain, uuid: str) -> None:
+        self._host = host
+        self._domain = domain
+        self.uuid = uuid
+
+    def power_state(self) -> int:
+        return STATES.get(self._call(self._domain.state)[0], PowerState.NOSTATE)
+
+    def running(self) -> bool:
+        return self.power_state() not in ENDED
+
+    def metadata(self) -> metadata.Metadata | None:
+        return metadata.read(self._call(self._domain.XMLDesc, libvirt.VIR_DOMAIN_XML_INACTIVE))
+
+    def tree(self) -> Element:
+        """The XML of the domain as it runs."""
+        return parse(self._call(self._domain.XMLDesc, 0))
+
+    def start(self) -> None:
+        """Raises InternalError with QEMU's own words when it does not start."""
+        try:
+            self._call(self._domain.create)
+        except libvirt.libvirtError as error:
+            if not self.running():
+                raise exception.InternalError(reason=f'The domain does not start: {error.get_error_message()}') from error
+
+    def shutdown(self, timeout: float) -> bool:
+        """Press the power button, now and then again, for `timeout` seconds; -> has it ended?"""
+        deadline = time.monotonic() + timeout
+        press = 0.0
+        while self.running():
+            now = time.monotonic()
+            if now >= deadline:
+                return False
+            if now >= press:
+                self._press()
+                press = now + PRESS_AGAIN
+            time.sleep(min(POLL, max(0.0, deadline - now)))
+        return True
+
+    def _press(self) -> None:
+        try:
+            self._call(self._domain.shutdown)
+        except libvirt.libvirtError as error:
+            LOG.debug('Power button of %s: %s', self.uuid, error.get_error_message())
+
+    def cut_off(self) -> None:
+        """Kill it. A QEMU that the kernel does not let go of in time gets a second and a third chance."""
+        for chance in (1, 2, 3):
+            try:
+                self._call(self._domain.destroy)
+            except libvirt.libvirtError as error:
+                if not self.running():
+                    return
+                if chance == 3:
+                    raise exception.InternalError(
+                        reason=f'The domain cannot be stopped: {error.get_error_message()}') from error
+                LOG.warning('Domain of %s still runs: %s', self.uuid, error.get_error_message())
+            else:
+                return
+
+    def undefine(self) -> None:
+        """Forget it, with its saved memory, snapshots and firmware variables."""
+        try:
+            self._call(self._domain.undefineFlags, UNDEFINE)
+        except libvirt.libvirtError as error:
+            raise exception.InternalError(reason=f'The domain cannot be removed: {error.get_error_message()}') from error
+
+    def statistics(self) -> dict[str, Any]:
+        """libvirt's own names and numbers, such as cpu.time (ns) and block.0.rd.bytes."""
+        kinds = (libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_VCPU | libvirt.VIR_DOMAIN_STATS_BALLOON
+                 | libvirt.VIR_DOMAIN_STATS_INTERFACE | libvirt.VIR_DOMAIN_STATS_BLOCK)
+        connection = self._host.connection()
+        return self._call(connection.domainListGetStats, [self._domain], kinds, 0)[0][1]
+
+    def _call(self, func: Callable[..., T], *args: Any) -> T:
+        try:
+            return call(func, *args)
+        except libvirt.libvirtError as error:
+            if code_of(error) == libvirt.VIR_ERR_NO_DOMAIN:
+                raise exception.DomainNotFound(instance_id=self.uuid) from None
+            raise
+
+
+def find(host: Host, uuid: str) -> Guest:
+    """Raises DomainNotFound."""
+    try:
+        return Guest(host, call(host.connection().lookupByUUIDString, uuid), uuid)
+    except libvirt.libvirtError as error:
+        if code_of(error) == libvirt.VIR_ERR_NO_DOMAIN:
+            raise exception.DomainNotFound(instance_id=uuid) from None
+        raise
+
+
+def define(host: Host, uuid: str, xml: str) -> Guest:
+    """Make the domain known to libvirt, or change it. Raises InternalError when libvirt does not take it."""
+    try:
+        return Guest(host, call(host.connection().defineXMLFlags, xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE), uuid)
+    except libvirt.libvirtError as error:
+        raise exception.InternalError(reason=f'libvirt refuses the domain: {error.get_error_message()}') from error
+
+
+def remove(host: Host, uuid: str) -> bool:
+    """No domain of this uuid is left; -> was there one?"""
+    try:
+        guest = find(host, uuid)
+        if guest.running():
+            guest.cut_off()
+        guest.undefine()
+    except exception.DomainNotFound:
+        return False
+    return True
+
+
+def everyone(host: Host) -> list[tuple[DomainInfo, metadata.Metadata | None]]:
+    """All domains of this libvirtd with what they say of themselves; those that vanish meanwhile are left out."""
+    found = []
+    for domain in call(host.connection().listAllDomains, 0):
+        try:
+            guest = Guest(host, domain, call(domain.UUIDString))
+            said = guest.metadata()
+            found.append((DomainInfo(uuid=guest.uuid, name=call(domain.name), power_state=guest.power_state(),
+                                     ours=said is not None), said))
+        except exception.DomainNotFound:
+            continue
+    return found

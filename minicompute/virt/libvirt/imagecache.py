@@ -1,0 +1,164 @@
+"""Base images: fetched once a host, shared by all disks that are overlays on them.
+
+    <instances_path>/_base/<sha1 of the image's id>.<qcow2 | raw | file>
+    <instances_path>/<uuid>/base                     a hard link to it
+
+The hard link is the reference count: a base with one name left has no users, and a server's directory that is
+removed takes its reference along, whatever died in between.
+
+A qcow2 that the inspection took (no backing file, no data file, no encryption) stays qcow2: converting each image
+to raw, as Nova does, costs minutes of a small host at the first build and the disk space of the whole image, and what
+it buys, QEMU not parsing a stranger's qcow2, the inspection has to give anyway. All other formats become raw.
+`file` is what is no disk: kernels and ramdisks.
+"""
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+
+from oslo_log import log as logging
+
+from minicompute import concurrency, exception
+from minicompute.conf import CONF
+from minicompute.image.base import ImageSource
+from minicompute.image.inspection import inspect_file
+from minicompute.objects import ImageMeta
+from minicompute.virt import images
+from minicompute.virt.driver import Progress, no_progress
+from minicompute.virt.libvirt import space
+
+LOG = logging.getLogger(__name__)
+
+#: a half-fetched image of a daemon that died is removed after so many seconds
+HALF_FETCHED = 3600
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Base:
+    """`virtual_size` in bytes."""
+
+    path: str
+    format: str
+    virtual_size: int
+
+
+class ImageCache:
+    def __init__(self, source: ImageSource) -> None:
+        self._source = source
+        self._threads: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    @property
+    def directory(self) -> str:
+        return os.path.join(CONF.instances_path, '_base')
+
+    def disk(self, image: ImageMeta, link: str, progress: Progress = no_progress) -> Base:
+        """The base of `image`, fetched if need be, with a reference at `link`.
+
+        Raises ImageNotFound, ImageUnacceptable, DiskFull.
+        """
+        with self._locked(image) as stem:
+            base = self._cached(stem) or self._fetch_disk(image, stem, progress)
+            self._refer(base.path, link)
+            return base
+
+    def plain(self, image: ImageMeta, link: str) -> None:
+        """A kernel or ramdisk, at `link`."""
+        with self._locked(image) as stem:
+            path = f'{stem}.file'
+            if not os.path.exists(path):
+                with images.published(path, 0o444) as temp:
+                    self._fetch(image, temp)
+            self._refer(path, link)
+
+    def sweep(self, minimum_age: int) -> list[str]:
+        """Remove what nobody refers to and nobody asked for in `minimum_age` seconds; -> their paths."""
+        if not os.path.isdir(self.directory):
+            return []
+        removed = images.remove_leftovers(self.directory, HALF_FETCHED)
+        for name in os.listdir(self.directory):
+            stem, _, kind = name.partition('.')
+            if not stem or kind == 'lock':
+                continue
+            with self._locked_stem(stem):
+                path = os.path.join(self.directory, name)
+                if self._unused(path, minimum_age):
+                    os.unlink(path)
+                    removed.append(path)
+        return removed
+
+    def _unused(self, path: str, age: int) -> bool:
+        try:
+            facts = os.stat(path)
+        except FileNotFoundError:
+            return False
+        return facts.st_nlink == 1 and facts.st_mtime <= time.time() - age
+
+    # -- one image -----------------------------------------------------------
+
+    def _cached(self, stem: str) -> Base | None:
+        for kind in ('qcow2', 'raw'):
+            path = f'{stem}.{kind}'
+            if os.path.exists(path):
+                os.utime(path)   # the age of an image is the time since it was asked for
+                return _facts(path, kind)
+        return None
+
+    def _fetch_disk(self, image: ImageMeta, stem: str, progress: Progress) -> Base:
+        progress('image', 0)
+        fetched = f'{stem}.fetched'
+        with images.published(fetched, 0o444) as temp:
+            self._fetch(image, temp)
+            info = concurrency.native_call(inspect_file, temp, image.disk_format or 'raw', image_id=str(image.id))
+        kind = 'qcow2' if info.qemu_format == 'qcow2' else 'raw'
+        path = f'{stem}.{kind}'
+        if info.qemu_format == kind:
+            os.replace(fetched, path)
+        else:
+            images.convert(fetched, info.qemu_format, path, kind)
+            os.unlink(fetched)
+        progress('image', 100)
+        LOG.info('Image %s is cached as %s', image.id, path)
+        return Base(path, kind, info.virtual_size)
+
+    def _fetch(self, image: ImageMeta, path: str) -> None:
+        space.require(self.directory, image.size or 0, f'image {image.id}')
+        concurrency.native_call(self._source.fetch, image, path)
+
+    def _refer(self, path: str, link: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(link)
+        os.link(path, link)
+
+    # -- locks ---------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _locked(self, image: ImageMeta) -> Iterator[str]:
+        if not image.id:
+            raise exception.ImageNotFound(image_id=image.id)
+        stem = hashlib.sha1(str(image.id).encode(), usedforsecurity=False).hexdigest()
+        with self._locked_stem(stem):
+            yield os.path.join(self.directory, stem)
+
+    @contextlib.contextmanager
+    def _locked_stem(self, stem: str) -> Iterator[None]:
+        """Against the threads of this daemon, then against other daemons on the same directory.
+
+        In this order at most one thread for each image waits in flock, which takes a native thread of a small pool
+        under eventlet.
+        """
+        os.makedirs(self.directory, mode=0o755, exist_ok=True)
+        with self._threads[stem], open(os.path.join(self.directory, f'{stem}.lock'), 'w', encoding='ascii') as lock:
+            concurrency.native_call(fcntl.flock, lock, fcntl.LOCK_EX)
+            yield
+
+
+def _facts(path: str, kind: str) -> Base:
+    size = os.path.getsize(path) if kind == 'raw' else inspect_file(path, kind).virtual_size
+    return Base(path, kind, size)

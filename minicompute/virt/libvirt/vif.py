@@ -1,0 +1,208 @@
+"""Plugs the network cards of a server: bridges of the host, and NAT networks of libvirt's own.
+
+A VIF of kind 'network' describes its network in `details`, and this host makes the network when the first of
+its ports comes and removes it after the last:
+
+    libvirt_network   its name here; only names that begin with 'minicompute-' are ever made or removed
+    bridge, gateway, prefix, dns (list), mtu of the VIF, forward ('nat', 'route', 'none')
+
+Each port is one static DHCP entry, put in and taken out while the network runs: a guest gets the address that the
+network backend gave it, and nobody else gets one.
+"""
+from __future__ import annotations
+
+import re
+import threading
+
+import libvirt
+from oslo_log import log as logging
+
+from minicompute import exception
+from minicompute.conf import CONF
+from minicompute.objects import VIF, Instance
+from minicompute.virt.hardware import GuestHardware
+from minicompute.virt.libvirt.config.base import Element, parse, render
+from minicompute.virt.libvirt.config.interface import Interface
+from minicompute.virt.libvirt.config.network import DhcpHost, NatNetwork
+from minicompute.virt.libvirt.host import Host, call, code_of
+
+LOG = logging.getLogger(__name__)
+
+OURS = 'minicompute-'
+_HOSTNAME = re.compile(r'^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$')
+#: beyond this a guest's driver gains nothing
+MOST_QUEUES = 16
+
+
+class Networks:
+    """One at a time changes libvirt's networks: making, filling and removing must not overlap."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._lock = threading.Lock()
+
+    def check(self) -> None:
+        """Raises ConfigurationError when the filter that keeps guests from lying is not there."""
+        wanted = CONF.libvirt.port_filter
+        if not wanted:
+            return
+        try:
+            call(self._host.connection().nwfilterLookupByName, wanted)
+        except libvirt.libvirtError:
+            raise exception.ConfigurationError(
+                reason=f'libvirt has no network filter {wanted}: install libvirt-daemon-config-nwfilter, '
+                       'or set [libvirt] port_filter to nothing and let guests send from any address') from None
+
+    def plug(self, instance: Instance) -> None:
+        """Make sure that all networks of the server run here and know its ports."""
+        for vif in instance.network_info:
+            if vif.kind == 'network':
+                with self._lock:
+                    self._add_port(vif, instance.hostname)
+
+    def unplug(self, instance: Instance) -> None:
+        """Forget its ports, and networks of ours that are left without any."""
+        for vif in instance.network_info:
+            if vif.kind == 'network':
+                with self._lock:
+                    self._remove_port(vif)
+
+    def sweep(self) -> list[str]:
+        """Remove networks of ours without ports; -> their names."""
+        removed = []
+        with self._lock:
+            for network in call(self._host.connection().listAllNetworks, 0):
+                name = call(network.name)
+                if name.startswith(OURS) and self._remove_if_unused(network):
+                    removed.append(name)
+        return removed
+
+    # -- under the lock --------------------------------------------------------
+
+    def _find(self, name: str) -> libvirt.virNetwork | None:
+        try:
+            return call(self._host.connection().networkLookupByName, name)
+        except libvirt.libvirtError as error:
+            if code_of(error) == libvirt.VIR_ERR_NO_NETWORK:
+                return None
+            raise
+
+    def _add_port(self, vif: VIF, hostname: str | None) -> None:
+        hosts = dhcp_hosts(vif, hostname)
+        network = self._find(vif.details['libvirt_network'])
+        if network is None or not call(network.isActive):
+            self._create(network, vif, hosts)
+            return
+        present = {(h.get('mac'), h.get('ip')) for h in _dhcp_entries(network)}
+        for host in hosts:
+            if (host.mac, host.address) not in present:
+                self._replace_entry(network, host)
+
+    def _create(self, network: libvirt.virNetwork | None, vif: VIF, hosts: list[DhcpHost]) -> None:
+        name = vif.details['libvirt_network']
+        try:
+            if network is not None:
+                call(network.create)   # somebody else's, or one that an operator stopped
+                return
+            if not name.startswith(OURS):
+                raise exception.NetworkNotFound(network_id=name)
+            # Transient: after a reboot of the host nothing stale comes up, each power-on brings what it needs.
+            call(self._host.connection().networkCreateXML, render(nat_network(vif, hosts)))
+        except libvirt.libvirtError as error:
+            raise exception.InternalError(
+                reason=f'Network {name} does not start on this host: {error.get_error_message()}') from error
+        LOG.info('Network %s runs on %s', name, vif.details.get('bridge'))
+
+    def _replace_entry(self, network: libvirt.virNetwork, host: DhcpHost) -> None:
+        """An entry that has the same card or address is a stale one."""
+        for entry in _dhcp_entries(network):
+            if host.mac == entry.get('mac') or host.address == entry.get('ip'):
+                _change(network, libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, _host_of(entry))
+            elif host.name == entry.get('name'):
+                host.name = None   # two servers may have one name, but DNS wants them apart
+        try:
+            _change(network, libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, host)
+        except libvirt.libvirtError as error:
+            raise exception.InternalError(
+                reason=f'Address {host.address} cannot be given: {error.get_error_message()}') from error
+
+    def _remove_port(self, vif: VIF) -> None:
+        network = self._find(vif.details['libvirt_network'])
+        if network is None:
+            return
+        for entry in _dhcp_entries(network):
+            if entry.get('mac') == vif.mac_address:
+                _change(network, libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, _host_of(entry))
+        if call(network.name).startswith(OURS):
+            self._remove_if_unused(network)
+
+    def _remove_if_unused(self, network: libvirt.virNetwork) -> bool:
+        active, persistent = call(network.isActive), call(network.isPersistent)
+        if active and (_dhcp_entries(network) or call(network.listAllPorts, 0)):
+            return False
+        if active:
+            call(network.destroy)
+        if persistent:
+            call(network.undefine)
+        return True
+
+
+def _dhcp_entries(network: libvirt.virNetwork) -> list[Element]:
+    return parse(call(network.XMLDesc, 0)).findall('ip/dhcp/host')
+
+
+def _host_of(entry: Element) -> DhcpHost:
+    return DhcpHost(entry.get('mac', ''), entry.get('ip', ''), entry.get('name'))
+
+
+def _change(network: libvirt.virNetwork, command: int, host: DhcpHost) -> None:
+    call(network.update, command, libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST, -1, render(host),
+         libvirt.VIR_NETWORK_UPDATE_AFFECT_CURRENT)
+
+
+# -- records to records ----------------------------------------------------------
+
+def dhcp_hosts(vif: VIF, hostname: str | None) -> list[DhcpHost]:
+    """IPv4 only: libvirt knows a guest of DHCPv6 by an identifier that we cannot foresee."""
+    name = hostname if hostname and _HOSTNAME.match(hostname) else None
+    return [DhcpHost(vif.mac_address, ip.address, name) for ip in vif.fixed_ips if ip.version == 4][:1]
+
+
+def nat_network(vif: VIF, hosts: list[DhcpHost]) -> NatNetwork:
+    details = vif.details
+    missing = [key for key in ('bridge', 'gateway', 'prefix') if not details.get(key)]
+    if missing:
+        raise exception.InternalError(reason=f'Port {vif.id} does not say the {", ".join(missing)} of its network')
+    return NatNetwork(name=details['libvirt_network'], bridge=details['bridge'], gateway=details['gateway'],
+                      prefix=int(details['prefix']), forward=details.get('forward', 'nat'), mtu=vif.mtu,
+                      dns=list(details.get('dns') or ()), hosts=hosts)
+
+
+def interfaces(instance: Instance, hardware: GuestHardware, vcpus: int) -> list[Interface]:
+    """Raises NotImplementedHere for a kind of VIF that this driver cannot plug."""
+    return [_interface(vif, hardware, vcpus) for vif in instance.network_info]
+
+
+def _interface(vif: VIF, hardware: GuestHardware, vcpus: int) -> Interface:
+    sources = {'bridge': 'bridge', 'network': 'libvirt_network'}
+    source = vif.details.get(sources.get(vif.kind, ''))
+    if not source:
+        raise exception.NotImplementedHere(f'A port of kind {vif.kind!r} cannot be plugged on this host.')
+    addresses = [ip.address for ip in vif.fixed_ips if ip.version == 4]
+    queues = None
+    if hardware.vif_multiqueue and hardware.vif_model == 'virtio' and vcpus > 1:
+        queues = min(vcpus, CONF.libvirt.max_queues or MOST_QUEUES)
+    secured = vif.details.get('port_security', True) and bool(addresses)
+    return Interface(kind=vif.kind, source=source, mac=vif.mac_address, device=vif.devname, model=hardware.vif_model,
+                     mtu=vif.mtu, queues=queues, filter=CONF.libvirt.port_filter or None if secured else None,
+                     addresses=addresses, bandwidth=_bandwidth(hardware.tuning))
+
+
+def _bandwidth(tuning: dict[str, int]) -> dict[str, dict[str, int]]:
+    """From vif_inbound_average, vif_outbound_peak, ... (KiB/s, KiB), as libvirt counts them."""
+    found: dict[str, dict[str, int]] = {}
+    for way in ('inbound', 'outbound'):
+        for part in ('average', 'peak', 'burst'):
+            if value := tuning.get(f'vif_{way}_{part}'):
+                found.setdefault(way, {})[part] = value
+    return {way: values for way, values in found.items() if 'average' in values}
