@@ -54,11 +54,33 @@ class Periodic:
                 failing = True
 
 
-class Service:
-    """`topic` None: no RPC server. `manager` may have start(), stop(), endpoints() and periodics()."""
+class Manager:
+    """What a role does in its daemon."""
 
-    def __init__(self, binary: str, topic: str | None, manager: Any, *, database: bool = True) -> None:
+    def endpoints(self) -> list[Any]:
+        """Objects whose public methods others may call."""
+        return [self]
+
+    def start(self) -> None:
+        """Before messages are taken."""
+
+    def ready(self) -> None:
+        """Once messages are taken."""
+
+    def stop(self) -> None:
+        """After the last message."""
+
+    def periodics(self) -> list[Periodic]:
+        return []
+
+
+class Service:
+    """A manager in a daemon. `database` false: a compute, which reports through the conductor."""
+
+    def __init__(self, binary: str, topic: str, manager: Manager, *, database: bool = True,
+                 host: str | None = None) -> None:
         self.binary, self.topic, self.manager, self._database = binary, topic, manager, database
+        self.host = host or CONF.host
         self._periodics: list[Periodic] = []
         self._server: Any = None
         self._stop = threading.Event()
@@ -67,23 +89,22 @@ class Service:
         began = time.monotonic()
         if self._database:
             wait_for(lambda: session.write(self._beat), 'the database')
-        if self.topic:
-            self._server = rpc.server(self.topic, CONF.host, self.manager.endpoints())
+        self._server = rpc.server(self.topic, self.host, self.manager.endpoints())
         self.manager.start()
-        if self._server is not None:
-            self._server.start()
+        self._server.start()
+        self.manager.ready()
         if self._database:
             self._periodics.append(Periodic(self.heartbeat, CONF.report_interval))
         self._periodics += self.manager.periodics()
         for periodic in self._periodics:
             periodic.start()
-        LOG.info('%s is ready on %s after %.1f s', self.binary, CONF.host, time.monotonic() - began)
+        LOG.info('%s is ready on %s after %.1f s', self.binary, self.host, time.monotonic() - began)
 
     def heartbeat(self) -> None:
         session.write(self._beat)
 
     def _beat(self, conn: Any) -> None:
-        servicegroup.report(conn, CONF.host, self.binary, self.topic)
+        servicegroup.report(conn, self.host, self.binary, self.topic)
 
     def stop(self) -> None:
         for periodic in self._periodics:

@@ -20,6 +20,7 @@ from oslo_db.sqlalchemy import enginefacade
 
 from minicompute import exception
 from minicompute.conf import CONF
+from minicompute.utils import utcnow
 
 T = TypeVar('T')
 
@@ -116,8 +117,3 @@ def now(conn: sa.Connection) -> datetime.datetime:
              'postgresql': "SELECT clock_timestamp() AT TIME ZONE 'UTC'"}[conn.dialect.name]
     value: datetime.datetime = conn.exec_driver_sql(clock).scalar_one()
     return value
-
-
-def utcnow() -> datetime.datetime:
-    """UTC without zone, as the columns hold it."""
-    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)

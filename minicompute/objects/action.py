@@ -55,6 +55,16 @@ class Action:
         """Ids of the actions of one server grow, and so do the claims of one action."""
         return (self.id or 0) << 20 | self.generation
 
+    @property
+    def step_key(self) -> str:
+        """The name under which a compute knows the request: an undo is another request than its step."""
+        return f'{self.step}.undo' if self.state == ActionState.UNWINDING else str(self.step)
+
+    def request(self, verb: str, instance: Any, args: dict[str, Any], reply_to: str | None) -> StepRequest:
+        """What a compute is sent, by the engine, or by the API itself (then any conductor may take the report)."""
+        return StepRequest(action_id=self.id or 0, generation=self.generation, step=self.step_key, verb=verb,
+                           key=self.instance_uuid, fence=self.fence, reply_to=reply_to, instance=instance, args=args)
+
 
 @record
 class StepRequest:
@@ -66,7 +76,7 @@ class StepRequest:
     verb: str
     key: str
     fence: int
-    reply_to: str | None
+    reply_to: str | None = None
     instance: Any = None
     args: dict[str, Any] = dataclasses.field(default_factory=dict)
 

@@ -1,0 +1,139 @@
+"""The compute's memory of what it was asked: one step at a time a server, and never an old one.
+
+Every request carries the server's fence, a number that grows with each claim of any action on the
+server.  The guard keeps the highest one it has seen on the disk, so that a conductor that was frozen and
+woke up cannot undo what its successor did, even over a restart.  A second request for a running step joins
+it; a request for a finished one gets the remembered answer; another step waits until the one before ends.
+"""
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from oslo_log import log as logging
+
+from minicompute.objects import StepReport, StepRequest, from_primitive, to_primitive
+
+LOG = logging.getLogger(__name__)
+
+#: seconds that the fence of a server is kept after its last request
+KEEP = 3600 * 24
+
+
+@dataclasses.dataclass(slots=True)
+class _Key:
+    """What is known of one server."""
+
+    fence: int = 0
+    running: StepRequest | None = None
+    waiting: list[StepRequest] = dataclasses.field(default_factory=list)
+    last: StepReport | None = None
+
+
+class Guard:
+    """`run(request) -> StepReport` is called in the caller's pool; `reply(report, reply_to)` sends."""
+
+    def __init__(self, path: str, submit: Callable[[StepRequest, Callable[[], None]], Any],
+                 run: Callable[[StepRequest], StepReport],
+                 reply: Callable[[StepReport, str | None], None]) -> None:
+        self._path, self._submit, self._run, self._reply = path, submit, run, reply
+        self._lock = threading.Lock()
+        self._keys: dict[str, _Key] = {}
+        os.makedirs(path, exist_ok=True)
+        self._load()
+
+    def admit(self, request: StepRequest) -> None:
+        """Run it, join it, answer it from memory, or refuse it."""
+        with self._lock:
+            state = self._keys.setdefault(request.key, _Key())
+            if request.fence < state.fence and not _same(request, state.running):
+                LOG.warning('A request for %s of %s is refused: its fence %s is older than %s',
+                            request.verb, request.key, request.fence, state.fence)
+                return
+            if _same(request, state.running) and state.running is not None:
+                # The newest asker gets the answer.
+                if request.fence >= state.running.fence:
+                    state.running.generation, state.running.reply_to = request.generation, request.reply_to
+                    state.fence = max(state.fence, request.fence)
+                return
+            if state.last is not None and _answers(state.last, request):
+                state.fence = request.fence
+                answer = dataclasses.replace(state.last, generation=request.generation)
+                self._reply(answer, request.reply_to)
+                return
+            state.fence = request.fence
+            self._save(request.key, state)
+            if state.running is not None:
+                state.waiting = [w for w in state.waiting if not _same(request, w)] + [request]
+                return
+            state.running = request
+        self._submit(request, lambda: self._execute(request))
+
+    def busy(self) -> list[str]:
+        """Servers that something is being done to right now."""
+        with self._lock:
+            return [key for key, state in self._keys.items() if state.running is not None]
+
+    def forget(self, known: set[str]) -> None:
+        """Drop what is kept of servers that have been gone for long."""
+        horizon = time.time() - KEEP
+        for name in os.listdir(self._path):
+            path = os.path.join(self._path, name)
+            if name not in known and os.stat(path).st_mtime < horizon:
+                with self._lock:
+                    self._keys.pop(name, None)
+                os.unlink(path)
+
+    def _execute(self, request: StepRequest) -> None:
+        report = self._run(request)
+        following = None
+        with self._lock:
+            state = self._keys[request.key]
+            report.generation = request.generation
+            state.last, state.running = report, None
+            self._save(request.key, state)
+            while state.waiting and following is None:
+                candidate = state.waiting.pop(0)
+                if candidate.fence >= state.fence:
+                    following = state.running = candidate
+        self._reply(report, request.reply_to)
+        if following is not None:
+            self._submit(following, lambda: self._execute(following))
+
+    def _save(self, key: str, state: _Key) -> None:
+        """A kill must not lose a fence that was acted on: rename is atomic. (A power cut loses the domains
+        too, so nothing is flushed.)"""
+        path = os.path.join(self._path, os.path.basename(key))
+        with open(path + '.new', 'wb') as file:
+            file.write(orjson.dumps({'fence': state.fence, 'last': to_primitive(state.last)}))
+        os.rename(path + '.new', path)
+
+    def _load(self) -> None:
+        for name in os.listdir(self._path):
+            path = os.path.join(self._path, name)
+            if name.endswith('.new'):
+                os.unlink(path)
+                continue
+            try:
+                with open(path, 'rb') as file:
+                    kept = orjson.loads(file.read())
+                self._keys[name] = _Key(fence=kept['fence'], last=from_primitive(kept['last']))
+            except (ValueError, KeyError) as error:
+                LOG.warning('The fence of %s cannot be read (%s); it starts anew', name, error)
+
+
+def _same(request: StepRequest, other: StepRequest | None) -> bool:
+    return other is not None and (request.action_id, request.step) == (other.action_id, other.step)
+
+
+def _answers(report: StepReport, request: StepRequest) -> bool:
+    """Only a success is remembered as an answer: what failed is worth another try when asked again by a
+    newer claim, but the same claim gets the same answer."""
+    if (report.action_id, report.step) != (request.action_id, request.step):
+        return False
+    return report.error is None or report.generation == request.generation

@@ -1,0 +1,147 @@
+"""What a compute does unasked: heartbeats, power states, and the comparison with the records."""
+from __future__ import annotations
+
+import threading
+import time
+
+import oslo_messaging as messaging
+from oslo_log import log as logging
+
+from minicompute import exception, rpc
+from minicompute.compute.guard import Guard
+from minicompute.conductor.rpcapi import ConductorAPI
+from minicompute.conf import CONF
+from minicompute.context import admin_context
+from minicompute.objects import ComputeNode, Instance, PowerState, VMState
+from minicompute.service import Periodic, wait_for
+from minicompute.virt.driver import ComputeDriver
+
+LOG = logging.getLogger(__name__)
+
+#: seconds that a domain is left to settle before its new state is told
+SETTLE = 1.0
+
+
+class Housekeeping:
+    def __init__(self, host: str, driver: ComputeDriver, guard: Guard) -> None:
+        self._host, self._driver, self._guard = host, driver, guard
+        self._conductor = ConductorAPI()
+        self._changed: set[str] = set()
+        self._lock = threading.Lock()
+        self._inventory_at = 0.0
+
+    def periodics(self) -> list[Periodic]:
+        out = [Periodic(self.heartbeat, CONF.report_interval, at_once=True), Periodic(self.tell_changes, SETTLE)]
+        if CONF.sync_power_state_interval:
+            out.append(Periodic(self.sync_power_states, CONF.sync_power_state_interval))
+        if CONF.image_cache.manager_interval > 0:
+            out.append(Periodic(self.clean_up, CONF.image_cache.manager_interval))
+        return out
+
+    # -- start -------------------------------------------------------------
+
+    def say_hello(self) -> None:
+        """Compare what runs here with the records before any work is taken."""
+        node = self._node()
+        answer = wait_for(lambda: self._conductor.hello(admin_context(), node), 'the conductor')
+        self._inventory_at = time.monotonic()
+        self._reconcile({i.uuid: i for i in answer['instances']}, set(answer['busy']), set(answer['owed']))
+
+    def say_started(self) -> None:
+        rpc.quiet(lambda: self._conductor.started(admin_context(), self._host),
+                  'The conductors were not told of the start')
+
+    def _reconcile(self, mine: dict[str, Instance], busy: set[str], owed: set[str]) -> None:
+        removed, states = [], {}
+        for domain in self._driver.domains():
+            if not domain.ours:
+                continue
+            instance = mine.get(domain.uuid)
+            if instance is not None and domain.uuid not in owed:
+                states[domain.uuid] = domain.power_state
+            elif domain.uuid not in busy:
+                LOG.warning('Domain %s (%s) is not ours any more: removed', domain.name, domain.uuid)
+                self._driver.destroy(Instance(uuid=domain.uuid, project_id='', user_id='', host=self._host))
+                removed.append(domain.uuid)
+        gone = [uuid for uuid in owed if uuid not in mine]
+        for uuid in set(gone) - set(removed):
+            self._driver.destroy(Instance(uuid=uuid, project_id='', user_id='', host=self._host))
+        if owed:
+            self._conductor.paid(admin_context(), self._host, sorted(owed))
+        self._start_again(mine, states, busy)
+        if states:
+            self._conductor.power_states(admin_context(), self._host, states)
+
+    def _start_again(self, mine: dict[str, Instance], states: dict[str, int], busy: set[str]) -> None:
+        """After a reboot of the host: what ran runs again, when the operator wants that."""
+        if not CONF.resume_guests_state_on_host_boot:
+            return
+        for uuid, instance in mine.items():
+            if instance.vm_state == VMState.ACTIVE and uuid not in busy and states.get(uuid) == PowerState.SHUTDOWN:
+                try:
+                    self._driver.power_on(instance)
+                    states[uuid] = PowerState.RUNNING
+                except Exception:
+                    LOG.exception('Instance %s could not be started again', uuid)
+
+    # -- while it runs -----------------------------------------------------
+
+    def _node(self) -> ComputeNode:
+        node = self._driver.inventory()
+        node.host = self._host
+        try:
+            node.uptime = self._driver.uptime()
+        except exception.NotImplementedHere:
+            node.uptime = None
+        return node
+
+    def heartbeat(self) -> None:
+        """The host lives; now and then also what it has."""
+        node = None
+        if time.monotonic() - self._inventory_at >= CONF.update_resources_interval:
+            node, self._inventory_at = self._node(), time.monotonic()
+        rpc.outbox.put(rpc.CONDUCTOR, 'heartbeats', {'host': self._host, 'node': node})
+
+    def power_changed(self, uuid: str, state: int) -> None:
+        """The driver's listener. What is told is the state once it has settled, not the event's."""
+        with self._lock:
+            self._changed.add(uuid)
+
+    def tell_changes(self) -> None:
+        with self._lock:
+            changed, self._changed = self._changed, set()
+        if not changed:
+            return
+        busy, states = set(self._guard.busy()), {}
+        for uuid in changed - busy:
+            try:
+                states[uuid] = self._driver.power_state(uuid)
+            except exception.DomainNotFound:
+                continue
+        with self._lock:
+            self._changed |= changed & busy
+        if states:
+            self._tell(states)
+
+    def sync_power_states(self) -> None:
+        busy = set(self._guard.busy())
+        states = {d.uuid: d.power_state for d in self._driver.domains() if d.ours and d.uuid not in busy}
+        if states:
+            self._tell(states)
+
+    def _tell(self, states: dict[str, int]) -> None:
+        try:
+            self._conductor.power_states(admin_context(), self._host, states)
+        except messaging.MessagingException:
+            with self._lock:
+                self._changed |= set(states)
+            raise
+
+    def clean_up(self) -> None:
+        """Remove unused images, and what servers that are gone have left."""
+        answer = self._conductor.servers(admin_context(), self._host)
+        known = {i.uuid for i in answer['instances']} | set(answer['busy']) | set(self._guard.busy())
+        minimum = CONF.image_cache.remove_unused_original_minimum_age_seconds
+        for line in self._driver.sweep(known, minimum):
+            LOG.info('%s', line)
+        self._guard.forget(known)

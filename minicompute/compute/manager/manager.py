@@ -1,0 +1,91 @@
+"""The compute daemon: runs steps under the guard, answers questions, reports, and reconciles."""
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from oslo_log import log as logging
+
+from minicompute import exception
+from minicompute.compute.guard import Guard
+from minicompute.compute.manager import verbs
+from minicompute.compute.manager.housekeeping import Housekeeping
+from minicompute.conductor import rpcapi as conductor
+from minicompute.conf import CONF
+from minicompute.context import RequestContext
+from minicompute.objects import Instance, StepReport, StepRequest
+from minicompute.service import Manager, Periodic
+from minicompute.utils import utcnow
+from minicompute.virt import driver as virt
+
+LOG = logging.getLogger(__name__)
+
+#: threads for everything but builds: power, deletes
+QUICK_THREADS = 16
+
+
+class ComputeManager(Manager):
+    """One host. `driver` is given by tests and by hollow hosts, which have many in one process."""
+
+    def __init__(self, host: str | None = None, driver: virt.ComputeDriver | None = None) -> None:
+        self.host = host or CONF.host
+        self.driver = driver or virt.load()
+        self._builds = ThreadPoolExecutor(CONF.max_concurrent_builds or 1000, thread_name_prefix='build')
+        self._quick = ThreadPoolExecutor(QUICK_THREADS, thread_name_prefix='step')
+        path = os.path.join(CONF.state_path, 'fences', self.host)
+        self.guard = Guard(path, self._submit, self._run, conductor.report)
+        self.housekeeping = Housekeeping(self.host, self.driver, self.guard)
+
+    # -- the daemon --------------------------------------------------------
+
+    def start(self) -> None:
+        self.driver.start(self.housekeeping.power_changed)
+        self.housekeeping.say_hello()
+
+    def ready(self) -> None:
+        self.housekeeping.say_started()
+
+    def stop(self) -> None:
+        self._builds.shutdown(wait=False, cancel_futures=True)
+        self._quick.shutdown(wait=True, cancel_futures=True)
+        self.driver.stop()
+
+    def periodics(self) -> list[Periodic]:
+        return self.housekeeping.periodics()
+
+    # -- what flows ask ----------------------------------------------------
+
+    def run_steps(self, context: RequestContext, items: list[StepRequest]) -> None:
+        """Begin each; what comes of it is reported to the conductor that asked."""
+        for request in items:
+            self.guard.admit(request)
+
+    def _submit(self, request: StepRequest, work: Any) -> None:
+        (self._builds if request.verb == 'spawn' else self._quick).submit(work)
+
+    def _run(self, request: StepRequest) -> StepReport:
+        report = StepReport(action_id=request.action_id, generation=request.generation, step=request.step,
+                            host=self.host, started_at=utcnow())
+        verb = verbs.VERBS.get(request.verb)
+        try:
+            if verb is None:
+                raise exception.NotImplementedHere(f'{request.verb} is unknown to this compute')
+            report.result = verb(self.driver, request)
+        except Exception as error:
+            report.error = verbs.failure(request.verb, error)
+            level = LOG.warning if isinstance(error, exception.ComputeException) else LOG.exception
+            level('%s of %s failed: %s', request.verb, request.key, error)
+        report.finished_at = utcnow()
+        return report
+
+    # -- what the API asks -------------------------------------------------
+
+    def console_output(self, context: RequestContext, instance: Instance, length: int | None) -> str:
+        return self.driver.console_output(instance, length)
+
+    def diagnostics(self, context: RequestContext, instance: Instance) -> dict[str, Any]:
+        return self.driver.diagnostics(instance)
+
+    def uptime(self, context: RequestContext) -> str:
+        return self.driver.uptime()

@@ -1,0 +1,37 @@
+"""How others speak to a compute."""
+from __future__ import annotations
+
+from typing import Any
+
+from minicompute import rpc
+from minicompute.context import RequestContext
+from minicompute.objects import Action, Instance, StepRequest
+
+
+def send(host: str, request: StepRequest) -> None:
+    """Announce a step to the compute of `host`; never blocks, may be lost, is asked again."""
+    rpc.outbox.put(rpc.COMPUTE, 'run_steps', request, server=host)
+
+
+class ComputeAPI:
+    """Questions that a host must answer at once, and steps that the API asks for itself."""
+
+    def __init__(self) -> None:
+        self._client = rpc.Client(rpc.COMPUTE)
+
+    def direct(self, action: Action, instance: Instance, verb: str, **args: Any) -> None:
+        """Ring the server's host for an action whose only long step is there. The conductor's sweep is
+        what stands behind it."""
+        assert instance.host is not None
+        send(instance.host, action.request(verb, instance, args, None))
+
+    def console_output(self, context: RequestContext, instance: Instance, length: int | None) -> str:
+        """Raises MessagingTimeout when the host does not answer."""
+        return str(self._client.call(context, 'console_output', server=instance.host, timeout=10,
+                                     instance=instance, length=length))
+
+    def uptime(self, context: RequestContext, host: str) -> str:
+        return str(self._client.call(context, 'uptime', server=host, timeout=10))
+
+    def diagnostics(self, context: RequestContext, instance: Instance) -> dict[str, Any]:
+        return dict(self._client.call(context, 'diagnostics', server=instance.host, timeout=10, instance=instance))

@@ -1,0 +1,415 @@
+"""The engine that runs flows: claims actions, runs their steps in batches, parks what waits for a
+compute, and commits each step in one guarded transaction.
+
+    ring / report / timer --> _ready --> worker: admit -> run -> settle -> commit -> (next step | park | end)
+
+A worker takes whatever gathered, so that under load a hundred servers share one transaction and one
+message, and an idle system still answers at once.  Nothing here trusts its own memory: each commit
+checks under a row lock that the generation is still the one that this engine claimed.
+"""
+from __future__ import annotations
+
+import dataclasses
+import queue
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import oslo_messaging as messaging
+import sqlalchemy as sa
+from oslo_db import exception as db_exc
+from oslo_log import log as logging
+
+from minicompute import exception, servicegroup
+from minicompute.conductor import settle
+from minicompute.conductor.flow import Asked, Flow, Outcome, Retry, Step, StepFailed, Task
+from minicompute.conf import CONF
+from minicompute.context import RequestContext
+from minicompute.db import session
+from minicompute.db.api import actions as journal
+from minicompute.db.api import instances
+from minicompute.objects import Action, ActionState, StepReport, StepRequest
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(slots=True)
+class Parked:
+    """An action that waits for a compute; no thread does."""
+
+    task: Task
+    asked: Asked
+    at: float
+
+
+class Engine:
+    """One per conductor. `send(host, StepRequest)` announces a request to a compute and never blocks."""
+
+    def __init__(self, owner: str, send: Callable[[str, StepRequest], None]) -> None:
+        self.owner, self._send = owner, send
+        self._ready: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._held: set[int] = set()
+        self._parked: dict[int, Parked] = {}
+        self._timers: list[tuple[float, Task]] = []
+        self._stopped = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    # -- the outside -------------------------------------------------------
+
+    def start(self) -> None:
+        for number in range(CONF.conductor.workers):
+            thread = threading.Thread(target=self._work, name=f'flow-{number}', daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        """Let the batches under way commit; the rest is in the journal."""
+        self._stopped.set()
+        for _ in self._threads:
+            self._ready.put(None)
+        for thread in self._threads:
+            thread.join(CONF.graceful_shutdown_timeout)
+
+    def ring(self, ids: Iterable[int]) -> None:
+        """These actions may be there to be claimed."""
+        for action_id in ids:
+            self._ready.put(action_id)
+
+    def report(self, reports: Iterable[StepReport]) -> None:
+        for report in reports:
+            self._ready.put(report)
+
+    def cancel(self, ids: set[int]) -> None:
+        """Their rows say so already; those that are parked need not wait for the next tick."""
+        for entry in self._parked_now():
+            if entry.task.action.id in ids and settle.may_cancel(entry.task.action):
+                if self._unpark(entry.task.action.id or 0) is not None:
+                    self._ready.put((entry.task, settle.Cancelled()))
+
+    def host_started(self, host: str) -> None:
+        """A compute lost what it was doing: ask it again for all that is parked on it."""
+        for entry in self._parked_now():
+            if entry.asked.host == host:
+                self._ask(entry.task, entry.asked)
+
+    def sweep(self) -> None:
+        """Find what no bell announced, and what is mine by name but not in my hands: from before a
+        restart, or put down after an error."""
+        def look(conn: sa.Connection) -> list[int]:
+            found = journal.unclaimed(conn, self.owner, list(Flow.registry))
+            return found + journal.release_orphans(conn)
+        with self._lock:
+            held = set(self._held)
+        self.ring(action_id for action_id in session.write(look) if action_id not in held)
+
+    def tick(self) -> None:
+        """Renew the leases, and see to what is parked: cancelled, too long, or its host gone."""
+        session.write(journal.renew, self.owner, CONF.conductor.lease)
+        parked = self._parked_now()
+        if not parked:
+            return
+        with session.read() as conn:
+            cancelled = set(journal.cancelled(conn, [p.task.action.id or 0 for p in parked]))
+            down = servicegroup.down_hosts(conn, {p.asked.host for p in parked})
+        for entry in parked:
+            self._look_after(entry, cancelled, down)
+
+    def due(self) -> None:
+        """Put back to work what waited for its time."""
+        now = time.monotonic()
+        with self._lock:
+            ready = [task for at, task in self._timers if at <= now]
+            self._timers = [(at, task) for at, task in self._timers if at > now]
+        for task in ready:
+            self._ready.put(task)
+
+    def load(self) -> dict[str, int]:
+        with self._lock:
+            return {'held': len(self._held), 'parked': len(self._parked), 'waiting': len(self._timers)}
+
+    # -- parked actions ----------------------------------------------------
+
+    def _parked_now(self) -> list[Parked]:
+        with self._lock:
+            return list(self._parked.values())
+
+    def _unpark(self, action_id: int) -> Parked | None:
+        with self._lock:
+            return self._parked.pop(action_id, None)
+
+    def _look_after(self, entry: Parked, cancelled: set[int], down: dict[str, Any]) -> None:
+        action = entry.task.action
+        step = Flow.registry[action.flow].step(action.step)
+        error: Exception | None = None
+        age = (session.utcnow() - action.updated_at).total_seconds() if action.updated_at else 0.0
+        if entry.asked.host in down:
+            error = exception.HostDown(host=entry.asked.host, since=down[entry.asked.host] or 'it was forced down')
+        elif age > step.deadline():
+            error = StepFailed(f'{entry.asked.host} did not finish {step.name} in {step.deadline()} s')
+        elif action.id in cancelled and settle.may_cancel(action):
+            error = settle.Cancelled()
+        if error is not None:
+            if self._unpark(action.id or 0) is not None:
+                self._ready.put((entry.task, error))
+        elif time.monotonic() - entry.at > CONF.conductor.ask_again:
+            self._ask(entry.task, entry.asked)
+
+    def _ask(self, task: Task, asked: Asked) -> None:
+        action = task.action
+        with self._lock:
+            self._parked[action.id or 0] = Parked(task, asked, time.monotonic())
+        task.asked = asked
+        self._send(asked.host, task.action.request(asked.verb, task.instance, asked.args, self.owner))
+
+    # -- workers -----------------------------------------------------------
+
+    def _work(self) -> None:
+        while not self._stopped.is_set():
+            entries = self._take()
+            try:
+                tasks = self._admit(entries)
+                while tasks:
+                    tasks = self._advance(tasks)
+            except Exception:
+                LOG.exception('A batch of %d was put down; the sweep takes it up again', len(entries))
+                self._drop_all(entries)
+
+    def _take(self) -> list[Any]:
+        entries = [self._ready.get()]
+        while len(entries) < CONF.conductor.batch:
+            try:
+                entries.append(self._ready.get_nowait())
+            except queue.Empty:
+                break
+        return [entry for entry in entries if entry is not None]
+
+    def _admit(self, entries: Sequence[Any]) -> list[tuple[Task, Outcome | Exception | None, bool]]:
+        """-> (task, what its step came to, whether it has run already)."""
+        admitted: list[tuple[Task, Outcome | Exception | None, bool]] = []
+        rings, strangers = [], []
+        for entry in entries:
+            if isinstance(entry, int):
+                rings.append(entry)
+            elif isinstance(entry, Task):
+                admitted.append((entry, None, False))
+            elif isinstance(entry, tuple):
+                admitted.append((entry[0], entry[1], True))
+            else:
+                known = self._match(entry)
+                if known is not None:
+                    admitted.append(known)
+                elif entry.action_id not in self._held:
+                    strangers.append(entry)
+        admitted += [(task, None, False) for task in self._claim(rings)]
+        admitted += self._adopt(strangers)
+        return admitted
+
+    def _match(self, report: StepReport) -> tuple[Task, Outcome | Exception, bool] | None:
+        """A report of what I parked; one of an earlier question is passed over."""
+        with self._lock:
+            entry = self._parked.get(report.action_id)
+            if entry is None or report.step != entry.task.action.step_key:
+                return None
+            if entry.asked.host != report.host:
+                return None
+            del self._parked[report.action_id]
+        entry.task.report = report
+        return entry.task, settle.outcome_of(entry.task, report), True
+
+    def _claim(self, ids: Sequence[int]) -> list[Task]:
+        with self._lock:
+            wanted = [action_id for action_id in dict.fromkeys(ids) if action_id not in self._held]
+            self._held.update(wanted)
+        if not wanted:
+            return []
+        try:
+            taken = session.write(journal.claim, wanted, self.owner, CONF.conductor.lease, list(Flow.registry))
+            tasks = self._tasks(taken)
+        except BaseException:
+            self._drop(wanted)
+            raise
+        self._drop(set(wanted) - {action.id for action in taken})
+        return tasks
+
+    def _adopt(self, reports: Sequence[StepReport]) -> list[tuple[Task, Outcome | Exception | None, bool]]:
+        """Reports of steps that the API asked for directly: the commit of the step is the claim."""
+        if not reports:
+            return []
+        by_id = {report.action_id: report for report in reports}
+        with session.read() as conn:
+            found = [action for action in journal.load(conn, by_id) if action.owner is None and
+                     action.state == ActionState.RUNNING and action.generation == by_id[action.id or 0].generation and
+                     action.flow in Flow.registry]
+        with self._lock:
+            found = [action for action in found if action.id not in self._held]
+            self._held.update(action.id or 0 for action in found)
+        out: list[tuple[Task, Outcome | Exception | None, bool]] = []
+        for task in self._tasks(found):
+            task.report = by_id[task.action.id or 0]
+            lives_there = task.instance is not None and task.instance.host == task.report.host
+            if not lives_there or task.report.step != task.action.step_key:
+                self._drop([task.action.id or 0])
+                continue
+            out.append((task, settle.outcome_of(task, task.report), True))
+        return out
+
+    def _tasks(self, taken: Sequence[Action]) -> list[Task]:
+        if not taken:
+            return []
+        with session.read() as conn:
+            uuids = {action.instance_uuid for action in taken}
+            servers = instances.get_many(conn, uuids)
+            specs = instances.specs(conn, [a.instance_uuid for a in taken if settle.needs_spec(a)])
+        return [Task(action=action, instance=servers.get(action.instance_uuid), context=_context(action),
+                     spec=specs.get(action.instance_uuid)) for action in taken]
+
+    def _advance(self, batch: Sequence[tuple[Task, Outcome | Exception | None, bool]]) -> list[Any]:
+        """Run what has not run, settle and commit all. -> what goes on at once."""
+        todo: dict[tuple[str, str | None, str], list[Task]] = defaultdict(list)
+        results: list[tuple[Task, Outcome | Exception | None]] = []
+        for task, outcome, ran in batch:
+            if ran:
+                results.append((task, outcome))
+            else:
+                todo[(task.action.flow, task.action.step, task.action.state)].append(task)
+        for tasks in todo.values():
+            results += _run(tasks)
+        commits: list[Task] = []
+        for task, outcome in results:
+            verdict = settle.settle(task, outcome)
+            if isinstance(verdict, Asked):
+                self._ask(task, verdict)
+            elif isinstance(verdict, float):
+                with self._lock:
+                    self._timers.append((time.monotonic() + verdict, task))
+            else:
+                commits.append(task)
+        return [(task, None, False) for task in self._commit(commits)]
+
+    # -- the commit --------------------------------------------------------
+
+    def _commit(self, tasks: Sequence[Task]) -> list[Task]:
+        """One transaction for all. -> those that are mine still and have a next step."""
+        if not tasks:
+            return []
+        while not self._stopped.is_set():
+            try:
+                kept, released = session.write(self._write, tasks)
+                break
+            except db_exc.DBConnectionError as error:
+                LOG.error('The database does not answer: %s. %d steps wait for it.', error, len(tasks))
+                time.sleep(1.0)
+            except Exception as error:
+                if len(tasks) > 1:
+                    return [task for one in tasks for task in self._commit([one])]
+                return self._refused(tasks[0], error)
+        else:
+            return []
+        self._drop(set(task.action.id for task in tasks) - set(task.action.id for task in kept))
+        ended = [task.action.id for task in kept if task.action.state not in settle.GOING]
+        self._drop(ended)
+        self.ring(released)
+        going = []
+        for task in kept:
+            task.changes, task.commits, task.log, task.report, task.notes = {}, [], [], None, ''
+            if task.action.state in settle.GOING:
+                going.append(task)
+        return going
+
+    def _write(self, conn: sa.Connection, tasks: Sequence[Task]) -> tuple[list[Task], list[int]]:
+        rows = journal.lock(conn, [task.action.id or 0 for task in tasks])
+        now = session.now(conn)
+        kept, released, log = [], [], []
+        for task in tasks:
+            action, row = task.action, rows.get(task.action.id or 0)
+            if row is None or row.state not in settle.GOING or row.owner not in (None, self.owner) or (
+                    row.generation != action.generation):
+                LOG.warning('Action %s was taken over; what was done here is not written', action.id)
+                continue
+            action.owner, action.cancel = self.owner, bool(row.cancel)
+            for write in task.commits:
+                more = write(conn)
+                if isinstance(more, list):
+                    released += more
+            if task.changes:
+                instances.update(conn, task.uuid, task.changes)
+            journal.save(conn, action, now, CONF.conductor.lease)
+            log += settle.events(task, now)
+            kept.append(task)
+        journal.add_events(conn, log)
+        ended = [task.action for task in kept if task.action.state in ActionState.ENDED]
+        if ended:
+            released += journal.release_waiting(conn, ended)
+        return kept, released
+
+    def _refused(self, task: Task, error: Exception) -> list[Task]:
+        """The database would not have the step's writes: the step has failed, and unwinds."""
+        LOG.exception('The commit of action %s was refused', task.action.id)
+        with session.read() as conn:
+            before = journal.load(conn, [task.action.id or 0])
+        if not before or before[0].generation != task.action.generation:
+            self._drop([task.action.id or 0])
+            return []
+        task.action, task.changes, task.commits, task.log = before[0], {}, [], []
+        settle.settle(task, StepFailed(f'{type(error).__name__} while the step was written'))
+        return self._commit([task])
+
+    def _drop(self, ids: Iterable[int | None]) -> None:
+        with self._lock:
+            self._held.difference_update(i for i in ids if i is not None)
+
+    def _drop_all(self, entries: Sequence[Any]) -> None:
+        for entry in entries:
+            if isinstance(entry, Task):
+                self._drop([entry.action.id])
+            elif isinstance(entry, tuple):
+                self._drop([entry[0].action.id])
+            elif isinstance(entry, StepReport):
+                self._drop([entry.action_id])
+
+
+def _run(tasks: Sequence[Task]) -> list[tuple[Task, Outcome | Exception]]:
+    """Run one step of one flow for all of `tasks`."""
+    step = Flow.registry[tasks[0].action.flow].step(tasks[0].action.step)
+    going = [task for task in tasks if not settle.to_be_cancelled(task.action)]
+    results: list[tuple[Task, Outcome | Exception]] = [
+        (task, settle.Cancelled()) for task in tasks if settle.to_be_cancelled(task.action)]
+    for task in going:
+        task.began = session.utcnow()
+    if step.many is not None and going and going[0].action.state == ActionState.RUNNING:
+        try:
+            outcomes: list[Any] = step.many(going)
+        except Exception as error:
+            outcomes = [_expected(error)] * len(going)
+        results += list(zip(going, outcomes, strict=True))
+    else:
+        results += [(task, _run_one(step, task)) for task in going]
+    return results
+
+
+def _run_one(step: Step, task: Task) -> Outcome | Exception:
+    undoing = task.action.state == ActionState.UNWINDING
+    function = step.undo if undoing else step.run
+    if task.instance is None and not undoing:
+        return StepFailed('the server is gone', code=404)
+    if function is None:
+        return None
+    try:
+        return function(task)
+    except Exception as error:
+        return _expected(error)
+
+
+def _expected(error: Exception) -> Exception:
+    """A call that timed out is asked again; all else is the step's own word."""
+    if isinstance(error, (messaging.MessagingTimeout, messaging.MessageDeliveryFailure)):
+        return Retry(f'no answer: {error}')
+    return error
+
+
+def _context(action: Action) -> RequestContext:
+    return RequestContext(user_id=action.user_id, project_id=action.project_id, is_admin=True,
+                          roles=['admin'], request_id=action.request_id, overwrite=False)

@@ -1,0 +1,153 @@
+"""A server is built.
+
+    schedule --> allocate_networks --> spawn
+       |               |                 |
+    release_claim  release_networks   destroy          (undo, right to left)
+
+The first server's action schedules for all of one multi-create request: all find a place or none does.
+Then each goes its own way. A build that fails for a reason of its host starts again at `schedule`
+without that host.
+"""
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from minicompute import exception
+from minicompute.conductor.flow import Asked, Flow, Outcome, Step, StepFailed, Task
+from minicompute.conf import CONF
+from minicompute.db.api import allocations, groups_of_actions, instances
+from minicompute.db.session import utcnow
+from minicompute.network import base as network
+from minicompute.objects import Selection, TaskState, VMState
+from minicompute.scheduler.rpcapi import SchedulerAPI
+
+#: seconds that a scheduler has for one batch
+SCHEDULER_TIMEOUT = 30
+
+
+def schedule(task: Task) -> Outcome:
+    """Claim a host. (The engine calls `schedule_many`; this is its form for one.)"""
+    outcome = schedule_many([task])[0]
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def schedule_many(tasks: Sequence[Task]) -> list[Outcome | Exception]:
+    """One call for all: the scheduler places them in few transactions."""
+    requests = []
+    for task in tasks:
+        if task.spec is None:
+            raise StepFailed('the request of the server is not in the records')
+        task.spec.ignore_hosts = list(task.data.get('tried', ()))
+        requests.append({'key': task.action.id, 'spec': task.spec, 'instance_uuids': _group(task), 'dry_run': False})
+    answers = SchedulerAPI().select_destinations(tasks[0].context, requests, timeout=SCHEDULER_TIMEOUT)
+    return [_placed(task, answer) for task, answer in zip(tasks, answers, strict=True)]
+
+
+def _group(task: Task) -> list[str]:
+    return task.data.get('group') or [task.uuid]
+
+
+def _placed(task: Task, answer: dict[str, Any]) -> Outcome | Exception:
+    selections: list[Selection] | None = answer['selections']
+    if not selections:
+        return StepFailed(str(exception.NoValidHost(reason=answer['reason'] or '')), code=500)
+    by_uuid = {selection.instance_uuid: selection for selection in selections}
+    _occupy(task, by_uuid.pop(task.uuid))
+    if by_uuid:
+        task.on_commit(functools.partial(groups_of_actions.release_placed, leader=task.action.id,
+                                         step=_next_step(task), places=by_uuid))
+    task.data.pop('group', None)
+    return {'funnel': answer['funnel']}
+
+
+def _next_step(task: Task) -> str:
+    return 'allocate_networks' if wants_network(task) else 'spawn'
+
+
+def _occupy(task: Task, place: Selection) -> None:
+    task.set(host=place.host, node=place.node, task_state=TaskState.SPAWNING,
+             availability_zone=place.availability_zone or (task.instance and task.instance.availability_zone))
+
+
+def release_claim(task: Task) -> Outcome:
+    task.set(host=None, node=None)
+    uuids = _group(task)
+    task.on_commit(lambda conn: _nothing(allocations.release(conn, uuids)))
+    return {}
+
+
+def _nothing(_: Any) -> None:
+    """The engine takes a list that a commit returns for actions to ring."""
+
+
+def wants_network(task: Task) -> bool:
+    return task.spec is not None and task.spec.requested_networks != [{'mode': 'none'}]
+
+
+def allocate_networks(task: Task) -> Outcome:
+    instance, spec = task.instance, task.spec
+    assert instance is not None and spec is not None
+    vifs = network.load().allocate(task.context, instance_uuid=instance.uuid, project_id=instance.project_id,
+                                   host=instance.host, requested=spec.requested_networks)
+    task.set(network_info=vifs)
+    return {}
+
+
+def release_networks(task: Task) -> Outcome:
+    network.load().deallocate(task.context, instance_uuid=task.uuid)
+    task.set(network_info=[])
+    return {}
+
+
+def spawn(task: Task) -> Asked:
+    secret = task.data.get('secret') or {}
+    return task.ask('spawn', image=task.data.get('image'), kernel=task.data.get('kernel'),
+                    ramdisk=task.data.get('ramdisk'), admin_password=secret.get('admin_password'),
+                    files=secret.get('files') or {})
+
+
+def spawned(task: Task) -> dict[str, Any]:
+    assert task.report is not None
+    task.set(vm_state=VMState.ACTIVE, power_state=task.report.result.get('power_state', 1), launched_at=utcnow(),
+             fault=None)
+    return {}
+
+
+def destroy(task: Task) -> Outcome:
+    """Remove what the spawn may have left. Its failure counts against the host, a deletion does not."""
+    if task.instance is None or not task.instance.host:
+        return {}
+    return task.ask('destroy')
+
+
+def built(task: Task) -> None:
+    task.set(task_state=None)
+
+
+def failed(task: Task, error: dict[str, Any]) -> None:
+    """The server, and those of its group that waited for its claim, are in ERROR with the reason."""
+    if error.get('cancelled'):
+        return   # a delete waits behind this action and has the last word
+    fault = instances.fault(error)
+    task.set(vm_state=VMState.ERROR, task_state=None, fault=fault, host=None, node=None)
+    if task.data.get('group'):
+        leader, message = task.action.id, str(error.get('message'))
+
+        def fail_followers(conn: sa.Connection) -> None:
+            groups_of_actions.fail_waiting(conn, leader, fault, message)
+        task.on_commit(fail_followers)
+
+
+BUILD = Flow(
+    'build',
+    Step(schedule, undo=release_claim, retry=lambda: CONF.scheduler.max_attempts, many=schedule_many),
+    Step(allocate_networks, undo=release_networks, when=wants_network),
+    Step(spawn, undo=destroy, done=spawned, deadline=lambda: CONF.conductor.build_deadline,
+         reschedule_when_down=True),
+    finished=built, failed=failed, with_spec=True)

@@ -1,0 +1,50 @@
+"""How others speak to the conductor. The announcements (ring, report, cancel) go through the outbox."""
+from __future__ import annotations
+
+from typing import Any
+
+from minicompute import rpc
+from minicompute.context import RequestContext
+from minicompute.objects import ComputeNode, StepReport
+
+
+def ring(action_id: int) -> None:
+    """An action is there to be run."""
+    rpc.outbox.put(rpc.CONDUCTOR, 'ring', action_id)
+
+
+def cancel(action_id: int, owner: str | None) -> None:
+    """An action is to be ended; its owner would see it at the next renewal of its leases anyway."""
+    rpc.outbox.put(rpc.CONDUCTOR, 'cancel', action_id, server=owner)
+
+
+def report(item: StepReport, reply_to: str | None) -> None:
+    """What a step came to. Asked again if it gets lost."""
+    rpc.outbox.put(rpc.CONDUCTOR, 'report', item, server=reply_to)
+
+
+class ConductorAPI:
+    """What a compute calls, and waits for."""
+
+    def __init__(self) -> None:
+        self._client = rpc.Client(rpc.CONDUCTOR)
+
+    def hello(self, context: RequestContext, node: ComputeNode) -> dict[str, Any]:
+        """A compute has started. -> {'instances': [Instance, ...] that live on its host, 'busy': uuids that an
+        action works on, 'owed': uuids whose remains it must remove}."""
+        return dict(self._client.call(context, 'hello', timeout=30, node=node))
+
+    def started(self, context: RequestContext, host: str) -> None:
+        """To all conductors: what they had asked of this host is forgotten there."""
+        self._client.cast(context, 'host_started', fanout=True, host=host)
+
+    def servers(self, context: RequestContext, host: str) -> dict[str, Any]:
+        """What `hello` answers, without the greeting."""
+        return dict(self._client.call(context, 'servers', timeout=30, host=host))
+
+    def paid(self, context: RequestContext, host: str, uuids: list[str]) -> None:
+        self._client.call(context, 'paid', timeout=10, host=host, uuids=uuids)
+
+    def power_states(self, context: RequestContext, host: str, states: dict[str, int]) -> None:
+        """Domains that changed by themselves: {uuid: PowerState}."""
+        self._client.call(context, 'power_states', timeout=10, host=host, states=states)

@@ -1,0 +1,212 @@
+"""What becomes of an action when a step has answered: the rules of the design's table, without any I/O.
+
+    dict / None     the next step, or the end
+    Asked           parked until the compute reports
+    Later, Retry    the same step again, uncounted or counted
+    Reschedule      unwind to the step marked `retry`, then forward without that host
+    anything else   unwind, starting with the failed step itself: it may have half happened;
+                    behind a pivot there is no way back: again with back-off, then `stuck`
+"""
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_log import log as logging
+
+from minicompute import exception
+from minicompute.conductor.flow import Asked, Flow, Later, Outcome, Reschedule, Retry, Step, StepFailed, Task
+from minicompute.conf import CONF
+from minicompute.db.api import owed
+from minicompute.objects import Action, ActionState, StepReport
+
+LOG = logging.getLogger(__name__)
+
+GOING = (ActionState.RUNNING, ActionState.UNWINDING)
+#: key of `data` whose values are wiped from the journal when the action ends
+SECRET = 'secret'
+MOST_BACKOFF = 30.0
+
+
+class Cancelled(StepFailed):
+    """Somebody deleted the server while the action ran."""
+
+    def __init__(self) -> None:
+        super().__init__('cancelled: the server is being deleted', code=409)
+
+
+def may_cancel(action: Action) -> bool:
+    flow = Flow.registry[action.flow]
+    return flow.cancellable and action.state == ActionState.RUNNING and not flow.past_pivot(action.step)
+
+
+def to_be_cancelled(action: Action) -> bool:
+    return action.cancel and may_cancel(action)
+
+
+def needs_spec(action: Action) -> bool:
+    return Flow.registry[action.flow].with_spec
+
+
+def outcome_of(task: Task, report: StepReport) -> Outcome | Exception:
+    """A compute's report in the words of the engine."""
+    if report.error is None:
+        step = Flow.registry[task.action.flow].step(task.action.step)
+        if task.action.state == ActionState.UNWINDING or step.done is None:
+            return {}
+        try:
+            return step.done(task)
+        except Exception as error:
+            return error
+    message, kind = report.error.get('message', ''), report.error.get('kind')
+    if kind == 'reschedule':
+        return Reschedule(message)
+    if kind == 'retry':
+        return Retry(message)
+    return StepFailed(message, code=report.error.get('code', 500), details=report.error.get('details', ''))
+
+
+def settle(task: Task, outcome: Outcome | Exception) -> Asked | float | None:
+    """Move the action on in memory. -> the question to park on, the seconds to wait, or None: commit."""
+    flow = Flow.registry[task.action.flow]
+    step = flow.step(task.action.step)
+    if isinstance(outcome, Asked):
+        return outcome
+    if isinstance(outcome, Later):
+        return outcome.seconds
+    if isinstance(outcome, Retry):
+        task.failures += 1
+        if task.failures < CONF.conductor.stuck_after:
+            return _backoff(task.failures)
+        outcome = StepFailed(str(outcome))
+    undoing = task.action.state == ActionState.UNWINDING
+    if isinstance(outcome, Exception):
+        task.changes, task.commits = {}, []
+        return _undo_failed(task, flow, step, outcome) if undoing else _failed(task, flow, step, outcome)
+    task.failures = 0
+    if undoing:
+        _log(task, f'{step.name}_undo', 'Success')
+        _undone(task, flow, step)
+    else:
+        _succeeded(task, flow, step, outcome)
+    return None
+
+
+def _succeeded(task: Task, flow: Flow, step: Step, facts: dict[str, Any] | None) -> None:
+    task.data.update(facts or {})
+    _log(task, step.name, 'Success')
+    following = flow.next(task, flow.index(step.name))
+    if following is not None:
+        task.action.step, task.action.attempts = following.name, 0
+        return
+    if flow.finished is not None:
+        flow.finished(task)
+    _end(task, ActionState.DONE)
+
+
+def _failed(task: Task, flow: Flow, step: Step, error: Exception) -> float | None:
+    down = isinstance(error, exception.HostDown)
+    if down and step.owed_when_down:
+        owe(task, str(error))
+        _succeeded(task, flow, step, {'owed': True})
+        return None
+    _log(task, step.name, 'Error', error)
+    if flow.past_pivot(step.name):
+        return _again_or_stuck(task, error)
+    action = task.action
+    action.data['error'] = {'message': str(error), 'code': getattr(error, 'code', 500),
+                            'details': getattr(error, 'details', ''), 'step': step.name,
+                            'cancelled': isinstance(error, Cancelled)}
+    if isinstance(error, Reschedule) or (down and step.reschedule_when_down):
+        _elsewhere(task, flow, str(error))
+    action.state, action.attempts = ActionState.UNWINDING, 0
+    if step.undo is None:
+        _undone(task, flow, step)
+    return None
+
+
+def _elsewhere(task: Task, flow: Flow, why: str) -> None:
+    data = task.data
+    tried = data.setdefault('tried', [])
+    if task.instance is not None and task.instance.host and task.instance.host not in tried:
+        tried.append(task.instance.host)
+    most = next((step.retry() for step in flow.steps if step.retry is not None), 0)
+    if len(tried) < most:
+        data['reschedule'] = True
+        return
+    data['error']['message'] = str(exception.RescheduleExhausted(instance_uuid=task.uuid, reason=why))
+
+
+def _undone(task: Task, flow: Flow, step: Step) -> None:
+    """`step` is undone: forward again from here, one step further back, or the end."""
+    action = task.action
+    if step.retry is not None and action.data.pop('reschedule', False):
+        action.state, action.step = ActionState.RUNNING, step.name
+        return
+    before = flow.previous(flow.index(step.name))
+    if before is not None:
+        action.step = before.name
+        if before.undo is None:
+            _undone(task, flow, before)
+        return
+    flow.failed(task, action.data.get('error') or {'message': 'unknown', 'code': 500})
+    _end(task, ActionState.FAILED, (action.data.get('error') or {}).get('message'))
+
+
+def _undo_failed(task: Task, flow: Flow, step: Step, error: Exception) -> float | None:
+    if isinstance(error, exception.HostDown):
+        owe(task, str(error))
+        _log(task, f'{step.name}_undo', 'Success', note=f'owed: {error}')
+        _undone(task, flow, step)
+        return None
+    _log(task, f'{step.name}_undo', 'Error', error)
+    return _again_or_stuck(task, error)
+
+
+def _again_or_stuck(task: Task, error: Exception) -> float | None:
+    task.failures += 1
+    if task.failures < CONF.conductor.stuck_after:
+        task.log.clear()
+        return _backoff(task.failures)
+    task.action.state, task.action.message = ActionState.STUCK, str(error)[:1000]
+    task.action.attempts = task.failures
+    LOG.error('Action %s (%s of %s) is stuck at %s: %s', task.action.id, task.action.action, task.uuid,
+              task.action.step, error)
+    return None
+
+
+def _end(task: Task, state: str, message: str | None = None) -> None:
+    task.action.state, task.action.message = state, message
+    task.action.data.pop(SECRET, None)
+
+
+def _backoff(failures: int) -> float:
+    return min(0.2 * 2 ** failures, MOST_BACKOFF)
+
+
+def owe(task: Task, reason: str) -> None:
+    """The host is away: note what it has to clean up when it comes back."""
+    host = task.asked.host if task.asked else (task.instance.host if task.instance else None)
+    if host is None:
+        return
+
+    def write(conn: sa.Connection) -> None:
+        owed.add(conn, host, task.uuid, 'destroy', reason)
+    task.on_commit(write)
+
+
+def _log(task: Task, event: str, result: str, error: Exception | None = None, note: str = '') -> None:
+    report = task.report
+    task.log.append({
+        'action_id': task.action.id, 'event': event, 'result': result,
+        'start_time': report.started_at if report else task.began, 'finish_time': report.finished_at if report else None,
+        'traceback': (getattr(error, 'details', '') or None) if error else None,
+        'details': str(error)[:4000] if error else (note or task.notes or None),
+        'host': report.host if report else task.action.owner})
+
+
+def events(task: Task, now: datetime.datetime) -> list[dict[str, Any]]:
+    """The rows of the step log that go with the commit."""
+    return [{**row, 'start_time': row['start_time'] or now, 'finish_time': row['finish_time'] or now}
+            for row in task.log]

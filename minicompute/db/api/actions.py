@@ -1,0 +1,166 @@
+"""The journal: claims, leases, commits and the sweep. Only the conductor's engine runs actions;
+the API begins them, in the transaction that changes the server.
+"""
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_db import exception as db_exc
+
+from minicompute import exception
+from minicompute.db.models import instance_actions as actions
+from minicompute.db.models import instance_actions_events as events
+from minicompute.db.models import instances
+from minicompute.db.session import now as db_now
+from minicompute.objects import Action, ActionState
+
+_FIELDS = tuple(Action.__dataclass_fields__)
+#: a caller that is about to run an action directly has so long before the sweep steps in
+GRACE = datetime.timedelta(seconds=5)
+
+
+def from_row(row: Any) -> Action:
+    values = row._mapping
+    made = Action(**{name: values[name] for name in _FIELDS})
+    made.data = made.data or {}
+    return made
+
+
+def queued_key(uuid: str) -> str:
+    """`busy` of the one delete that waits behind what runs."""
+    return f'{uuid}/queued'
+
+
+def begin(conn: sa.Connection, many: Sequence[Action]) -> list[int]:
+    """Write the rows of accepted operations. -> their ids. Raises ActionInProgress when a server is busy."""
+    now = db_now(conn)
+    rows = []
+    for action in many:
+        action.start_time = action.updated_at = now
+        values = {name: getattr(action, name) for name in _FIELDS if name != 'id'}
+        rows.append({**values, 'lease_until': now + GRACE})
+    try:
+        for action, values in zip(many, rows, strict=True):
+            action.id = int(conn.execute(actions.insert().values(**values)).inserted_primary_key[0])
+    except db_exc.DBDuplicateEntry:
+        # The caller's transaction is lost with this, as it should be.
+        raise exception.ActionInProgress(method=action.action, instance_uuid=action.instance_uuid) from None
+    return [action.id for action in many if action.id is not None]
+
+
+def running(conn: sa.Connection, uuid: str) -> Action | None:
+    """What holds the server's lock, if anything."""
+    row = conn.execute(sa.select(actions).where(actions.c.busy == uuid)).first()
+    return from_row(row) if row else None
+
+
+def busy_among(conn: sa.Connection, host: str) -> list[str]:
+    """Servers of `host` that an action works on."""
+    query = sa.select(actions.c.busy).join(instances, instances.c.uuid == actions.c.busy).where(
+        instances.c.host == host, instances.c.deleted == 0)
+    return [row.busy for row in conn.execute(query)]
+
+
+def cancel(conn: sa.Connection, action_id: int) -> None:
+    conn.execute(actions.update().where(actions.c.id == action_id).values(cancel=True))
+
+
+def load(conn: sa.Connection, ids: Iterable[int]) -> list[Action]:
+    rows = conn.execute(sa.select(actions).where(actions.c.id.in_(list(ids))).order_by(actions.c.id))
+    return [from_row(row) for row in rows]
+
+
+def claim(conn: sa.Connection, ids: Sequence[int], owner: str, lease: float, flows: Sequence[str]) -> list[Action]:
+    """Take those of `ids` that nobody holds: one guarded UPDATE each, by the database's clock.
+
+    A row is free when it has no owner or the owner's lease has run out (or it is mine already, from
+    before a restart). -> the claimed actions, with the generation that this claim gave them.
+    """
+    now = db_now(conn)
+    free = sa.or_(actions.c.owner.is_(None), actions.c.owner == owner, actions.c.lease_until < now)
+    found = conn.execute(sa.select(actions).where(
+        actions.c.id.in_(list(ids)), actions.c.state.in_((ActionState.RUNNING, ActionState.UNWINDING)),
+        actions.c.flow.in_(list(flows)), free).with_for_update())
+    taken = [from_row(row) for row in found]
+    until = now + datetime.timedelta(seconds=lease)
+    if taken:
+        conn.execute(actions.update().where(actions.c.id.in_([a.id for a in taken])).values(
+            owner=owner, lease_until=until, generation=actions.c.generation + 1))
+    for action in taken:
+        action.owner, action.lease_until, action.generation = owner, until, action.generation + 1
+    return taken
+
+
+def lock(conn: sa.Connection, ids: Iterable[int]) -> dict[int, Any]:
+    """The guard of a commit: rows (id, generation, owner, state, cancel) held until the transaction ends."""
+    query = sa.select(actions.c.id, actions.c.generation, actions.c.owner, actions.c.state, actions.c.cancel).where(
+        actions.c.id.in_(list(ids))).order_by(actions.c.id).with_for_update()
+    return {row.id: row for row in conn.execute(query)}
+
+
+def save(conn: sa.Connection, action: Action, now: datetime.datetime, lease: float) -> None:
+    """Write what a step changed. The caller holds the row by `lock`."""
+    ended = action.state in ActionState.ENDED
+    values: dict[str, Any] = {
+        'state': action.state, 'step': action.step, 'data': action.data, 'attempts': action.attempts,
+        'message': action.message, 'updated_at': now, 'generation': action.generation, 'owner': action.owner,
+        'lease_until': now + datetime.timedelta(seconds=lease)}
+    if ended or action.state == ActionState.STUCK:
+        values['owner'] = None
+    if ended:
+        values.update(busy=None, finish_time=now)
+    conn.execute(actions.update().where(actions.c.id == action.id).values(**values))
+    action.updated_at = now
+
+
+def release_waiting(conn: sa.Connection, ended: Sequence[Action]) -> list[int]:
+    """Let go what waited for actions that have ended. -> ids to ring."""
+    rows = conn.execute(sa.select(actions.c.id, actions.c.instance_uuid).where(
+        actions.c.after.in_([a.id for a in ended]), actions.c.state == ActionState.QUEUED)).all()
+    for row in rows:
+        conn.execute(actions.update().where(actions.c.id == row.id).values(
+            state=ActionState.RUNNING, busy=row.instance_uuid, lease_until=None))
+    return [row.id for row in rows]
+
+
+def add_events(conn: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Step log: dicts of action_id, event, start_time, finish_time, result, traceback, host, details."""
+    if rows:
+        conn.execute(events.insert(), list(rows))
+
+
+def renew(conn: sa.Connection, owner: str, lease: float) -> None:
+    """One UPDATE renews all leases of a conductor."""
+    until = db_now(conn) + datetime.timedelta(seconds=lease)
+    conn.execute(actions.update().where(actions.c.owner == owner, actions.c.state.in_(
+        (ActionState.RUNNING, ActionState.UNWINDING))).values(lease_until=until))
+
+
+def cancelled(conn: sa.Connection, ids: Iterable[int]) -> list[int]:
+    """Those of `ids` that somebody wants to end."""
+    query = sa.select(actions.c.id).where(actions.c.id.in_(list(ids)), actions.c.cancel.is_(True))
+    return [row.id for row in conn.execute(query)]
+
+
+def unclaimed(conn: sa.Connection, owner: str, flows: Sequence[str], limit: int = 10000) -> list[int]:
+    """What the sweep looks at: live actions that nobody works on, and those of this owner."""
+    now = db_now(conn)
+    query = sa.select(actions.c.id).where(
+        actions.c.state.in_((ActionState.RUNNING, ActionState.UNWINDING)), actions.c.flow.in_(list(flows)),
+        sa.or_(actions.c.lease_until.is_(None), actions.c.lease_until < now, actions.c.owner == owner))
+    return [row.id for row in conn.execute(query.order_by(actions.c.id).limit(limit))]
+
+
+def release_orphans(conn: sa.Connection, limit: int = 100) -> list[int]:
+    """Queued actions whose forerunner has ended without letting them go (it died between two versions)."""
+    first = actions.alias()
+    query = sa.select(actions.c.id, actions.c.instance_uuid).join(first, first.c.id == actions.c.after).where(
+        actions.c.state == ActionState.QUEUED, first.c.state.in_(ActionState.ENDED)).limit(limit)
+    rows = conn.execute(query).all()
+    for row in rows:
+        conn.execute(actions.update().where(actions.c.id == row.id, actions.c.state == ActionState.QUEUED).values(
+            state=ActionState.RUNNING, busy=row.instance_uuid, lease_until=None))
+    return [row.id for row in rows]

@@ -1,0 +1,165 @@
+"""Servers: rows to records and back. Lists for the API live in instance_list."""
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_db import exception as db_exc
+from oslo_utils import uuidutils
+
+from minicompute import exception
+from minicompute.db.models import block_device_mappings as bdms
+from minicompute.db.models import instances, projects, tags
+from minicompute.db.session import utcnow
+from minicompute.objects import BlockDevice, Flavor, Instance, RequestSpec, from_primitive, to_primitive
+
+_PLAIN = tuple(c.name for c in instances.c if c.name in Instance.__dataclass_fields__
+               and c.name not in ('deleted', 'flavor', 'network_info', 'metadata', 'image_properties'))
+_COLUMNS = [c for c in instances.c if c.name != 'request_spec']
+_BDM = tuple(c.name for c in bdms.c if c.name in BlockDevice.__dataclass_fields__)
+
+
+def from_row(row: Any) -> Instance:
+    """A row of all columns but request_spec -> Instance, without bdms and tags."""
+    values = row._mapping
+    made = Instance(**{name: values[name] for name in _PLAIN})
+    made.deleted = bool(values['deleted'])
+    made.flavor = from_primitive(values['flavor']) if values['flavor'] else None
+    made.network_info = from_primitive(values['network_info'] or [])
+    made.metadata = values['metadata'] or {}
+    made.image_properties = values['image_properties'] or {}
+    return made
+
+
+def bdm_from_row(row: Any) -> BlockDevice:
+    values = row._mapping
+    made = BlockDevice(**{name: values[name] for name in _BDM})
+    made.connection_info = made.connection_info or {}
+    return made
+
+
+def to_columns(instance: Instance) -> dict[str, Any]:
+    """Everything of a new row but id, deleted and request_spec."""
+    flavor = instance.flavor or Flavor('', '', 0, 0, 0)
+    values = {name: getattr(instance, name) for name in _PLAIN if name != 'id'}
+    values.update(flavor=to_primitive(instance.flavor), flavorid=flavor.flavorid, vcpus=flavor.vcpus,
+                  memory_mb=flavor.memory_mb, network_info=to_primitive(instance.network_info),
+                  metadata=instance.metadata, image_properties=instance.image_properties)
+    return values
+
+
+def create(conn: sa.Connection, many: Sequence[Instance], spec: RequestSpec) -> None:
+    """Insert servers with their bdms and tags; created_at grows by a microsecond each, so that a list of
+    one request keeps its order. `spec` is kept with each."""
+    now = utcnow()
+    rows, devices, labels = [], [], []
+    for place, instance in enumerate(many):
+        instance.created_at = instance.updated_at = now + datetime.timedelta(microseconds=place)
+        rows.append({**to_columns(instance), 'request_spec': to_primitive(spec), 'deleted': 0})
+        for device in instance.block_devices:
+            device.uuid, device.instance_uuid = uuidutils.generate_uuid(), instance.uuid
+            devices.append({**{n: getattr(device, n) for n in _BDM if n != 'id'}, 'created_at': now})
+        labels += [{'resource_id': instance.uuid, 'tag': tag} for tag in instance.tags]
+    conn.execute(instances.insert(), rows)
+    if devices:
+        conn.execute(bdms.insert(), devices)
+    if labels:
+        conn.execute(tags.insert(), labels)
+
+
+def get(conn: sa.Connection, uuid: str, *, deleted: bool = False) -> Instance:
+    """One server with bdms and tags, in three narrow queries. Raises InstanceNotFound."""
+    found = get_many(conn, [uuid], deleted=deleted)
+    if not found:
+        raise exception.InstanceNotFound(instance_id=uuid)
+    return found[uuid]
+
+
+def get_many(conn: sa.Connection, uuids: Iterable[str], *, deleted: bool = False) -> dict[str, Instance]:
+    """{uuid: Instance} of those that are there; `deleted` also shows what is gone."""
+    wanted = list(uuids)
+    query = sa.select(*_COLUMNS).where(instances.c.uuid.in_(wanted))
+    if not deleted:
+        query = query.where(instances.c.deleted == 0)
+    found = {row.uuid: from_row(row) for row in conn.execute(query)}
+    for row in conn.execute(sa.select(bdms).where(bdms.c.instance_uuid.in_(list(found))).order_by(bdms.c.id)):
+        found[row.instance_uuid].block_devices.append(bdm_from_row(row))
+    for row in conn.execute(sa.select(tags).where(tags.c.resource_id.in_(list(found))).order_by(tags.c.tag)):
+        found[row.resource_id].tags.append(row.tag)
+    return found
+
+
+def specs(conn: sa.Connection, uuids: Iterable[str]) -> dict[str, RequestSpec]:
+    """{uuid: RequestSpec} as they were accepted."""
+    query = sa.select(instances.c.uuid, instances.c.request_spec).where(instances.c.uuid.in_(list(uuids)))
+    return {row.uuid: from_primitive(row.request_spec) for row in conn.execute(query) if row.request_spec}
+
+
+def update(conn: sa.Connection, uuid: str, changes: dict[str, Any]) -> bool:
+    """Change columns of one live server (records in them are made primitive). -> whether it was there."""
+    values = {name: to_primitive(value) if name in ('network_info', 'flavor', 'request_spec') else value
+              for name, value in changes.items()}
+    values['updated_at'] = utcnow()
+    statement = instances.update().where(instances.c.uuid == uuid, instances.c.deleted == 0)
+    return conn.execute(statement.values(**values)).rowcount == 1
+
+
+def expect(conn: sa.Connection, uuid: str, vm_states: Sequence[str] | None, task_states: Sequence[str | None] | None,
+           changes: dict[str, Any]) -> bool:
+    """The guarded form of `update`: only from these states (None in `task_states` means no task)."""
+    where = [instances.c.uuid == uuid, instances.c.deleted == 0]
+    if vm_states is not None:
+        where.append(instances.c.vm_state.in_(vm_states))
+    if task_states is not None:
+        named = [state for state in task_states if state is not None]
+        clauses = [instances.c.task_state.in_(named)] if named else []
+        if None in task_states:
+            clauses.append(instances.c.task_state.is_(None))
+        where.append(sa.or_(*clauses))
+    return conn.execute(instances.update().where(*where).values(**changes, updated_at=utcnow())).rowcount == 1
+
+
+def destroy(conn: sa.Connection, uuid: str) -> None:
+    """The server is gone: the row stays for admins, its bdms and tags go."""
+    now = utcnow()
+    conn.execute(instances.update().where(instances.c.uuid == uuid, instances.c.deleted == 0).values(
+        deleted=instances.c.id, deleted_at=now, updated_at=now, terminated_at=now, vm_state='deleted',
+        task_state=None, power_state=0))
+    conn.execute(bdms.delete().where(bdms.c.instance_uuid == uuid))
+    conn.execute(tags.delete().where(tags.c.resource_id == uuid))
+
+
+def on_host(conn: sa.Connection, host: str) -> dict[str, Instance]:
+    """All live servers whose place is `host`."""
+    query = sa.select(instances.c.uuid).where(instances.c.host == host, instances.c.deleted == 0)
+    return get_many(conn, [row.uuid for row in conn.execute(query)])
+
+
+def lock_project(conn: sa.Connection, project_id: str) -> None:
+    """Hold the project's row until the transaction ends: quota is counted under it."""
+    query = sa.select(projects.c.project_id).where(projects.c.project_id == project_id).with_for_update()
+    if conn.execute(query).first() is None:
+        try:
+            with conn.begin_nested():
+                conn.execute(projects.insert().values(project_id=project_id))
+        except db_exc.DBDuplicateEntry:
+            pass   # another api made it first: now it is there to be locked
+        conn.execute(query)
+
+
+def usage(conn: sa.Connection, project_id: str, user_id: str | None = None) -> dict[str, int]:
+    """What the project's live servers add up to: {'instances', 'cores', 'ram' (MiB)}."""
+    query = sa.select(sa.func.count(), sa.func.sum(instances.c.vcpus), sa.func.sum(instances.c.memory_mb)).where(
+        instances.c.project_id == project_id, instances.c.deleted == 0)
+    if user_id is not None:
+        query = query.where(instances.c.user_id == user_id)
+    count, cores, ram = conn.execute(query).one()
+    return {'instances': int(count), 'cores': int(cores or 0), 'ram': int(ram or 0)}
+
+
+def fault(error: dict[str, Any]) -> dict[str, Any]:
+    """What a server in ERROR says of itself, from an engine's error record."""
+    return {'code': int(error.get('code') or 500), 'message': str(error.get('message') or '')[:255],
+            'details': str(error.get('details') or error.get('message') or '')[:8000], 'created': utcnow().isoformat()}
