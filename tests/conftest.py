@@ -1,0 +1,86 @@
+"""What all tests share: configuration and databases of their own.
+
+`TEST_DATABASES` names databases to run on, comma separated SQLAlchemy URLs (`sqlite` means a new file each
+time); the tests that take `database` run once on each.  The databases named there are emptied.
+"""
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from minicompute import concurrency
+
+concurrency.setup()
+
+from minicompute import conf as conf_module  # noqa: E402
+from minicompute.conf import CONF  # noqa: E402
+from minicompute.db import migration, session  # noqa: E402
+from minicompute.db.models import metadata  # noqa: E402
+
+DATABASES = [name for name in os.environ.get('TEST_DATABASES', 'sqlite').split(',') if name]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if 'database_url' in metafunc.fixturenames:
+        metafunc.parametrize('database_url', DATABASES, ids=[url.split(':')[0].split('+')[0] for url in DATABASES],
+                             scope='session', indirect=True)
+
+
+@pytest.fixture(scope='session')
+def database_url(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope='session')
+def configured() -> None:
+    conf_module.setup([], 'tests', [])
+
+
+@pytest.fixture
+def conf(configured: None, tmp_path: pathlib.Path) -> Iterator[Any]:
+    """The global CONF with a state path of its own, as it was before when the test ends."""
+    CONF.set_override('state_path', str(tmp_path))
+    CONF.set_override('host', 'host1')
+    yield CONF
+    CONF.clear_override('state_path')
+    CONF.reset()
+    CONF.clear()
+
+
+@pytest.fixture(scope='session')
+def template(configured: None, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A migrated SQLite file, to be copied."""
+    path = tmp_path_factory.mktemp('template') / 'db.sqlite'
+    CONF.set_override('connection', f'sqlite:///{path}', 'database')
+    session.dispose()
+    migration.sync()
+    session.dispose()
+    return path
+
+
+@pytest.fixture
+def database(conf: Any, database_url: str, template: pathlib.Path, tmp_path: pathlib.Path) -> Iterator[str]:
+    """An empty, migrated database that the code under test uses. -> its URL"""
+    url = database_url
+    if url == 'sqlite':
+        shutil.copy(template, tmp_path / 'db.sqlite')
+        url = f'sqlite:///{tmp_path}/db.sqlite'
+    conf.set_override('connection', url, 'database')
+    session.dispose()
+    if database_url != 'sqlite':
+        migration.sync()
+        _empty()
+    yield url
+    session.dispose()
+
+
+def _empty() -> None:
+    def wipe(conn: Any) -> None:
+        for table in reversed(metadata.sorted_tables):
+            conn.execute(table.delete())
+    session.write(wipe)
