@@ -1,8 +1,8 @@
 #!/bin/sh
 # Builds the test guest: tools/build_guest.sh [OUTPUT_DIR], by default run/images. See docs/guest.md.
 #
-# Does nothing if the outputs are newer than the sources. Packages are fetched once into run/guest-build and unpacked
-# there; only missing build tools are installed. Neither loop devices nor mounts are needed.
+# Does nothing if the outputs are newer than the sources. Packages are fetched once into run/guest-build and
+# unpacked there; only missing build tools are installed. Neither loop devices nor mounts are needed.
 set -eu
 
 repo="$(cd "$(dirname "$0")/.." && pwd)"
@@ -99,13 +99,14 @@ unpack_package() {
         deb="$(find_deb "$real")"
     fi
     # A guest has no use for these, and they are most of the kernel package.
-    dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$packages" --exclude='./usr/share/*' --exclude='*/drivers/gpu' \
-        --exclude='*/drivers/media' --exclude='*/net/wireless' --exclude='*/sound' --exclude='*/drivers/staging' \
-        --exclude='*/drivers/infiniband' --exclude='*/drivers/iio'
+    dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$packages" --exclude='./usr/share/*' --exclude='*/sound' \
+        --exclude='*/drivers/gpu' --exclude='*/drivers/media' --exclude='*/drivers/staging' \
+        --exclude='*/drivers/infiniband' --exclude='*/drivers/iio' --exclude='*/net/wireless'
 }
 
 kernel_package() {
-    apt-cache depends linux-image-amd64 2>/dev/null | awk '$1 == "Depends:" && /linux-image-/ { print $2; exit }'
+    apt-cache depends linux-image-amd64 2>/dev/null |
+        awk '$1 == "Depends:" && /linux-image-/ { print $2; exit }'
 }
 
 find_deb() {
@@ -115,8 +116,9 @@ find_deb() {
 make_initrd() {
     tree="$work/tree"
     rm -rf "$tree"
-    mkdir -p "$tree/bin" "$tree/usr" "$tree/lib64" "$tree/proc" "$tree/sys" "$tree/dev" "$tree/run" "$tree/tmp" \
-        "$tree/root" "$tree/etc/dropbear"
+    for folder in bin usr lib64 proc sys dev run tmp root etc/dropbear; do
+        mkdir -p "$tree/$folder"
+    done
     cp -R "$sources/root/." "$tree/"
     ln -s bin "$tree/sbin"
     ln -s ../bin "$tree/usr/bin"

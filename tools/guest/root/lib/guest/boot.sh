@@ -8,6 +8,7 @@ mount -t sysfs sysfs /sys
 mkdir -p /dev/pts /dev/shm "$STATE" /var/log /var/run /mnt /tmp
 mount -t devpts devpts /dev/pts
 chmod 1777 /tmp
+chmod 700 "$STATE"
 hostname minicompute-guest
 ip link set lo up
 

@@ -15,10 +15,11 @@ flatten() {
     fi
 }
 
-# find_config_drive: prints its device. SCSI and SATA buses are scanned in the background, hence the patience.
+# find_config_drive: prints its device. SCSI and SATA are scanned when their drivers are loaded (etc/modprobe.conf),
+# so there is little to wait for; USB takes its time.
 find_config_drive() {
-    tries=1
-    [ -n "$(ls /sys/class/scsi_host 2>/dev/null)" ] && tries=8
+    tries=2
+    [ -d /sys/bus/usb/drivers/usb-storage ] && tries=20
     while [ "$tries" -gt 0 ]; do
         findfs LABEL=config-2 2>/dev/null && return 0
         findfs LABEL=CONFIG-2 2>/dev/null && return 0
@@ -46,7 +47,8 @@ read_config_drive() {
 
 # fetch NAME: from the service into $STATE/fetched.NAME
 fetch() {
-    wget -q -T 3 -O "$STATE/fetched.$1" "$SERVICE/$1" 2>/dev/null || {
+    # Not wget -T, with which this busybox crashes.
+    timeout 4 wget -q -O "$STATE/fetched.$1" "$SERVICE/$1" 2>/dev/null || {
         rm -f "$STATE/fetched.$1"
         return 1
     }

@@ -21,6 +21,8 @@ configure_nic() {
     done < "$plan"
     if grep -q '^dhcp' "$plan" || ! grep -q '^address' "$plan"; then
         start_dhcp "$nic"
+    else
+        stop_dhcp "$nic"
     fi
 }
 
@@ -37,10 +39,17 @@ start_dhcp() {
         </dev/null >/dev/null 2>&1 &
 }
 
-# wait_for_addresses SECONDS: until each card whose cable is in has one.
+stop_dhcp() {
+    pidfile="/run/udhcpc.$1.pid"
+    [ ! -f "$pidfile" ] || kill "$(cat "$pidfile")" 2>/dev/null
+    rm -f "$pidfile"
+}
+
+# wait_for_addresses all|any SECONDS: until each card (or one of them) whose cable is in has one.
 wait_for_addresses() {
-    tries=$(($1 * 5))
+    tries=$(($2 * 5))
     while [ "$tries" -gt 0 ]; do
+        [ "$1" = any ] && [ "$(address_list)" != none ] && return 0
         missing=0
         for nic in $(nics); do
             [ "$(cat "/sys/class/net/$nic/carrier" 2>/dev/null)" = 0 ] && continue

@@ -18,7 +18,11 @@ for nic in $(nics); do
 done
 [ "$source" = config-drive ] && set_hostname && install_keys && set_password
 
-wait_for_addresses 10
+# Without an address after ten seconds, nobody will be asked and nothing more is waited for.
+patience=10
+if [ "$source" = none ]; then
+    wait_for_addresses any 10 || patience=0
+fi
 if [ "$source" = none ] && [ "$(address_list)" != none ] && read_metadata_service; then
     source=metadata-service
     set_hostname
@@ -29,6 +33,7 @@ if [ "$source" = none ] && [ "$(address_list)" != none ] && read_metadata_servic
     done
 fi
 [ "$source" = config-drive ] || install_keys
+wait_for_addresses all "$patience"
 set_state source "$source"
 
 wait "$key_maker"
