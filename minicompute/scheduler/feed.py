@@ -1,0 +1,114 @@
+"""Keeps a host table in step with the database: everything once, then what changed.
+
+A row is changed when its `changed_at` differs from what we saw.  The window of the poll reaches back
+`OVERLAP` seconds, because a transaction takes its time stamp before it commits; rows in the window that we
+have seen already cost two columns each.
+"""
+from __future__ import annotations
+
+import datetime
+import time
+from collections import defaultdict
+from typing import Any
+
+import sqlalchemy as sa
+
+from minicompute.conf import CONF
+from minicompute.db import session
+from minicompute.db.api import allocations, compute_nodes
+from minicompute.scheduler.host_table import HostTable
+
+OVERLAP = datetime.timedelta(seconds=5)
+#: what leaves no time stamp (removed nodes and services, swapped aggregate members) is read this seldom
+SLOW = 10.0
+CHUNK = 1000
+
+
+class Feed:
+    def __init__(self, table: HostTable) -> None:
+        self._table = table
+        self._seen: dict[int, datetime.datetime] = {}
+        self._mark: datetime.datetime | None = None
+        self._last_service = 0
+        self._serving: set[str] = set()
+        self._aggregates: tuple[Any, Any] | None = None
+        self._slow_at = 0.0
+        #: time.monotonic() of the start of the last refresh
+        self.refreshed = 0.0
+
+    def due(self) -> bool:
+        return time.monotonic() - self.refreshed >= float(CONF.scheduler.refresh_interval)
+
+    def refresh(self) -> None:
+        began = time.monotonic()
+        slow = began - self._slow_at >= SLOW
+        with session.read() as conn:
+            now = session.now(conn)
+            if slow:
+                self._drop_removed(conn)
+            self._read_nodes(conn)
+            self._read_services(conn, now, slow)
+            self._read_aggregates(conn, slow)
+            self._table.set_busy(allocations.busy_by_node(conn))
+        self._mark, self.refreshed = now, began
+        if slow:
+            self._slow_at = began
+
+    def claimed(self, outcome: allocations.Outcome, node_ids: set[int]) -> None:
+        """Write into the table what a claim on `node_ids` counted under its locks."""
+        self._forget(node_ids - set(outcome.usage))
+        for node_id, usage in outcome.usage.items():
+            row = self._table.row_of.get(node_id)
+            if row is not None:
+                self._table.set_usage(row, usage)
+        for node_id, before in outcome.changed.items():
+            # Nothing but our own claim moved it since we read it: no need to read it again.
+            if self._seen.get(node_id) == before:
+                self._seen[node_id] = outcome.changed_at
+
+    def _read_nodes(self, conn: sa.Connection) -> None:
+        if self._mark is None:
+            self._put(compute_nodes.load(conn), allocations.usage_by_node(conn))
+            return
+        changed = compute_nodes.changed_since(conn, self._mark - OVERLAP)
+        stale = [node_id for node_id, at in changed if self._seen.get(node_id) != at]
+        for start in range(0, len(stale), CHUNK):
+            part = stale[start:start + CHUNK]
+            self._put(compute_nodes.load(conn, part), allocations.usage_by_node(conn, part))
+
+    def _put(self, found: list[tuple[Any, datetime.datetime]], usage: dict[int, allocations.Usage]) -> None:
+        self._table.put([node for node, _ in found], usage)
+        self._seen.update((node.id, at) for node, at in found)
+
+    def _drop_removed(self, conn: sa.Connection) -> None:
+        if len(self._table):
+            self._forget(set(self._table.row_of) - compute_nodes.ids(conn))
+
+    def _forget(self, gone: set[int]) -> None:
+        gone &= set(self._table.row_of)
+        if gone:
+            self._table.drop(gone)
+            for node_id in gone:
+                self._seen.pop(node_id, None)
+
+    def _read_services(self, conn: sa.Connection, now: datetime.datetime, slow: bool) -> None:
+        if slow:
+            self._last_service, self._serving = 0, set()
+        horizon = now - datetime.timedelta(seconds=CONF.service_down_time)
+        found = compute_nodes.services_to_know(conn, self._last_service, horizon)
+        self._serving = self._serving | {service.host for service in found}
+        self._last_service = max([self._last_service, *(service.id for service in found)])
+        self._table.set_services(self._serving, {s.host for s in found if s.disabled},
+                                 {s.host for s in found if s.down})
+
+    def _read_aggregates(self, conn: sa.Connection, slow: bool) -> None:
+        signs = compute_nodes.aggregate_metadata(conn), compute_nodes.aggregate_sizes(conn)
+        if signs == self._aggregates and not slow:
+            return
+        self._aggregates = signs
+        members: dict[str, list[int]] = defaultdict(list)
+        for aggregate_id, host in compute_nodes.aggregate_members(conn):
+            members[host].append(aggregate_id)
+        metadata = signs[0]
+        self._table.set_aggregates({host: tuple((number, metadata[number]) for number in sorted(numbers)
+                                                if number in metadata) for host, numbers in members.items()})
