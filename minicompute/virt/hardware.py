@@ -22,7 +22,7 @@ from minicompute.objects import ComputeNode, Flavor
 DISK_BUSES = ('virtio', 'scsi', 'ide', 'sata', 'usb', 'fdc')
 SCSI_MODELS = ('virtio-scsi', 'lsilogic', 'lsisas1068', 'lsisas1078', 'buslogic', 'vmpvscsi')
 VIF_MODELS = ('virtio', 'e1000', 'e1000e', 'rtl8139', 'ne2k_pci', 'pcnet', 'vmxnet3')
-VIDEO_MODELS = ('vga', 'cirrus', 'vmvga', 'qxl', 'virtio', 'bochs', 'gop', 'none')
+VIDEO_MODELS = ('vga', 'cirrus', 'vmvga', 'qxl', 'virtio', 'bochs', 'none')
 WATCHDOG_ACTIONS = ('disabled', 'reset', 'poweroff', 'pause', 'none')
 #: the flavor would pay for these and not get them
 REFUSED_SPECS = ('hw:numa_nodes', 'hw:mem_encryption', 'hw:tpm_version', 'hw:pmem', 'hw:cpu_realtime',

@@ -24,7 +24,6 @@ from minicompute.virt.libvirt.layout import Disk
 DEFAULT_MACHINES = {'x86_64': 'pc', 'i686': 'pc', 'aarch64': 'virt', 'ppc64le': 'pseries', 's390x': 's390-ccw-virtio'}
 #: what the image service calls a processor -> what libvirt calls it
 ARCHITECTURES = {'amd64': 'x86_64', 'x64': 'x86_64', 'i386': 'i686', 'x86': 'i686', 'arm64': 'aarch64'}
-DEFAULT_CMDLINE = 'console=tty0 console=ttyS0'
 
 
 class Builder:
@@ -66,22 +65,25 @@ class Builder:
         flavor = instance.flavor
         assert flavor is not None
         wanted = self.hardware(instance)
-        tuning = wanted.tuning
+        tuning, kvm = wanted.tuning, self._caps.virt_type == 'kvm'
         return Domain(
             uuid=instance.uuid, name=instance.name, memory_mb=flavor.memory_mb, vcpus=flavor.vcpus,
             virt_type=self._caps.virt_type, metadata=_metadata(instance), boot=self._boot(instance, wanted),
-            cpu=self._cpu(wanted), clock=Clock(windows=wanted.windows, kvm=self._caps.virt_type == 'kvm'),
-            features=Features(hide_hypervisor=wanted.hide_hypervisor, windows=wanted.windows, smm=wanted.secure_boot),
+            cpu=self._cpu(wanted), clock=Clock(windows=wanted.windows, kvm=kvm),
+            # What speaks to KVM is refused without it.
+            features=Features(hide_hypervisor=wanted.hide_hypervisor and kvm, windows=wanted.windows and kvm,
+                              smm=wanted.secure_boot),
             cputune={name: tuning[f'cpu_{name}'] for name in ('shares', 'period', 'quota') if f'cpu_{name}' in tuning},
             devices=self._devices(instance, wanted))
 
     def _boot(self, instance: Instance, wanted: GuestHardware) -> Boot:
+        root = layout.disks(instance, wanted, self.machine(wanted))[0].target
         kernel, initrd = (os.path.join(layout.directory(instance.uuid), name) for name in ('kernel', 'ramdisk'))
         return Boot(
             arch=self.arch(wanted), machine=self.machine(wanted), menu=wanted.boot_menu, secure_boot=wanted.secure_boot,
             firmware='efi' if wanted.firmware == 'uefi' else None,
             kernel=kernel if os.path.exists(kernel) else None, initrd=initrd if os.path.exists(initrd) else None,
-            cmdline=wanted.os_command_line or DEFAULT_CMDLINE)
+            cmdline=wanted.os_command_line or f'root=/dev/{root} console=tty0 console=ttyS0')
 
     def _cpu(self, wanted: GuestHardware) -> Cpu:
         kvm = self._caps.virt_type == 'kvm'

@@ -58,7 +58,8 @@ class Disks:
             images.create(disk.path, disk.format, disk.size)
 
     def _root(self, request: SpawnRequest, disk: Disk, progress: Progress) -> None:
-        assert request.image is not None
+        if request.image is None:
+            raise exception.ImageNotFound(image_id=request.instance.image_ref)
         base = self._cache.disk(request.image, os.path.join(os.path.dirname(disk.path), 'base'), progress)
         size = disk.size or base.virtual_size
         check_fit(base.virtual_size, disk.size)

@@ -117,9 +117,9 @@ class LibvirtDriver(ComputeDriver):
                 self._disks.make(request, plan, progress)
                 progress('domain', None)
                 self._define_and_start(instance)
-            except Exception:
-                LOG.warning('Instance %s could not be built; removing what was made', instance.uuid)
-                self._remove(instance)
+            except Exception as error:
+                LOG.warning('Instance %s could not be built: %s', instance.uuid, error)
+                self._remove_half_made(instance)
                 raise
 
     def _is_made(self, instance: Instance) -> bool:
@@ -143,6 +143,13 @@ class LibvirtDriver(ComputeDriver):
         self._networks.unplug(instance)
         if destroy_disks:
             self._disks.remove(instance.uuid)
+
+    def _remove_half_made(self, instance: Instance) -> None:
+        """What stopped the build matters more than what stops its removal: the sweep comes again."""
+        try:
+            self._remove(instance)
+        except (exception.ComputeException, libvirt.libvirtError, OSError):
+            LOG.exception('Something of instance %s is left', instance.uuid)
 
     def sweep(self, known: set[str], minimum_age: int) -> list[str]:
         removed = []

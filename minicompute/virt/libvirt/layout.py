@@ -48,9 +48,7 @@ def disks(instance: Instance, hardware: GuestHardware, machine: str) -> list[Dis
         made.append(Disk(kind=kind, path=os.path.join(directory(instance.uuid), name), bus=bus,
                          target=next(letters), **facts))  # type: ignore[arg-type]
 
-    for device in instance.block_devices:
-        if 'volume' in (device.destination_type, device.source_type) and not device.no_device:
-            raise exception.NotImplementedHere('This host cannot attach volumes.')
+    _refuse_unknown(instance)
     bus = hardware.disk_bus or 'virtio'
     _add_root(add, instance, bus)
     for number, device in enumerate(ephemerals(instance)):
@@ -65,6 +63,16 @@ def disks(instance: Instance, hardware: GuestHardware, machine: str) -> list[Dis
     return made
 
 
+def _refuse_unknown(instance: Instance) -> None:
+    for device in instance.block_devices:
+        if device.no_device:
+            continue
+        if 'volume' in (device.destination_type, device.source_type):
+            raise exception.NotImplementedHere('This host cannot attach volumes.')
+        if not _is_blank(device) and device.boot_index != 0:
+            raise exception.InvalidBDM(reason=f'{device.source_type} -> {device.destination_type} can only be the root disk')
+
+
 def _add_root(add, instance: Instance, bus: str) -> None:
     root = root_device(instance)
     path = directory(instance.uuid)
@@ -72,9 +80,14 @@ def _add_root(add, instance: Instance, bus: str) -> None:
     raw = os.path.exists(os.path.join(path, 'disk.raw')) or (
         CONF.libvirt.images_type == 'raw' and not os.path.exists(os.path.join(path, 'disk')))
     size = instance.flavor.root_gb if instance.flavor else 0
+    from_image = root.source_type == 'image' if root else bool(instance.image_ref)
+    if not from_image:
+        size = (root.volume_size if root else None) or size
+        if not size:
+            raise exception.InvalidBDM(reason='a blank root disk needs a size')
     add('root', 'disk.raw' if raw else 'disk', (root.disk_bus if root else None) or bus,
         format='raw' if raw else 'qcow2', size=size * GIB,
-        from_image=root.source_type == 'image' if root else bool(instance.image_ref))
+        from_image=from_image)
 
 
 def root_device(instance: Instance) -> BlockDevice | None:

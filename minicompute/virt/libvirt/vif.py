@@ -73,7 +73,7 @@ class Networks:
         with self._lock:
             for network in call(self._host.connection().listAllNetworks, 0):
                 name = call(network.name)
-                if name.startswith(OURS) and self._remove_if_unused(network):
+                if self._remove_if_unused(network):
                     removed.append(name)
         return removed
 
@@ -130,15 +130,20 @@ class Networks:
         network = self._find(vif.details['libvirt_network'])
         if network is None:
             return
-        for entry in _dhcp_entries(network):
-            if entry.get('mac') == vif.mac_address:
-                _change(network, libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, _host_of(entry))
-        if call(network.name).startswith(OURS):
-            self._remove_if_unused(network)
+        entries = _dhcp_entries(network)
+        leaving = [entry for entry in entries if entry.get('mac') == vif.mac_address]
+        # The last one goes with the network: taking it out alone would restart dnsmasq for nobody.
+        if leaving == entries and self._remove_if_unused(network, leaving=len(leaving)):
+            return
+        for entry in leaving:
+            _change(network, libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, _host_of(entry))
 
-    def _remove_if_unused(self, network: libvirt.virNetwork) -> bool:
+    def _remove_if_unused(self, network: libvirt.virNetwork, leaving: int = 0) -> bool:
+        """Only a network of ours, without domains, and with no more DHCP entries than are `leaving`."""
         active, persistent = call(network.isActive), call(network.isPersistent)
-        if active and (_dhcp_entries(network) or call(network.listAllPorts, 0)):
+        if not call(network.name).startswith(OURS):
+            return False
+        if active and (len(_dhcp_entries(network)) > leaving or call(network.listAllPorts, 0)):
             return False
         if active:
             call(network.destroy)

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import pytest
+
+from minicompute import exception
+from minicompute.objects import BlockDevice
+from minicompute.virt.libvirt import layout
+from minicompute.virt.libvirt.builder import Builder, digest
+
+from .conftest import make_caps, make_instance, make_vif
+
+
+def domain(instance, **caps):
+    return Builder(make_caps(**caps)).domain(instance).xml()
+
+
+def test_a_plain_server():
+    tree = domain(make_instance(network_info=[make_vif()]))
+    assert tree.find('os/type').get('machine') == 'pc'
+    assert [(d.find('target').get('dev'), d.find('driver').get('type')) for d in tree.findall('devices/disk')] == [
+        ('vda', 'qcow2')]
+    assert tree.find('cpu').get('mode') is None
+    assert tree.find('devices/interface/filterref/parameter').get('value') == '10.9.0.5'
+    assert tree.find('devices/serial/log').get('file').endswith('/console.log')
+    assert tree.find('devices/graphics').get('listen') == '127.0.0.1'
+    assert tree.find('devices/video/model').get('type') == 'vga'
+
+
+@pytest.mark.parametrize('virt_type, cpu_mode, expected', [
+    ('qemu', None, None), ('kvm', None, 'host-model'), ('kvm', 'none', None), ('kvm', 'host-passthrough', 'host-passthrough')])
+def test_cpu_mode(option, virt_type, cpu_mode, expected):
+    option('libvirt', cpu_mode=cpu_mode)
+    assert domain(make_instance(), virt_type=virt_type).find('cpu').get('mode') == expected
+
+
+def test_custom_cpu_takes_the_newest_that_works(option):
+    option('libvirt', cpu_mode='custom', cpu_models=['Nehalem', 'Haswell', 'Icelake'], cpu_model_extra_flags=['+PCID', '-avx'])
+    cpu = domain(make_instance()).find('cpu')
+    assert cpu.findtext('model') == 'Haswell'
+    assert {f.get('name'): f.get('policy') for f in cpu.findall('feature')} == {'pcid': 'require', 'avx': 'disable'}
+
+
+def test_machine_type_of_the_image_then_of_the_configuration(option):
+    option('libvirt', hw_machine_type=['x86_64=q35'])
+    assert domain(make_instance()).find('os/type').get('machine') == 'q35'
+    image = make_instance(image_properties={'hw_machine_type': 'pc'})
+    assert domain(image).find('os/type').get('machine') == 'pc'
+
+
+def test_the_config_drive_hangs_on_what_the_machine_has():
+    for machine, bus, target in (('pc', 'ide', 'hda'), ('q35', 'sata', 'sda')):
+        tree = domain(make_instance(config_drive=True, image_properties={'hw_machine_type': machine}))
+        found = tree.find("devices/disk[@device='cdrom']/target")
+        assert (found.get('bus'), found.get('dev')) == (bus, target)
+
+
+def test_scsi_disks_get_a_controller():
+    tree = domain(make_instance(image_properties={'hw_disk_bus': 'scsi', 'hw_scsi_model': 'virtio-scsi'}))
+    assert tree.find("devices/controller[@type='scsi']").get('model') == 'virtio-scsi'
+    assert tree.find('devices/disk/target').get('dev') == 'sda'
+
+
+def test_direct_boot_when_the_build_left_a_kernel(state):
+    instance = make_instance()
+    directory = state / 'instances' / instance.uuid
+    directory.mkdir()
+    assert domain(instance).find('os/kernel') is None
+    (directory / 'kernel').touch()
+    tree = domain(instance)
+    assert tree.findtext('os/kernel') == str(directory / 'kernel')
+    assert tree.findtext('os/cmdline') == 'root=/dev/vda console=tty0 console=ttyS0'
+
+
+def test_many_queues_only_with_virtio_and_more_than_one_core(option):
+    option('libvirt', max_queues=3)
+    many = {'hw_vif_multiqueue_enabled': 'true'}
+    for vcpus, model, queues in ((4, 'virtio', '3'), (2, 'virtio', '2'), (1, 'virtio', None), (4, 'e1000', None)):
+        tree = domain(make_instance({'vcpus': vcpus}, network_info=[make_vif()], image_properties={**many, 'hw_vif_model': model}))
+        driver = tree.find('devices/interface/driver')
+        assert (driver.get('queues') if driver is not None else None) == queues
+
+
+def test_tuning_of_the_flavor():
+    specs = {'quota:cpu_shares': '10', 'quota:disk_read_iops_sec': '20', 'quota:vif_inbound_average': '30'}
+    tree = domain(make_instance({'extra_specs': specs}, network_info=[make_vif()], config_drive=True))
+    assert tree.findtext('cputune/shares') == '10'
+    assert [d.findtext('iotune/read_iops_sec') for d in tree.findall('devices/disk')] == ['20', None]
+    assert tree.find('devices/interface/bandwidth/inbound').get('average') == '30'
+
+
+def test_devices_on_demand():
+    tree = domain(make_instance({'extra_specs': {'hw_rng:allowed': 'false', 'hw:watchdog_action': 'reset'}},
+                                image_properties={'hw_qemu_guest_agent': 'yes', 'hw_video_model': 'none'}))
+    assert tree.find('devices/rng') is None and tree.find('devices/watchdog').get('action') == 'reset'
+    assert tree.find('devices/channel') is not None and tree.find('devices/video/model').get('type') == 'none'
+
+
+def test_no_vnc_no_screen(option):
+    option('vnc', enabled=False)
+    tree = domain(make_instance())
+    assert tree.find('devices/graphics') is None and tree.find('devices/video') is None
+
+
+@pytest.mark.parametrize('image, caps, error', [
+    ({'hw_machine_type': 'sun4m'}, {}, exception.InvalidInput),
+    ({'hw_firmware_type': 'uefi'}, {'uefi': False}, exception.NotImplementedHere),
+    ({'hw_firmware_type': 'uefi', 'os_secure_boot': 'required'}, {}, exception.InvalidInput),
+    ({'hw_architecture': 'aarch64'}, {}, exception.InvalidInput),
+])
+def test_what_this_host_cannot_give_is_refused(image, caps, error):
+    with pytest.raises(error):
+        domain(make_instance(image_properties=image), **caps)
+
+
+def test_hyperv_and_hidden_kvm_are_for_kvm():
+    instance = make_instance(image_properties={'os_type': 'windows', 'img_hide_hypervisor_id': 'true'})
+    assert domain(instance).find('features/kvm') is None and domain(instance).find('features/hyperv') is None
+    assert domain(instance, virt_type='kvm').find('features/kvm/hidden') is not None
+    assert domain(instance).find('clock').get('offset') == 'localtime'
+
+
+def test_digest_is_about_what_a_domain_is_made_from():
+    one = make_instance()
+    before = digest(one)
+    one.task_state, one.power_state, one.metadata = 'spawning', 1, {'a': 'b'}
+    assert digest(one) == before
+    one.network_info = [make_vif()]
+    assert digest(one) != before
+
+
+# -- the layout of the disks -------------------------------------------------------
+
+def disks(instance):
+    return Builder(make_caps()).disks(instance)
+
+
+def test_disks_of_the_flavor():
+    found = disks(make_instance({'ephemeral_gb': 2, 'swap': 64}))
+    assert [(d.kind, d.target, d.size >> 20, d.filesystem) for d in found] == [
+        ('root', 'vda', 1024, None), ('ephemeral', 'vdb', 2048, 'ext4'), ('swap', 'vdc', 64, 'swap')]
+
+
+def test_disks_of_the_request_replace_those_of_the_flavor():
+    blank = {'source_type': 'blank', 'destination_type': 'local'}
+    found = disks(make_instance({'ephemeral_gb': 4, 'swap': 64}, block_devices=[
+        BlockDevice('image', 'local', boot_index=0, image_id='img'),
+        BlockDevice(**blank, volume_size=1, guest_format='vfat'), BlockDevice(**blank, volume_size=2),
+        BlockDevice(**blank, volume_size=32, guest_format='swap')]))
+    assert [(d.kind, d.size >> 20, d.filesystem) for d in found] == [
+        ('root', 1024, None), ('ephemeral', 1024, 'vfat'), ('ephemeral', 2048, 'ext4'), ('swap', 32, 'swap')]
+
+
+@pytest.mark.parametrize('device, error', [
+    (BlockDevice('volume', 'volume', boot_index=0, volume_id='v'), exception.NotImplementedHere),
+    (BlockDevice('image', 'volume', boot_index=0, volume_size=1), exception.NotImplementedHere),
+    (BlockDevice('image', 'local', image_id='other'), exception.InvalidBDM),
+    (BlockDevice('blank', 'local', boot_index=0), None),
+])
+def test_disks_that_cannot_be(device, error):
+    if error is None:
+        assert disks(make_instance(block_devices=[device]))[0].from_image is False
+        return
+    with pytest.raises(error):
+        disks(make_instance(block_devices=[device]))
+
+
+def test_the_format_goes_by_the_name_of_the_file(option, state):
+    instance = make_instance()
+    directory = state / 'instances' / instance.uuid
+    directory.mkdir()
+    assert disks(instance)[0].format == 'qcow2'
+    option('libvirt', images_type='raw')
+    assert disks(instance)[0].path == str(directory / 'disk.raw')
+    (directory / 'disk').touch()   # built before the option was changed
+    assert disks(instance)[0].format == 'qcow2'
+    assert layout.directory(instance.uuid) == str(directory)
