@@ -73,6 +73,13 @@ class Addresses(FormattableColumn):  # type: ignore[type-arg]
                          for net, ips in sorted((self._value or {}).items()))
 
 
+class Flavor(FormattableColumn):  # type: ignore[type-arg]
+    """A flavor inside a server, by its name."""
+
+    def human_readable(self) -> str:
+        return str(self._value.get('original_name') or self._value.get('id'))
+
+
 def cell(value: Any) -> Any:
     """The column type that fits a raw value."""
     if isinstance(value, dict):

@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from minicompute.cli import base, errors, lookup
+from minicompute.cli import base, errors, lookup, poll
 from minicompute.cli.format import colours, show, table
+from minicompute.cli.poll import TASK
 
 COLUMNS = [('ID', 'id'), ('Name', 'name'), ('Status', 'status'), ('Size', 'size'), ('Format', 'disk_format'),
            ('Visibility', 'visibility')]
+
+UNFINISHED = ('queued', 'saving', 'importing', 'uploading')
+PATIENCE = 5        # looks at a snapshot whose server has no image_* task
 
 
 class List(base.Lister):
@@ -94,24 +98,26 @@ class Create(base.ShowOne):
                                             microversion=self.client.microversion)
         image_id = response.json()['image_id'] if response.content else response.headers['Location'].rpartition('/')[2]
         if args.poll:
-            self._wait(image_id, name)
+            self._wait(server['id'], image_id, name)
         if self.client.has('image'):
             return show(_raw(self.client, image_id), drop=('links', 'file', 'schema', 'self'))
         return show({'id': image_id, 'name': name})
 
-    def _wait(self, image_id: str, name: str) -> None:
-        """Until the image is active; a snapshot that failed is killed, deleted or gone."""
-        said = ''
+    def _wait(self, server_id: str, image_id: str, name: str) -> None:
+        """Until the image is active. One that is not, after the server's task is over, will never be."""
+        said, idle = '', 0
         while True:
+            server = self.client.get(f'/servers/{server_id}')['server']
             status = lookup.image(self.client, image_id)['status'].lower()
             if status != said and self.app.options.verbose_level:
                 print(f'{name}: {status}', file=sys.stderr)
             said = status
             if status == 'active':
                 return
-            if status not in ('queued', 'saving', 'importing', 'uploading'):
-                raise errors.ServerWentError(f'Image {name} ({image_id}) is {status}.')
-            time.sleep(1)
+            idle = 0 if (server.get(TASK) or '').startswith('image_') else idle + 1
+            if status not in UNFINISHED or idle > PATIENCE:
+                raise errors.ServerWentError(f'Image {name} ({image_id}) is {status}: the snapshot failed.')
+            time.sleep(poll.FIRST_PAUSE * 4)
 
     def _upload(self, name: str, args: argparse.Namespace) -> Any:
         if args.file and not os.path.isfile(args.file):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minicompute.cli import base, errors, lookup
-from minicompute.cli.format import Addresses, Plain, Status, cell, power_state
+from minicompute.cli.format import Addresses, Flavor, Plain, Status, cell, power_state
 
 STS = 'OS-EXT-STS:'
 
@@ -91,6 +91,11 @@ class List(base.Lister):
         return query
 
 
+# What a list shows under one name and sorts by under another.
+SORT_KEYS = {'id': 'uuid', 'name': 'display_name', 'created': 'created_at', 'updated': 'updated_at',
+             'tenant_id': 'project_id'}
+
+
 def _sort(text: str) -> dict[str, list[str]]:
     """`key[:dir],...`; in the query string both keys are repeated, in step."""
     keys, directions = [], []
@@ -98,7 +103,7 @@ def _sort(text: str) -> dict[str, list[str]]:
         key, _colon, direction = word.partition(':')
         if direction not in ('', 'asc', 'desc'):
             raise errors.UsageError(f"--sort takes key[:asc|:desc], not '{word}'")
-        keys.append(key)
+        keys.append(SORT_KEYS.get(key, key))
         directions.append(direction or 'desc')
     return {'sort_key': keys, 'sort_dir': directions}
 
@@ -141,6 +146,8 @@ def _field(key: str, server: dict[str, Any]) -> Any:
         return Addresses(value)
     if key == 'status':
         return Status(value)
+    if key == 'flavor' and isinstance(value, dict):
+        return Flavor(value)
     return cell(power_state(value) if key == STS + 'power_state' else value)
 
 

@@ -100,8 +100,9 @@ def test_snapshot(run: Run, fake: Fake) -> None:
     assert json.loads(run('image-create', 'a', 'snap', '--metadata', 'k=v', '--poll', '--json').out)['id'] == image['id']
     sent = fake.sent('POST', '/v2.1/servers/.*')[0].body
     assert sent == {'createImage': {'name': 'snap', 'metadata': {'k': 'v'}}}
-    image['status'] = 'killed'
-    assert run('image-create', 'a', 'snap', '--poll').code == errors.SERVER_ERROR
+    for status in ('killed', 'queued'):
+        image['status'] = status
+        assert run('image-create', 'a', 'snap', '--poll').code == errors.SERVER_ERROR
 
 
 def test_networks(run: Run, fake: Fake) -> None:

@@ -33,7 +33,7 @@ def test_list_filters(run: Run, fake: Fake) -> None:
     query = fake.sent('GET', '/v2.1/servers/detail')[0].query
     assert query == {
         'name': ['w'], 'status': ['ACTIVE'], 'flavor': ['1'], 'image': [image['id']], 'host': ['h'],
-        'all_tenants': ['1'], 'user_id': ['u'], 'deleted': ['True'], 'sort_key': ['name', 'created_at'],
+        'all_tenants': ['1'], 'user_id': ['u'], 'deleted': ['True'], 'sort_key': ['display_name', 'created_at'],
         'sort_dir': ['asc', 'desc'], 'marker': ['x'], 'tags': ['a,b'], 'not-tags-any': ['c'], 'locked': ['true'],
         'changes-since': ['2026-01-01T00:00:00Z']}
 
