@@ -21,7 +21,8 @@ install_keys() {
     set_state keys "$(wc -l < /root/.ssh/authorized_keys)"
 }
 
-# set_password: root stays locked without admin_pass.
+# set_password: root stays locked without admin_pass. The hash in etc/shadow is one that no password has; with
+# a mere `*` this login complains about its salt.
 set_password() {
     set_state password no
     pass="$(json_get "$STATE/meta_data" /admin_pass)"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run for every kernel event with the event in the environment: drivers for devices that arrive, and network cards.
+# Run for every kernel event, which is in the environment: drivers for devices that arrive, and network cards.
 . /lib/guest/lib.sh
 . /lib/guest/network.sh
 

@@ -19,10 +19,15 @@ quoted {
 
 END { exit bad || depth != 0 || need != "done" }
 
-function outside(s) {
+function outside(s,    word) {
     while (s != "" && !bad) {
         if (match(s, /^[ \t\r\n]+/)) { s = substr(s, RLENGTH + 1); continue }
-        if (match(s, /^[-+.0-9A-Za-z]+/)) { literal(substr(s, 1, RLENGTH)); s = substr(s, RLENGTH + 1); continue }
+        if (match(s, /^[-+.0-9A-Za-z]+/)) {
+            word = substr(s, 1, RLENGTH)
+            s = substr(s, RLENGTH + 1)
+            literal(word)
+            continue
+        }
         mark(substr(s, 1, 1))
         s = substr(s, 2)
     }

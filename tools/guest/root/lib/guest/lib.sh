@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# What every script of the guest shares. Metadata is hostile: it stays in files and quoted variables, and whatever
-# is printed passes `plain` first.
+# What every script of the guest shares. Metadata is hostile: it stays in files and quoted variables, and
+# whatever is printed passes `plain` first.
 
 STATE=/run/guest
 

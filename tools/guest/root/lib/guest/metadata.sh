@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# Who am I: the config drive, else the metadata service. Leaves flattened documents in $STATE, and user_data as it is.
+# Who am I: the config drive, else the metadata service. Leaves flattened documents in $STATE, user_data as it is.
 
 SERVICE=http://169.254.169.254/openstack/latest
 
@@ -15,8 +15,8 @@ flatten() {
     fi
 }
 
-# find_config_drive: prints its device. SCSI and SATA are scanned when their drivers are loaded (etc/modprobe.conf),
-# so there is little to wait for; USB takes its time.
+# find_config_drive: prints its device. SCSI and SATA are scanned when their drivers are loaded, because of
+# etc/modprobe.conf, so there is little to wait for; USB takes its time.
 find_config_drive() {
     tries=2
     [ -d /sys/bus/usb/drivers/usb-storage ] && tries=20

@@ -41,7 +41,9 @@ function line(word, address, mask, rest,    slash) {
 
 function dns(address) { if (isaddress(address)) print "dns " address }
 
-function isaddress(s) { return s ~ /^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+$/ || s ~ /^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$/ }
+function isaddress(s) {
+    return s ~ /^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+$/ || s ~ /^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$/
+}
 
 # A prefix length from 24, 255.255.255.0 or ffff:ffff::; empty if it is none of them.
 function prefix(mask,    i, n, bits, digit, group) {

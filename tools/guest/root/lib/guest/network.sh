@@ -7,7 +7,8 @@ configure_nic() {
     plan="$STATE/nic.$nic"
     : > "$plan"
     if [ -f "$STATE/network_data" ]; then
-        MAC="$(cat "/sys/class/net/$nic/address")" awk -f /lib/guest/network.awk "$STATE/network_data" > "$plan"
+        mac="$(cat "/sys/class/net/$nic/address")"
+        MAC="$mac" awk -f /lib/guest/network.awk "$STATE/network_data" > "$plan"
     fi
     ip link set "$nic" up
     while read -r word value gateway; do
