@@ -248,7 +248,8 @@ def test_disk_with_config_drive(
     assert facts['uuid'] == facts['dmi_uuid'] == UUID
     assert (facts['disk.vda'], facts['vcpus'], facts['user_data']) == (str(1 << 30), '1', 'exit-3')
     assert (facts['firmware'], facts['password']) == ('bios', 'no')
-    assert guest.ssh('cat /root/hello; grep -cF "root:\\$6\\$locked\\$*:" /etc/shadow').split() == ['hello', '1']
+    seen = guest.ssh('cat /root/hello; grep -cF "root:\\$6\\$locked\\$*:" /etc/shadow')
+    assert seen.split() == ['hello', '1']
     guest.press_power_button()
     assert guest.process.wait(PATIENCE) == 0
     assert 'minicompute-guest: powering down' in guest.console()
