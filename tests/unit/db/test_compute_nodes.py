@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from minicompute import exception
+from minicompute.db import models, session
+from minicompute.db.api import compute_nodes
+from tests.unit.scheduler.support import node, store
+
+pytestmark = pytest.mark.usefixtures('database')
+
+
+def test_a_report_is_written_once_a_uuid_and_keeps_what_the_database_decides() -> None:
+    first = store(node('a'))['a']
+    session.write(compute_nodes.bump_failed_builds, 'a')
+    again = session.write(compute_nodes.upsert, node('a', memory_mb=1, traits=['T'], failed_builds=0))
+    with session.read() as conn:
+        found = compute_nodes.get(conn, first)
+        assert again == first and (found.memory_mb, found.traits, found.failed_builds) == (1, ['T'], 1)
+        assert compute_nodes.get(conn, found.uuid) == found
+        with pytest.raises(exception.ComputeHostNotFound):
+            compute_nodes.get(conn, 'nobody')
+
+
+def test_a_uuid_does_not_move_to_another_host() -> None:
+    store(node('a'))
+    other = node('a')
+    other.host = 'b'
+    with pytest.raises(exception.Conflict, match='belongs to host a'):
+        session.write(compute_nodes.upsert, other)
+
+
+def test_failed_builds() -> None:
+    at = store(node('a'))['a']
+    for _ in range(2):
+        session.write(compute_nodes.bump_failed_builds, 'a')
+    with session.read() as conn:
+        assert compute_nodes.get(conn, at).failed_builds == 2
+    session.write(compute_nodes.reset_failed_builds, 'a')
+    with session.read() as conn:
+        assert compute_nodes.get(conn, at).failed_builds == 0
+        moved = dict(compute_nodes.changed_since(conn, datetime.datetime(2000, 1, 1)))[at]
+    session.write(compute_nodes.reset_failed_builds, 'a')
+    with session.read() as conn:
+        assert dict(compute_nodes.changed_since(conn, moved)) == {at: moved}, 'nothing to forget, nothing written'
+
+
+def test_only_services_that_matter_are_read() -> None:
+    store(*(node(host) for host in ('up', 'late', 'forced', 'disabled')))
+    with session.read() as conn:
+        now = session.now(conn)
+
+    def set_up(conn: object) -> None:
+        for host, values in (('late', {'last_seen_up': now - datetime.timedelta(seconds=90)}),
+                             ('forced', {'forced_down': True}), ('disabled', {'disabled': True})):
+            conn.execute(models.services.update().where(models.services.c.host == host).values(values))  # type: ignore
+    session.write(set_up)
+    with session.read() as conn:
+        known = compute_nodes.services_to_know(conn, 0, now - datetime.timedelta(seconds=60))
+        assert {(s.host, s.disabled, s.down) for s in known} == {
+            ('up', False, False), ('late', False, True), ('forced', False, True), ('disabled', True, False)}
+        last = max(s.id for s in known)
+        later = compute_nodes.services_to_know(conn, last, now - datetime.timedelta(seconds=60))
+        assert {s.host for s in later} == {'late', 'forced', 'disabled'}
