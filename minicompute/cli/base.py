@@ -15,7 +15,8 @@ from minicompute.cli import errors
 if TYPE_CHECKING:
     from minicompute.cli.client import Client
 
-# cliff finds formatters by stevedore, which reads the metadata of all that is installed: 0.15 s at each start.
+# cliff finds formatters by stevedore, which reads the metadata of all that is installed: 0.15 s at each
+# start.
 FORMATTERS = {
     'csv': 'cliff.formatters.commaseparated:CSVLister',
     'json': 'cliff.formatters.json_format:JSONFormatter',
@@ -52,13 +53,12 @@ class _Formatters:
 
 
 class Base:
-    """Mixed into cliff's command classes. Subclasses declare options in `arguments` and act in `take_action`."""
+    """Mixed into cliff's commands. A verb declares its options in `arguments` and acts in `take_action`."""
 
     app: Any
-    _hooks: list[Any]
 
     def _load_hooks(self) -> None:
-        self._hooks = []
+        self._hooks: Any = []
 
     def get_epilog(self) -> str:
         return ''

@@ -33,7 +33,8 @@ class Boot(base.ShowOne):
         add('name', metavar='<name>', help='Name of the new server; with several, -1, -2, ... is appended.')
         add('--flavor', required=True, metavar='<flavor>', help='Name or ID.')
         add('--image', metavar='<image>', help='Name or ID.')
-        add('--image-with', action='append', default=[], metavar='<key=value>', help='An image with this property.')
+        add('--image-with', action='append', default=[], metavar='<key=value>',
+            help='An image with this property.')
         add('--boot-volume', metavar='<volume-id>', help='Boot from this volume.')
         add('--snapshot', metavar='<snapshot-id>', help='Boot from a new volume of this snapshot.')
         add('--min-count', type=int, metavar='<n>', help='At least so many servers.')
@@ -46,10 +47,12 @@ class Boot(base.ShowOne):
         add('--block-device', action='append', default=[], metavar='<key=value,...>',
             help='A disk, with the keys ' + ', '.join(boot_devices.KEYS) + '; may be repeated.')
         add('--swap', metavar='<MiB>', type=int, help='A swap disk.')
-        add('--ephemeral', action='append', default=[], metavar='size=<GiB>[,format=<fs>]', help='An empty disk.')
-        add('--hint', action='append', default=[], metavar='<key=value>', help='For the scheduler; may be repeated.')
+        add('--ephemeral', action='append', default=[], metavar='size=<GiB>[,format=<fs>]',
+            help='An empty disk.')
+        add('--hint', action='append', default=[], metavar='<key=value>',
+            help='For the scheduler; may be repeated.')
         add('--nic', action='append', default=[], metavar='auto|none|<key=value,...>',
-            help='A NIC, with net-id, net-name or port-id, and v4-fixed-ip, v6-fixed-ip, tag; may be repeated.')
+            help='A NIC, with net-id, net-name or port-id, and v4-fixed-ip, v6-fixed-ip, tag; repeatable.')
         add('--config-drive', metavar='<bool>', type=base.boolean, help='Whether to attach a config drive.')
         add('--tags', metavar='<tags>', help='Comma-separated (2.52).')
         add('--return-reservation-id', action='store_true', help='Answer with the reservation id.')
@@ -100,7 +103,8 @@ def request_body(client: Any, args: argparse.Namespace) -> dict[str, Any]:
     if args.user_data:
         server['user_data'] = base64.b64encode(base.read_file(args.user_data, 'user data file')).decode()
     if args.security_groups:
-        server['security_groups'] = [{'name': n.strip()} for n in args.security_groups.split(',') if n.strip()]
+        server['security_groups'] = [{'name': n.strip()} for n in args.security_groups.split(',')
+                                     if n.strip()]
     if args.config_drive is not None:
         server['config_drive'] = args.config_drive
     if args.return_reservation_id:

@@ -9,7 +9,8 @@ from minicompute.cli import errors
 
 # option key -> API key
 KEYS = {
-    'id': 'uuid', 'source': 'source_type', 'dest': 'destination_type', 'bus': 'disk_bus', 'type': 'device_type',
+    'id': 'uuid', 'source': 'source_type', 'dest': 'destination_type', 'bus': 'disk_bus',
+    'type': 'device_type',
     'device': 'device_name', 'size': 'volume_size', 'format': 'guest_format', 'bootindex': 'boot_index',
     'shutdown': 'delete_on_termination', 'tag': 'tag', 'volume_type': 'volume_type',
 }
@@ -28,7 +29,8 @@ def build(client: Any, args: argparse.Namespace, image: str | None) -> list[dict
     if args.swap is not None:
         devices.append({**_blank(args.swap), 'guest_format': 'swap'})
     if devices and image and not any(d.get('boot_index') == 0 for d in devices):
-        devices.insert(0, {'uuid': image, 'source_type': 'image', 'destination_type': 'local', 'boot_index': 0,
+        devices.insert(0, {'uuid': image, 'source_type': 'image', 'destination_type': 'local',
+                           'boot_index': 0,
                            'delete_on_termination': True})
     return devices
 
@@ -39,7 +41,8 @@ def _root(source: str, uuid: str) -> dict[str, Any]:
 
 
 def _blank(size: int) -> dict[str, Any]:
-    return {'source_type': 'blank', 'destination_type': 'local', 'boot_index': -1, 'delete_on_termination': True,
+    return {'source_type': 'blank', 'destination_type': 'local', 'boot_index': -1,
+            'delete_on_termination': True,
             'volume_size': size}
 
 
@@ -56,7 +59,8 @@ def split(text: str, option: str, known: Any) -> dict[str, str]:
     for word in text.split(','):
         key, equals, value = word.partition('=')
         if not equals or key not in known or key in result:
-            raise errors.UsageError(f"{option} takes {', '.join(f'{k}=...' for k in known)}, each once, not '{word}'")
+            keys = ', '.join(f'{k}=...' for k in known)
+            raise errors.UsageError(f"{option} takes {keys}, each once, not '{word}'")
         result[key] = value
     return result
 

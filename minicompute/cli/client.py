@@ -1,4 +1,4 @@
-"""What the verbs talk through: compute's raw verbs, a microversion, and openstacksdk's proxies for the rest."""
+"""What the verbs talk through: compute's raw verbs, a microversion, openstacksdk's proxies for the rest."""
 
 from __future__ import annotations
 
@@ -61,15 +61,22 @@ class Client:
 
     def _need(self, service: str) -> None:
         if not self.has(service):
-            raise errors.EndpointError(f'No {service} endpoint: without Keystone, OS_{service.upper()}_ENDPOINT_OVERRIDE'
-                                       f' (or {service}_endpoint_override in clouds.yaml) must name it')
+            raise errors.EndpointError(
+                f'No {service} endpoint: without Keystone, OS_{service.upper()}_ENDPOINT_OVERRIDE'
+                f' (or {service}_endpoint_override in clouds.yaml) must name it')
 
     @cached_property
     def version(self) -> tuple[int, int]:
         """The microversion in use: the one asked for, else the newest that both sides know."""
         if self._wanted is not None:
             return self._wanted
-        data = self.compute.get_endpoint_data()
+        from keystoneauth1 import exceptions as ks
+
+        try:
+            data = self.compute.get_endpoint_data()
+        except ks.DiscoveryFailure:
+            # keystoneauth says the same whether nobody listens or somebody else does
+            raise errors.EndpointError(f'No compute service answers at {self.compute.get_endpoint()}') from None
         newest = getattr(data, 'max_microversion', None)
         if not newest:
             return 2, 1
@@ -86,7 +93,7 @@ class Client:
         if not self.at_least(minor):
             raise errors.UsageError(f'{what} needs microversion 2.{minor}; {self.microversion} is in use')
 
-    # -- compute's raw verbs ------------------------------------------------------------------------------------------
+    # -- compute's raw verbs ---------------------------------------------------------------------------------
 
     def call(self, method: str, path: str, **kwargs: Any) -> Any:
         """One request; the decoded body, or None. Raises keystoneauth's HttpError."""
@@ -120,7 +127,8 @@ class Client:
             body = self.get(path, params)
             records = body[key]
             yield from records if left is None else records[:left]
-            more = any(link.get('rel') == 'next' for link in body.get(f'{key}_links') or body.get('links') or ())
+            more = any(link.get('rel') == 'next' for link in body.get(f'{key}_links') or body.get('links')
+                       or ())
             if not records or not more:
                 return
             if left is not None:

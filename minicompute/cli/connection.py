@@ -1,7 +1,7 @@
 """From environment, clouds.yaml and --os-* options to a keystoneauth session and the endpoints to use.
 
-The common way is openstacksdk's configuration. The one shortcut is a pure `OS_AUTH_TYPE=none` environment: openstacksdk
-would take half a second of imports to arrive at the same session.
+The common way is openstacksdk's configuration. The one shortcut is a pure `OS_AUTH_TYPE=none` environment:
+openstacksdk would take half a second of imports to arrive at the same session.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Target:
     """A session, and per service what an adapter needs to know."""
 
     session: Any
-    region: Any = None                                   # openstack.config.cloud_region.CloudRegion, once loaded
+    region: Any = None                      # openstack.config.cloud_region.CloudRegion, once loaded
     overrides: dict[str, str] = field(default_factory=dict)
     interface: Any = None
     region_name: str | None = None
@@ -47,13 +47,15 @@ def _noauth_target() -> Target:
     from minicompute.cli import noauth
 
     env = os.environ
-    overrides = {service: url for service in SERVICES if (url := env.get(f'OS_{service.upper()}_ENDPOINT_OVERRIDE'))}
+    overrides = {service: url for service in SERVICES
+                 if (url := env.get(f'OS_{service.upper()}_ENDPOINT_OVERRIDE'))}
     endpoint = overrides.get('compute') or env.get('OS_ENDPOINT_OVERRIDE') or env.get('OS_ENDPOINT')
     if not endpoint:
         raise errors.AuthError('OS_AUTH_TYPE is none: OS_ENDPOINT_OVERRIDE must name the compute endpoint,'
                                ' such as http://127.0.0.1:8774/v2.1')
     overrides['compute'] = endpoint
-    verify: bool | str = env.get('OS_CACERT') or env.get('OS_INSECURE', '').lower() not in ('1', 'true', 'yes')
+    insecure = env.get('OS_INSECURE', '').lower() in ('1', 'true', 'yes')
+    verify: bool | str = not insecure and (env.get('OS_CACERT') or True)
     session = ks_session.Session(auth=noauth.Identity.from_env(endpoint, env), verify=verify,
                                  app_name=APP_NAME, app_version=__version__)
     return Target(session, overrides=overrides, noauth=True)
@@ -96,8 +98,9 @@ def _noauth_session(region: Any, overrides: dict[str, str]) -> Any:
         raise errors.AuthError('auth_type is none: compute_endpoint_override must name the compute endpoint')
     verify, cert = region.get_requests_verify_args()
     identity = noauth.Identity.from_env(overrides['compute'], {**os.environ, **env})
-    return ks_session.Session(auth=identity, verify=verify, cert=cert, timeout=region.config.get('api_timeout'),
-                              app_name=APP_NAME, app_version=__version__)
+    return ks_session.Session(auth=identity, verify=verify, cert=cert,
+                              timeout=region.config.get('api_timeout'), app_name=APP_NAME,
+                              app_version=__version__)
 
 
 def compute_adapter(target: Target) -> Any:
@@ -105,8 +108,8 @@ def compute_adapter(target: Target) -> Any:
 
     override = target.overrides.get('compute')
     return adapter.Adapter(
-        target.session, service_type='compute', interface=target.interface or 'public', region_name=target.region_name,
-        endpoint_override=override.rstrip('/') if override else None)
+        target.session, service_type='compute', interface=target.interface or 'public',
+        region_name=target.region_name, endpoint_override=override.rstrip('/') if override else None)
 
 
 def image_proxy(target: Target) -> Any:
@@ -126,7 +129,7 @@ def network_proxy(target: Target) -> Any:
 
 
 def _fixed(proxy: Any, target: Target, service: str, url: str, version: str) -> Any:
-    """A proxy at an endpoint that the user named. There is nothing to discover, and Glance has no document at /v2."""
+    """A proxy at an endpoint that the user named: nothing to discover, and Glance has no document at /v2."""
     url = url.rstrip('/')
     if not url.endswith(f'/{version}'):
         url = f'{url}/{version}'

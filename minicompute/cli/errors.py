@@ -73,13 +73,15 @@ def _classify(exc: BaseException) -> tuple[int, str]:
     status = getattr(response, 'status_code', None) or getattr(exc, 'http_status', None)
     if status:
         return (UNAUTHENTICATED if status == 401 else FAILED), http_message(exc, response, int(status))
-    if _is(exc, 'keystoneauth1.exceptions', 'ConnectionError', 'RetriableConnectionFailure', 'EndpointNotFound',
+    if _is(exc, 'keystoneauth1.exceptions', 'ConnectionError', 'RetriableConnectionFailure',
+           'EndpointNotFound',
            'DiscoveryFailure') or _is(exc, 'requests.exceptions', 'ConnectionError', 'Timeout', 'InvalidURL',
                                       'MissingSchema', 'InvalidSchema'):
         return UNREACHABLE, str(exc)
     if _is(exc, 'openstack.exceptions', 'EndpointNotFound', 'ServiceDiscoveryException', 'NotSupported'):
         return UNREACHABLE, str(exc)
-    if _is(exc, 'keystoneauth1.exceptions', 'AuthorizationFailure', 'AuthPluginException', 'MissingAuthMethods') \
+    if _is(exc, 'keystoneauth1.exceptions', 'AuthorizationFailure', 'AuthPluginException',
+           'MissingAuthMethods') \
             or _is(exc, 'openstack.exceptions', 'ConfigException'):
         return UNAUTHENTICATED, str(exc)
     if isinstance(exc, OSError):

@@ -10,7 +10,8 @@ from minicompute.cli.format import show, table
 
 COLUMNS = [
     ('ID', 'id'), ('Name', 'name'), ('Memory_MiB', 'ram'), ('Disk', 'disk'),
-    ('Ephemeral', 'OS-FLV-EXT-DATA:ephemeral'), ('Swap', 'swap'), ('VCPUs', 'vcpus'), ('RXTX_Factor', 'rxtx_factor'),
+    ('Ephemeral', 'OS-FLV-EXT-DATA:ephemeral'), ('Swap', 'swap'), ('VCPUs', 'vcpus'),
+    ('RXTX_Factor', 'rxtx_factor'),
     ('Is_Public', 'os-flavor-access:is_public'),
 ]
 
@@ -41,7 +42,8 @@ class List(base.Lister):
 
     def take_action(self, args: argparse.Namespace) -> Any:
         names = (('minDisk', args.min_disk), ('minRam', args.min_ram), ('sort_key', args.sort_key),
-                 ('sort_dir', args.sort_dir), ('marker', args.marker), ('is_public', 'None' if args.all else None))
+                 ('sort_dir', args.sort_dir), ('marker', args.marker),
+                 ('is_public', 'None' if args.all else None))
         params = {key: value for key, value in names if value is not None}
         flavors = list(self.client.pages('/flavors/detail', 'flavors', params, args.limit))
         columns = _columns(self.client)
@@ -79,7 +81,8 @@ class Create(base.ShowOne):
         parser.add_argument('--description', metavar='<text>', help='From 2.55 on.')
 
     def take_action(self, args: argparse.Namespace) -> Any:
-        flavor = {'name': args.name, 'id': None if args.id == 'auto' else args.id, 'ram': args.ram, 'disk': args.disk,
+        flavor = {'name': args.name, 'id': None if args.id == 'auto' else args.id, 'ram': args.ram,
+                  'disk': args.disk,
                   'vcpus': args.vcpus, 'swap': args.swap, 'OS-FLV-EXT-DATA:ephemeral': args.ephemeral,
                   'os-flavor-access:is_public': args.is_public}
         if args.rxtx_factor is not None:

@@ -13,9 +13,11 @@ POWER_STATES = {0: 'NOSTATE', 1: 'Running', 3: 'Paused', 4: 'Shutdown', 6: 'Cras
 _STYLES = {
     'green': ('ACTIVE', 'UP', 'ENABLED', 'RUNNING', 'AVAILABLE', 'SUCCESS', 'DONE'),
     'red': ('ERROR', 'DOWN', 'CRASHED', 'KILLED', 'FAILED', 'STUCK'),
-    'yellow': ('BUILD', 'REBUILD', 'REBOOT', 'HARD_REBOOT', 'RESIZE', 'VERIFY_RESIZE', 'REVERT_RESIZE', 'MIGRATING',
+    'yellow': ('BUILD', 'REBUILD', 'REBOOT', 'HARD_REBOOT', 'RESIZE', 'VERIFY_RESIZE', 'REVERT_RESIZE',
+               'MIGRATING',
                'PASSWORD', 'QUEUED', 'SAVING', 'DISABLED', 'RESCUE', 'UNKNOWN', 'UNWINDING'),
-    'bright_black': ('SHUTOFF', 'SHUTDOWN', 'DELETED', 'SOFT_DELETED', 'SHELVED', 'SHELVED_OFFLOADED', 'SUSPENDED',
+    'bright_black': ('SHUTOFF', 'SHUTDOWN', 'DELETED', 'SOFT_DELETED', 'SHELVED', 'SHELVED_OFFLOADED',
+                     'SUSPENDED',
                      'PAUSED'),
 }
 _STYLE_OF = {word: style for style, words in _STYLES.items() for word in words}
@@ -102,7 +104,8 @@ def _typed(title: str, value: Any) -> Any:
 def show(record: dict[str, Any], drop: tuple[str, ...] = ('links',)) -> tuple[list[str], list[Any]]:
     """cliff's (names, values) from one record, sorted by name."""
     names = sorted(name for name in record if name not in drop)
-    return names, [_typed({'status': 'Status', 'state': 'State'}.get(name, name), record[name]) for name in names]
+    return names, [_typed({'status': 'Status', 'state': 'State'}.get(name, name), record[name])
+                   for name in names]
 
 
 def power_state(number: Any) -> str | None:

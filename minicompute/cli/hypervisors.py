@@ -47,7 +47,8 @@ class Show(base.ShowOne):
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument('hypervisor', metavar='<hypervisor>', help='Host name or ID.')
-        parser.add_argument('--wrap', type=int, metavar='<n>', help='Width of the table; 0: as wide as it needs.')
+        parser.add_argument('--wrap', type=int, metavar='<n>',
+                            help='Width of the table; 0: as wide as it needs.')
 
     def take_action(self, args: argparse.Namespace) -> Any:
         if args.wrap is not None:
@@ -81,7 +82,8 @@ class Stats(base.ShowOne):
     def take_action(self, args: argparse.Namespace) -> Any:
         # The route ended with 2.87: whoever asks for totals today means the last version that had them.
         version = '2.87' if self.client.at_least(88) else None
-        return show(self.client.get('/os-hypervisors/statistics', microversion=version)['hypervisor_statistics'])
+        return show(self.client.get('/os-hypervisors/statistics',
+                                    microversion=version)['hypervisor_statistics'])
 
 
 class Uptime(base.ShowOne):

@@ -60,23 +60,27 @@ class Show(base.ShowOne):
 
 
 class Create(base.ShowOne):
-    """Upload an image (image-create <name> --file ...), or snapshot a server (image-create <server> <name>)."""
+    """Upload an image (image-create <name> --file ...); snapshot a server (image-create <server> <name>)."""
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument
-        add('words', nargs='+', metavar='[<server>] <name>', help='Name of the image; before it, what to snapshot.')
+        add('words', nargs='+', metavar='[<server>] <name>',
+            help='Name of the image; before it, what to snapshot.')
         add('--file', metavar='<file>', help='The data to upload.')
         add('--disk-format', metavar='<format>', default='qcow2', help='qcow2 (default), raw, vmdk, ...')
-        add('--container-format', metavar='<format>', default='bare', help='bare (default), ovf, ami, aki, ari, ...')
+        add('--container-format', metavar='<format>', default='bare',
+            help='bare (default), ovf, ami, aki, ari, ...')
         add('--property', action='append', default=[], metavar='<key=value>', help='May be repeated.')
-        add('--kernel', metavar='<image>', help='Kernel image of a machine that boots from outside (kernel_id).')
+        add('--kernel', metavar='<image>',
+            help='Kernel image of a machine that boots from outside (kernel_id).')
         add('--ramdisk', metavar='<image>', help='Its initial ramdisk (ramdisk_id).')
         add('--min-disk', type=int, metavar='<GiB>')
         add('--min-ram', type=int, metavar='<MiB>')
         add('--visibility', choices=('public', 'private', 'shared', 'community'))
         add('--protected', action='store_true', default=None)
         add('--id', metavar='<uuid>', help='Id of the new image.')
-        add('--metadata', action='append', default=[], metavar='<key=value>', help="For a snapshot's properties.")
+        add('--metadata', action='append', default=[], metavar='<key=value>',
+            help="For a snapshot's properties.")
         add('--show', action='store_true', help='Accepted for compatibility; the image is always shown.')
         add('--poll', action='store_true', help='Wait until the snapshot is done.')
 
@@ -86,7 +90,7 @@ class Create(base.ShowOne):
         if len(args.words) == 2:
             if args.file:
                 raise errors.UsageError('--file and a server to snapshot exclude each other')
-            return self._snapshot(*args.words, args)
+            return self._snapshot(args.words[0], args.words[1], args)
         return self._upload(args.words[0], args)
 
     def _snapshot(self, server_name: str, name: str, args: argparse.Namespace) -> Any:
@@ -96,7 +100,8 @@ class Create(base.ShowOne):
             argument['metadata'] = metadata
         response = self.client.compute.post(f"/servers/{server['id']}/action", json={'createImage': argument},
                                             microversion=self.client.microversion)
-        image_id = response.json()['image_id'] if response.content else response.headers['Location'].rpartition('/')[2]
+        location = response.headers.get('Location', '').rpartition('/')[2]      # until 2.44
+        image_id = response.json()['image_id'] if response.content else location
         if args.poll:
             self._wait(server['id'], image_id, name)
         if self.client.has('image'):
@@ -123,7 +128,8 @@ class Create(base.ShowOne):
         if args.file and not os.path.isfile(args.file):
             raise errors.UsageError(f"There is no file '{args.file}'")
         body: dict[str, Any] = {'name': name, 'disk_format': args.disk_format,
-                                'container_format': args.container_format, **base.pairs(args.property, '--property')}
+                                'container_format': args.container_format,
+                                **base.pairs(args.property, '--property')}
         for key in ('min_disk', 'min_ram', 'visibility', 'protected', 'id'):
             if getattr(args, key) is not None:
                 body[key] = getattr(args, key)
@@ -180,7 +186,8 @@ def opened(path: str, quiet: bool) -> Iterator[Any]:
             return
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
-        with Progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=Console(stderr=True)) as bar:
+        with Progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+                      console=Console(stderr=True)) as bar:
             task = bar.add_task('', total=size)
             yield _Counted(stream, size, lambda n: bar.update(task, advance=n))
 

@@ -68,8 +68,8 @@ class Add(base.Command):
         if args.pub_key:
             body['public_key'] = base.read_file(args.pub_key, 'public key').decode(errors='replace').strip()
         elif self.client.at_least(92):
-            raise errors.UsageError('from microversion 2.92 on --pub-key is needed: make a pair with ssh-keygen,'
-                                    ' or use --microversion 2.91')
+            raise errors.UsageError('from microversion 2.92 on --pub-key is needed:'
+                                    ' make a pair with ssh-keygen, or use --microversion 2.91')
         answer = self.client.post('/os-keypairs', {'keypair': body})['keypair']
         if answer.get('private_key'):
             self.app.stdout.write(answer['private_key'])

@@ -10,7 +10,8 @@ from urllib.parse import quote
 from minicompute.cli import errors
 from minicompute.cli.client import Client, is_uuid
 
-# What a regular expression gives a meaning, in MySQL as in PostgreSQL; re.escape would also escape blanks and dashes,
+# What a regular expression gives a meaning, in MySQL as in PostgreSQL; re.escape would also escape blanks
+# and dashes,
 # which PostgreSQL refuses.
 _MEANING = re.compile(r'([][.^$*+?(){}|\\])')
 
@@ -112,7 +113,8 @@ def hypervisors(client: Client, pattern: str, **params: Any) -> list[dict[str, A
 
     try:
         if client.at_least(53):
-            return client.get('/os-hypervisors/detail', {'hypervisor_hostname_pattern': pattern, **params})['hypervisors']
+            return client.get('/os-hypervisors/detail',
+                              {'hypervisor_hostname_pattern': pattern, **params})['hypervisors']
         return client.get(f'/os-hypervisors/{segment(pattern)}/search')['hypervisors']
     except ks.NotFound:
         return []

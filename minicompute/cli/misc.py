@@ -26,9 +26,9 @@ def _zone_rows(zone: dict[str, Any]) -> list[list[Any]]:
     for host, services in sorted((zone.get('hosts') or {}).items()):
         rows.append([f'|- {host}', ''])
         for binary, facts in sorted(services.items()):
-            alive = ':-)' if facts['available'] else 'XXX'
-            rows.append([f'| |- {binary}',
-                         f"{'enabled' if facts['active'] else 'disabled'} {alive} {facts.get('updated_at') or ''}"])
+            words = ('enabled' if facts['active'] else 'disabled', ':-)' if facts['available'] else 'XXX',
+                     facts.get('updated_at') or '')
+            rows.append([f'| |- {binary}', ' '.join(words)])
     return rows
 
 
@@ -67,7 +67,8 @@ class VersionList(base.Lister):
     """List the API versions that the service has."""
 
     def take_action(self, args: argparse.Namespace) -> Any:
-        # The root is public and knows no microversions; keystoneauth finds it above whatever endpoint we have.
+        # The root is public and knows no microversions; keystoneauth finds it above whatever endpoint we
+        # have.
         found = self.client.compute.get_endpoint_data()
         url = _root(found.url if found else self.client.compute.get_endpoint())
         response = self.client.target.session.get(url, authenticated=False)

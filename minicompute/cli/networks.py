@@ -11,7 +11,8 @@ from minicompute.cli.format import show, table
 
 def _tidy(record: dict[str, Any]) -> dict[str, Any]:
     """Without what openstacksdk has a field for and the service said nothing of."""
-    return {key: value for key, value in record.items() if value is not None and key not in ('location', 'links')}
+    return {key: value for key, value in record.items() if value is not None
+            and key not in ('location', 'links')}
 
 
 class List(base.Lister):
@@ -23,7 +24,8 @@ class List(base.Lister):
     def take_action(self, args: argparse.Namespace) -> Any:
         filters = {'name': args.name} if args.name else {}
         networks = [n.to_dict() for n in self.client.network.networks(**filters)]
-        return table(networks, [('ID', 'id'), ('Name', 'name'), ('Status', 'status'), ('Subnets', 'subnet_ids')])
+        return table(networks, [('ID', 'id'), ('Name', 'name'), ('Status', 'status'),
+                                ('Subnets', 'subnet_ids')])
 
 
 class Show(base.ShowOne):

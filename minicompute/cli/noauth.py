@@ -11,7 +11,8 @@ from keystoneauth1 import noauth
 class Identity(noauth.NoAuth):
     """keystoneauth's `none` plugin, saying who we are.
 
-    noauth2 reads `user:project` from X-Auth-Token; a Nova behind a proxy that does the authentication believes the X-*
+    noauth2 reads `user:project` from X-Auth-Token; a Nova behind a proxy that does the authentication
+    believes the X-*
     headers. The service that reads neither takes no harm.
     """
 

@@ -1,6 +1,7 @@
 """Watching servers until they are where they were sent: `--poll`.
 
-Progress goes to stderr, so that stdout stays what the formatter made of it: a live line a server on a terminal, else
+Progress goes to stderr, so that stdout stays what the formatter made of it: a live line a server on a
+terminal, else
 one plain line a change.
 """
 
@@ -42,7 +43,8 @@ def wait(client: Client, servers: list[dict[str, Any]], wanted: Collection[str],
          quiet: bool = False) -> list[dict[str, Any]]:
     """Poll until each server has no task and a wanted status; `wanted` with DELETED also takes 404.
 
-    Returns the servers as last seen. Raises ServerWentError, after all have come to an end, if one is in ERROR.
+    Returns the servers as last seen. Raises ServerWentError, after all have come to an end, if one is in
+    ERROR.
     """
     labels = {s['id']: s.get('name') or s['id'] for s in servers}
     was_error = {s['id'] for s in servers if s.get('status') == 'ERROR'}

@@ -18,7 +18,8 @@ class _Many(base.Command):
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument('server', nargs='+', metavar='<server>', help='Name or ID; several are fine.')
-        parser.add_argument('--all-tenants', action='store_true', help='Look names up in all projects (admin).')
+        parser.add_argument('--all-tenants', action='store_true',
+                            help='Look names up in all projects (admin).')
         parser.add_argument('--poll', action='store_true', help='Wait until it is done, and say how it goes.')
 
     def take_action(self, args: argparse.Namespace) -> None:

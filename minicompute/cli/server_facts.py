@@ -14,7 +14,8 @@ class Meta(base.Command):
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument('server', metavar='<server>', help='Name or ID.')
         parser.add_argument('action', choices=('set', 'delete'))
-        parser.add_argument('metadata', nargs='+', metavar='<key=value>', help='To delete, the key is enough.')
+        parser.add_argument('metadata', nargs='+', metavar='<key=value>',
+                            help='To delete, the key is enough.')
 
     def take_action(self, args: argparse.Namespace) -> None:
         changes = base.pairs(args.metadata, 'meta set') if args.action == 'set' else {}

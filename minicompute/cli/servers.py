@@ -25,7 +25,8 @@ TEXT_FILTERS: list[tuple[str, str, int, str]] = [
     ('--vm-state', 'vm_state', 1, 'vm_state value.'),
     ('--task-state', 'task_state', 1, 'task_state value.'),
     ('--power-state', 'power_state', 1, 'power_state value.'),
-    ('--changes-since', 'changes-since', 1, 'Changed at or after this ISO 8601 time; includes deleted servers.'),
+    ('--changes-since', 'changes-since', 1,
+     'Changed at or after this ISO 8601 time; includes deleted servers.'),
     ('--changes-before', 'changes-before', 66, 'Changed at or before this ISO 8601 time.'),
     ('--tags', 'tags', 26, 'Has all of these comma-separated tags.'),
     ('--tags-any', 'tags-any', 26, 'Has one of these tags.'),
@@ -51,9 +52,11 @@ class List(base.Lister):
         drive = parser.add_mutually_exclusive_group()
         drive.add_argument('--config-drive', action='store_true', default=None, help='Has a config drive.')
         drive.add_argument('--no-config-drive', action='store_false', dest='config_drive', help='Has none.')
-        parser.add_argument('--fields', metavar='<fields>', help='Comma-separated fields to show besides the ID.')
+        parser.add_argument('--fields', metavar='<fields>',
+                            help='Comma-separated fields to show besides the ID.')
         parser.add_argument('--minimal', action='store_true', help='Only ID and name.')
-        parser.add_argument('--sort', metavar='<key[:dir],...>', help='Sort keys, each with :asc or :desc (default).')
+        parser.add_argument('--sort', metavar='<key[:dir],...>',
+                            help='Sort keys, each with :asc or :desc (default).')
         parser.add_argument('--marker', metavar='<server>', help='Last server of the page before.')
         parser.add_argument('--limit', type=int, metavar='<n>', help='At most so many; -1 or nothing: all.')
 
@@ -129,7 +132,8 @@ def _fields(servers: list[dict[str, Any]], text: str) -> tuple[list[str], list[l
     known = {key for s in servers for key in s}
     names = {}
     for word in wanted:
-        names[word] = word if word in known else next((k for k in sorted(known) if _plain(k) == _plain(word)), None)
+        names[word] = word if word in known else next((k for k in sorted(known) if _plain(k) == _plain(word)),
+                                                      None)
         if word == 'networks':
             names[word] = 'addresses'
     missing = [word for word, key in names.items() if key is None]
@@ -153,17 +157,20 @@ def _field(key: str, server: dict[str, Any]) -> Any:
 
 def server_record(client: Any, server: dict[str, Any], minimal: bool = False) -> tuple[list[str], list[Any]]:
     """One server as novaclient lays it out: a row a network, the flavor's facts each in a row."""
-    record = {k: v for k, v in server.items() if k not in ('links', 'addresses', 'flavor', 'image', 'adminPass')}
+    record = {k: v for k, v in server.items()
+              if k not in ('links', 'addresses', 'flavor', 'image', 'adminPass')}
     for net, ips in (server.get('addresses') or {}).items():
         record[f'{net} network'] = ', '.join(a['addr'] for a in ips)
     flavor = server.get('flavor') or {}
     if 'original_name' in flavor:
         record.update({f'flavor:{key}': value for key, value in flavor.items()})
     elif flavor:
-        record['flavor'] = flavor['id'] if minimal else _with_name(flavor['id'], _flavor_name(client, flavor['id']))
+        record['flavor'] = flavor['id'] if minimal else _with_name(flavor['id'],
+                                                                   _flavor_name(client, flavor['id']))
     image = server.get('image')
     if image:
-        record['image'] = image['id'] if minimal else _with_name(image['id'], _image_name(client, image['id']))
+        record['image'] = image['id'] if minimal else _with_name(image['id'],
+                                                                 _image_name(client, image['id']))
         if image.get('properties'):
             record['image:properties'] = image['properties']
     elif 'image' in server:
@@ -205,8 +212,10 @@ class Show(base.ShowOne):
     """Show details about a server."""
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument('--minimal', action='store_true', help='Do not look up names of flavor and image.')
-        parser.add_argument('--wrap', type=int, metavar='<n>', help='Width of the table; 0: as wide as it needs.')
+        parser.add_argument('--minimal', action='store_true',
+                            help='Do not look up names of flavor and image.')
+        parser.add_argument('--wrap', type=int, metavar='<n>',
+                            help='Width of the table; 0: as wide as it needs.')
         parser.add_argument('server', metavar='<server>', help='Name or ID.')
 
     def take_action(self, args: argparse.Namespace) -> Any:
@@ -222,7 +231,8 @@ class Update(base.Command):
         parser.add_argument('server', metavar='<server>', help='Name or ID.')
         parser.add_argument('--name', metavar='<name>', help='New name.')
         parser.add_argument('--description', metavar='<text>', help='New description; empty: none (2.19).')
-        parser.add_argument('--hostname', metavar='<hostname>', help='New hostname in the metadata service (2.90).')
+        parser.add_argument('--hostname', metavar='<hostname>',
+                            help='New hostname in the metadata service (2.90).')
         parser.add_argument('--pinned-availability-zone', metavar='<zone>', help="'' unpins (2.104).")
 
     def take_action(self, args: argparse.Namespace) -> None:

@@ -18,7 +18,8 @@ class List(base.Lister):
 
     def take_action(self, args: argparse.Namespace) -> Any:
         params = {key: value for key, value in (('host', args.host), ('binary', args.binary)) if value}
-        columns = [('Id', 'id'), ('Binary', 'binary'), ('Host', 'host'), ('Zone', 'zone'), ('Status', 'status'),
+        columns = [('Id', 'id'), ('Binary', 'binary'), ('Host', 'host'), ('Zone', 'zone'),
+                   ('Status', 'status'),
                    ('State', 'state'), ('Updated_at', 'updated_at'), ('Disabled Reason', 'disabled_reason')]
         if self.client.at_least(11):
             columns.append(('Forced down', 'forced_down'))
@@ -26,7 +27,7 @@ class List(base.Lister):
 
 
 class _Change(base.Lister):
-    """A change of one service, in both of the API's ways (by UUID from 2.53 on, by host and binary before)."""
+    """A change of one service: by UUID from 2.53 on, by host and binary before."""
 
     legacy = ''
 

@@ -23,7 +23,8 @@ from minicompute.version import __version__
 if TYPE_CHECKING:
     from minicompute.cli.client import Client
 
-# openstacksdk's options cost half a second of imports: they are registered when one of them, or the help, is asked for.
+# openstacksdk's options cost half a second of imports: they are registered when one of them, or the help, is
+# asked for.
 SDK_OPTIONS = ('--os-', '--os_', '--insecure', '--timeout', '--collect-timing')
 
 
@@ -46,8 +47,9 @@ class Shell(app.App):
         parser = super().build_option_parser(description, version, {
             'allow_abbrev': False, 'prog': self.NAME, 'epilog': errors.EXIT_CODES,
             'formatter_class': argparse.RawDescriptionHelpFormatter, **(argparse_kwargs or {})})
-        parser._option_string_actions['--version'].version = f'{self.NAME} {__version__}'  # type: ignore[attr-defined]
-        parser.error = one_line_error(self.NAME)  # type: ignore[method-assign]
+        option = parser._option_string_actions['--version']
+        option.version = f'{self.NAME} {__version__}'  # type: ignore[attr-defined]
+        parser.error = one_line_error(self.NAME)  # type: ignore[assignment,method-assign]
         parser.add_argument('--json', action='store_true', help='Short for -f json on every command.')
         parser.add_argument(
             '--microversion', '--os-compute-api-version', metavar='<X.Y|latest>',

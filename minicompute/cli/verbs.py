@@ -6,7 +6,8 @@ MODULES: dict[str, dict[str, str]] = {
     'boot': {'boot': 'Boot'},
     'servers': {'list': 'List', 'show': 'Show', 'update': 'Update', 'rename': 'Rename'},
     'server_actions': {
-        'delete': 'Delete', 'force-delete': 'ForceDelete', 'start': 'Start', 'stop': 'Stop', 'reboot': 'Reboot',
+        'delete': 'Delete', 'force-delete': 'ForceDelete', 'start': 'Start', 'stop': 'Stop',
+        'reboot': 'Reboot',
         'console-log': 'ConsoleLog', 'instance-action-list': 'ActionList', 'instance-action': 'ActionShow',
     },
     'server_facts': {
@@ -18,8 +19,10 @@ MODULES: dict[str, dict[str, str]] = {
         'flavor-update': 'Update', 'flavor-key': 'Key', 'flavor-access-list': 'AccessList',
         'flavor-access-add': 'AccessAdd', 'flavor-access-remove': 'AccessRemove',
     },
-    'keypairs': {'keypair-list': 'List', 'keypair-show': 'Show', 'keypair-add': 'Add', 'keypair-delete': 'Delete'},
-    'images': {'image-list': 'List', 'image-show': 'Show', 'image-create': 'Create', 'image-delete': 'Delete'},
+    'keypairs': {'keypair-list': 'List', 'keypair-show': 'Show', 'keypair-add': 'Add',
+                 'keypair-delete': 'Delete'},
+    'images': {'image-list': 'List', 'image-show': 'Show', 'image-create': 'Create',
+               'image-delete': 'Delete'},
     'networks': {'network-list': 'List', 'network-show': 'Show', 'network-create': 'Create',
                  'network-delete': 'Delete'},
     'services': {

@@ -1,6 +1,7 @@
 """A small compute (and image, and network) service over HTTP, in a thread: what the CLI is tested against.
 
-It keeps servers, flavors, key pairs, images and networks in dicts and remembers each request. A test may put an answer
+It keeps servers, flavors, key pairs, images and networks in dicts and remembers each request. A test may put
+an answer
 into `canned` to overrule it.
 """
 
@@ -42,31 +43,35 @@ class Fake:
     uploads: dict[str, bytes] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     canned: dict[tuple[str, str], Answer] = field(default_factory=dict)
-    scripts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)   # what successive GETs of a server say
+    scripts: dict[str, list[dict[str,
+                                 Any]]] = field(default_factory=dict)   # what successive GETs of a server say
     page: int = 1000
 
     def __post_init__(self) -> None:
         self.flavor('1', 'm1.tiny')
 
-    # -- what is there ------------------------------------------------------------------------------------------------
+    # -- what is there ---------------------------------------------------------------------------------------
 
     def flavor(self, flavor_id: str, name: str) -> dict[str, Any]:
         self.flavors[flavor_id] = {
             'id': flavor_id, 'name': name, 'ram': 64, 'disk': 1, 'vcpus': 1, 'swap': 0, 'extra_specs': {},
-            'OS-FLV-EXT-DATA:ephemeral': 0, 'os-flavor-access:is_public': True, 'description': None, 'links': []}
+            'OS-FLV-EXT-DATA:ephemeral': 0, 'os-flavor-access:is_public': True, 'description': None,
+            'links': []}
         return self.flavors[flavor_id]
 
     def server(self, name: str, status: str = 'ACTIVE', **facts: Any) -> dict[str, Any]:
         server_id = str(uuid.uuid4())
         self.servers[server_id] = {
-            'id': server_id, 'name': name, 'status': status, 'tenant_id': 'p', 'addresses': {}, 'metadata': {},
+            'id': server_id, 'name': name, 'status': status, 'tenant_id': 'p', 'addresses': {},
+            'metadata': {},
             'OS-EXT-STS:task_state': None, 'OS-EXT-STS:power_state': 1, 'image': '', 'links': [],
             'flavor': {'original_name': 'm1.tiny', 'vcpus': 1, 'ram': 64}, **facts}
         return self.servers[server_id]
 
     def image(self, name: str) -> dict[str, Any]:
         image_id = str(uuid.uuid4())
-        self.images[image_id] = {'id': image_id, 'name': name, 'status': 'active', 'disk_format': 'qcow2', 'size': 1}
+        self.images[image_id] = {'id': image_id, 'name': name, 'status': 'active', 'disk_format': 'qcow2',
+                                 'size': 1}
         return self.images[image_id]
 
     def network(self, name: str) -> dict[str, Any]:
@@ -77,20 +82,22 @@ class Fake:
     def sent(self, method: str, path: str) -> list[Request]:
         return [r for r in self.requests if r.method == method and re.fullmatch(path, r.path)]
 
-    # -- how it answers -----------------------------------------------------------------------------------------------
+    # -- how it answers --------------------------------------------------------------------------------------
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
         length = int(environ.get('CONTENT_LENGTH') or 0)
         raw = environ['wsgi.input'].read(length) if length else b''
         is_json = 'json' in (environ.get('CONTENT_TYPE') or '')
         request = Request(
-            environ['REQUEST_METHOD'], unquote(environ['PATH_INFO']), parse_qs(environ.get('QUERY_STRING', '')),
+            environ['REQUEST_METHOD'], unquote(environ['PATH_INFO']),
+            parse_qs(environ.get('QUERY_STRING', '')),
             json.loads(raw) if raw and is_json else raw, environ.get('HTTP_OPENSTACK_API_VERSION'),
             {k[5:].replace('_', '-').lower(): v for k, v in environ.items() if k.startswith('HTTP_')})
         self.requests.append(request)
         code, body = self._answer(request)
         payload = b'' if body is None else json.dumps(body).encode()
-        start_response(f'{code} X', [('Content-Type', 'application/json'), ('Content-Length', str(len(payload))),
+        start_response(f'{code} X', [('Content-Type', 'application/json'),
+                                     ('Content-Length', str(len(payload))),
                                      ('x-openstack-request-id', 'req-1')])
         return [payload]
 
@@ -105,7 +112,8 @@ class Fake:
                     return handler(self, request, *match.groups())
                 except KeyError as exc:
                     return fault(404, 'itemNotFound', f'{exc.args[0]} could not be found.')
-        return 404, {'message': 'The resource could not be found.', 'code': '404 Not Found', 'title': 'Not Found'}
+        return 404, {'message': 'The resource could not be found.', 'code': '404 Not Found',
+                     'title': 'Not Found'}
 
     def versions(self, request: Request) -> Answer:
         return 200, {'versions': [self._document()]}
@@ -244,8 +252,10 @@ ROUTES: list[tuple[str, Any]] = [
     (r'POST /image/v2/images', Fake.create_image), (r'PUT /image/v2/images/([^/]+)/file', Fake.upload),
     (r'DELETE /image/v2/images/([^/]+)', Fake.delete_image),
     (r'GET /network/?', Fake.network_versions), (r'GET /network/v2.0/?', Fake.network_versions),
-    (r'GET /network/v2.0/networks', Fake.list_networks), (r'GET /network/v2.0/networks/([^/]+)', Fake.show_network),
-    (r'POST /network/v2.0/networks', Fake.create_network), (r'POST /network/v2.0/subnets', Fake.create_subnet),
+    (r'GET /network/v2.0/networks', Fake.list_networks),
+    (r'GET /network/v2.0/networks/([^/]+)', Fake.show_network),
+    (r'POST /network/v2.0/networks', Fake.create_network),
+    (r'POST /network/v2.0/subnets', Fake.create_subnet),
     (r'DELETE /network/v2.0/networks/([^/]+)', Fake.delete_network),
 ]
 

@@ -23,16 +23,19 @@ def body(run: Run, fake: Fake, *argv: str) -> dict[str, Any]:
 
 def test_least(run: Run, fake: Fake) -> None:
     assert body(run, fake, '--image', IMAGE) == {'server': {
-        'name': 'vm', 'flavorRef': '1', 'imageRef': IMAGE, 'min_count': 1, 'max_count': 1, 'networks': 'auto'}}
+        'name': 'vm', 'flavorRef': '1', 'imageRef': IMAGE, 'min_count': 1, 'max_count': 1,
+        'networks': 'auto'}}
 
 
 def test_most(run: Run, fake: Fake, tmp_path: Path) -> None:
     image, network = fake.image('cirros'), fake.network('lan')
     (tmp_path / 'ud').write_bytes(b'#!/bin/sh')
     sent = body(run, fake, '--image', 'cirros', '--meta', 'a=1', '--meta', 'b=c=d', '--key-name', 'k',
-                '--user-data', 'ud', '--availability-zone', 'az', '--security-groups', 's1, s2', '--hint', 'group=g',
+                '--user-data', 'ud', '--availability-zone', 'az', '--security-groups', 's1, s2', '--hint',
+                'group=g',
                 '--hint', 'x=1', '--hint', 'x=2', '--nic', 'net-name=lan,v4-fixed-ip=10.0.0.9,tag=t',
-                '--nic', 'port-id=p', '--config-drive', 'true', '--admin-pass', 'pw', '--access-ip-v4', '1.2.3.4',
+                '--nic', 'port-id=p', '--config-drive', 'true', '--admin-pass', 'pw', '--access-ip-v4',
+                '1.2.3.4',
                 '--access-ip-v6', '::1', '--description', 'd', '--tags', 'x,y', '--host', 'h',
                 '--hypervisor-hostname', 'hh', '--hostname', 'hn', '--trusted-image-certificate-id', 'c1')
     assert sent == {
@@ -41,18 +44,22 @@ def test_most(run: Run, fake: Fake, tmp_path: Path) -> None:
             'metadata': {'a': '1', 'b': 'c=d'}, 'key_name': 'k', 'availability_zone': 'az',
             'user_data': base64.b64encode(b'#!/bin/sh').decode(), 'config_drive': True, 'adminPass': 'pw',
             'security_groups': [{'name': 's1'}, {'name': 's2'}], 'accessIPv4': '1.2.3.4', 'accessIPv6': '::1',
-            'description': 'd', 'tags': ['x', 'y'], 'host': 'h', 'hypervisor_hostname': 'hh', 'hostname': 'hn',
+            'description': 'd', 'tags': ['x', 'y'], 'host': 'h', 'hypervisor_hostname': 'hh',
+            'hostname': 'hn',
             'trusted_image_certificates': ['c1'],
             'networks': [{'uuid': network['id'], 'fixed_ip': '10.0.0.9', 'tag': 't'}, {'port': 'p'}]},
         'os:scheduler_hints': {'group': 'g', 'x': ['1', '2']}}
 
 
 @pytest.mark.parametrize('argv, devices', [
-    (['--boot-volume', 'v'], [{'uuid': 'v', 'source_type': 'volume', 'destination_type': 'volume', 'boot_index': 0,
+    (['--boot-volume', 'v'], [{'uuid': 'v', 'source_type': 'volume', 'destination_type': 'volume',
+                               'boot_index': 0,
                                'delete_on_termination': False}]),
-    (['--snapshot', 's'], [{'uuid': 's', 'source_type': 'snapshot', 'destination_type': 'volume', 'boot_index': 0,
+    (['--snapshot', 's'], [{'uuid': 's', 'source_type': 'snapshot', 'destination_type': 'volume',
+                            'boot_index': 0,
                             'delete_on_termination': False}]),
-    (['--block-device', f'source=image,id={IMAGE},dest=volume,size=2,bootindex=0,shutdown=remove,volume_type=fast'],
+    (['--block-device',
+      f'source=image,id={IMAGE},dest=volume,size=2,bootindex=0,shutdown=remove,volume_type=fast'],
      [{'uuid': IMAGE, 'source_type': 'image', 'destination_type': 'volume', 'boot_index': 0, 'volume_size': 2,
        'delete_on_termination': True, 'volume_type': 'fast'}]),
     (['--block-device', 'source=blank,dest=local,size=1,format=swap', '--boot-volume', 'v'],
@@ -61,7 +68,8 @@ def test_most(run: Run, fake: Fake, tmp_path: Path) -> None:
       {'source_type': 'blank', 'destination_type': 'local', 'volume_size': 1, 'guest_format': 'swap',
        'delete_on_termination': True}]),
     (['--block-device-mapping', 'vda=v:::1'],
-     [{'uuid': 'v', 'device_name': 'vda', 'source_type': 'volume', 'destination_type': 'volume', 'boot_index': 0,
+     [{'uuid': 'v', 'device_name': 'vda', 'source_type': 'volume', 'destination_type': 'volume',
+       'boot_index': 0,
        'delete_on_termination': True}]),
 ])
 def test_devices(run: Run, fake: Fake, argv: list[str], devices: list[dict[str, Any]]) -> None:
@@ -81,7 +89,8 @@ def test_swap_and_ephemeral_keep_the_image_first(run: Run, fake: Fake) -> None:
 @pytest.mark.parametrize('argv', [
     ['--nic', 'auto', '--nic', 'none'], ['--nic', 'net-id=a,port-id=b'], ['--nic', 'color=red'],
     ['--nic', 'net-id=a,v4-fixed-ip=1,v6-fixed-ip=2'], ['--block-device', 'source=volume'],
-    ['--block-device', 'source=blank,id=x'], ['--block-device', 'source=blank,size=x'], ['--ephemeral', 'format=ext4'],
+    ['--block-device', 'source=blank,id=x'], ['--block-device', 'source=blank,size=x'],
+    ['--ephemeral', 'format=ext4'],
     ['--block-device', 'shutdown=explode'], ['--hint', 'x'], ['--min-count', '0'],
     ['--boot-volume', 'v', '--snapshot', 's']])
 def test_refused(run: Run, fake: Fake, argv: list[str]) -> None:

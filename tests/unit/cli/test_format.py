@@ -53,7 +53,7 @@ def test_json_on_a_terminal_is_plain(run: Run, fake: Fake, monkeypatch: pytest.M
 def test_cells() -> None:
     assert fmt.Pairs({'b': 1, 'a': 2}).human_readable() == 'a=2\nb=1'
     assert fmt.Items([{'id': 1}, 'x']).human_readable() == 'id=1\nx'
-    assert fmt.Items([]).human_readable() == '-' == fmt.Pairs({}).human_readable() == fmt.Plain(None).human_readable()
+    assert [c.human_readable() for c in (fmt.Items([]), fmt.Pairs({}), fmt.Plain(None))] == ['-'] * 3
     assert fmt.power_state(4) == 'Shutdown' and fmt.power_state(None) is None
 
 

@@ -34,8 +34,10 @@ def test_flavor_create(run: Run, fake: Fake) -> None:
 
 def test_flavor_changes(run: Run, fake: Fake) -> None:
     fake.canned.update({
-        ('POST', '/v2.1/flavors/1/os-extra_specs'): (200, {}), ('DELETE', '/v2.1/flavors/1/os-extra_specs/a:b'): (200, None),
-        ('PUT', '/v2.1/flavors/1'): (200, {'flavor': fake.flavors['1']}), ('DELETE', '/v2.1/flavors/1'): (202, None),
+        ('POST', '/v2.1/flavors/1/os-extra_specs'): (200, {}),
+        ('DELETE', '/v2.1/flavors/1/os-extra_specs/a:b'): (200, None),
+        ('PUT', '/v2.1/flavors/1'): (200, {'flavor': fake.flavors['1']}),
+        ('DELETE', '/v2.1/flavors/1'): (202, None),
         ('POST', '/v2.1/flavors/1/action'): (200, {'flavor_access': [{'flavor_id': '1', 'tenant_id': 't'}]}),
         ('GET', '/v2.1/flavors/1/os-flavor-access'): (200, {'flavor_access': []})})
     assert run('flavor-key', 'm1.tiny', 'set', 'a:b=1').code == 0
@@ -66,7 +68,8 @@ def test_keypairs(run: Run, fake: Fake, tmp_path: Path) -> None:
 def test_images(run: Run, fake: Fake, tmp_path: Path) -> None:
     (tmp_path / 'disk').write_bytes(b'x' * 100)
     kernel = fake.image('kernel')
-    out = run('image-create', 'new', '--file', 'disk', '--disk-format', 'raw', '--property', 'os_distro=debian',
+    out = run('image-create', 'new', '--file', 'disk', '--disk-format', 'raw', '--property',
+              'os_distro=debian',
               '--kernel', 'kernel', '--json').out
     image = json.loads(out)
     assert image['status'] == 'active' and fake.uploads[image['id']] == b'x' * 100
@@ -97,7 +100,8 @@ def test_image_whose_upload_fails_is_taken_back(run: Run, fake: Fake, tmp_path: 
 def test_snapshot(run: Run, fake: Fake) -> None:
     server, image = fake.server('a'), fake.image('snap')
     fake.canned['POST', f"/v2.1/servers/{server['id']}/action"] = (202, {'image_id': image['id']})
-    assert json.loads(run('image-create', 'a', 'snap', '--metadata', 'k=v', '--poll', '--json').out)['id'] == image['id']
+    assert json.loads(run('image-create', 'a', 'snap', '--metadata', 'k=v', '--poll',
+                          '--json').out)['id'] == image['id']
     sent = fake.sent('POST', '/v2.1/servers/.*')[0].body
     assert sent == {'createImage': {'name': 'snap', 'metadata': {'k': 'v'}}}
     for status in ('killed', 'queued'):
@@ -116,19 +120,23 @@ def test_networks(run: Run, fake: Fake) -> None:
 
 
 def test_network_whose_subnet_fails_is_taken_back(run: Run, fake: Fake) -> None:
-    fake.canned['POST', '/network/v2.0/subnets'] = (400, {'NeutronError': {'message': 'bad cidr', 'type': 'X'}})
+    fake.canned['POST', '/network/v2.0/subnets'] = (400,
+                                                    {'NeutronError': {'message': 'bad cidr', 'type': 'X'}})
     result = run('network-create', 'lan', '--cidr', 'nonsense')
     assert (result.code, fake.networks) == (errors.FAILED, {}) and 'bad cidr' in result.err
 
 
 def test_services(run: Run, fake: Fake) -> None:
-    service = {'id': ID, 'binary': 'nova-compute', 'host': 'h', 'zone': 'nova', 'status': 'enabled', 'state': 'up',
+    service = {'id': ID, 'binary': 'nova-compute', 'host': 'h', 'zone': 'nova', 'status': 'enabled',
+               'state': 'up',
                'updated_at': 't', 'disabled_reason': None, 'forced_down': False}
-    fake.canned['GET', '/v2.1/os-services'] = (200, {'services': [service, {**service, 'id': 'x', 'host': 'g'}]})
+    fake.canned['GET', '/v2.1/os-services'] = (200,
+                                               {'services': [service, {**service, 'id': 'x', 'host': 'g'}]})
     fake.canned['PUT', f'/v2.1/os-services/{ID}'] = (200, {'service': service})
     fake.canned['DELETE', f'/v2.1/os-services/{ID}'] = (204, None)
     assert run('service-list', '-f', 'value', '-c', 'Host').out == 'h\ng\n'
-    for argv, body in ((['service-disable', ID, '--reason', 'r'], {'status': 'disabled', 'disabled_reason': 'r'}),
+    for argv, body in ((['service-disable', ID, '--reason', 'r'],
+                        {'status': 'disabled', 'disabled_reason': 'r'}),
                        (['service-enable', 'h'], {'status': 'enabled'}),
                        (['service-force-down', 'h:nova-compute'], {'forced_down': True}),
                        (['service-force-down', 'h', '--unset'], {'forced_down': False})):
@@ -145,7 +153,8 @@ def test_hypervisors(run: Run, fake: Fake) -> None:
     one = {'id': ID, 'hypervisor_hostname': 'h', 'state': 'up', 'status': 'enabled', 'uptime': 'long',
            'service': {'host': 'h'}, 'servers': [{'uuid': 'u', 'name': 'vm'}]}
     fake.canned['GET', '/v2.1/os-hypervisors'] = (200, {'hypervisors': [one]})
-    fake.canned['GET', '/v2.1/os-hypervisors/detail'] = (200, {'hypervisors': [one, {**one, 'hypervisor_hostname': 'hh'}]})
+    both = [one, {**one, 'hypervisor_hostname': 'hh'}]
+    fake.canned['GET', '/v2.1/os-hypervisors/detail'] = (200, {'hypervisors': both})
     fake.canned['GET', f'/v2.1/os-hypervisors/{ID}'] = (200, {'hypervisor': one})
     fake.canned['GET', '/v2.1/os-hypervisors/statistics'] = (200, {'hypervisor_statistics': {'count': 1}})
     assert run('hypervisor-list', '-f', 'value', '-c', 'ID').out == f'{ID}\n'
@@ -157,9 +166,11 @@ def test_hypervisors(run: Run, fake: Fake) -> None:
 
 
 def test_zones(run: Run, fake: Fake) -> None:
-    fake.canned['GET', '/v2.1/os-availability-zone/detail'] = (403, {'forbidden': {'code': 403, 'message': 'no'}})
+    fake.canned['GET', '/v2.1/os-availability-zone/detail'] = (403,
+                                                               {'forbidden': {'code': 403, 'message': 'no'}})
     fake.canned['GET', '/v2.1/os-availability-zone'] = (
-        200, {'availabilityZoneInfo': [{'zoneName': 'nova', 'zoneState': {'available': True}, 'hosts': None}]})
+        200, {'availabilityZoneInfo': [{'zoneName': 'nova', 'zoneState': {'available': True},
+                                        'hosts': None}]})
     assert run('availability-zone-list', '-f', 'value').out == 'nova available\n'
 
 

@@ -21,20 +21,24 @@ def test_list_follows_pages_unless_limited(run: Run, fake: Fake) -> None:
         fake.server(f's{n}')
     fake.page = 2
     assert run('list', '-f', 'value', '-c', 'Name').out.split() == ['s0', 's1', 's2', 's3', 's4']
-    assert run('list', '--limit', '-1', '-f', 'value', '-c', 'Name').out.split() == ['s0', 's1', 's2', 's3', 's4']
+    assert run('list', '--limit', '-1', '-f', 'value', '-c', 'Name').out.split() == ['s0', 's1', 's2', 's3',
+                                                                                     's4']
     assert run('list', '--limit', '3', '-f', 'value', '-c', 'Name').out.split() == ['s0', 's1', 's2']
 
 
 def test_list_filters(run: Run, fake: Fake) -> None:
     image = fake.image('cirros')
-    run('list', '--name', 'w', '--status', 'ACTIVE', '--flavor', 'm1.tiny', '--image', 'cirros', '--host', 'h',
+    run('list', '--name', 'w', '--status', 'ACTIVE', '--flavor', 'm1.tiny', '--image', 'cirros', '--host',
+        'h',
         '--all-tenants', '--user', 'u', '--deleted', '--sort', 'name:asc,created_at', '--marker', 'x',
         '--tags', 'a,b', '--not-tags-any', 'c', '--locked', 'true', '--changes-since', '2026-01-01T00:00:00Z')
     query = fake.sent('GET', '/v2.1/servers/detail')[0].query
     assert query == {
         'name': ['w'], 'status': ['ACTIVE'], 'flavor': ['1'], 'image': [image['id']], 'host': ['h'],
-        'all_tenants': ['1'], 'user_id': ['u'], 'deleted': ['True'], 'sort_key': ['display_name', 'created_at'],
-        'sort_dir': ['asc', 'desc'], 'marker': ['x'], 'tags': ['a,b'], 'not-tags-any': ['c'], 'locked': ['true'],
+        'all_tenants': ['1'], 'user_id': ['u'], 'deleted': ['True'],
+        'sort_key': ['display_name', 'created_at'],
+        'sort_dir': ['asc', 'desc'], 'marker': ['x'], 'tags': ['a,b'], 'not-tags-any': ['c'],
+        'locked': ['true'],
         'changes-since': ['2026-01-01T00:00:00Z']}
 
 
@@ -77,7 +81,8 @@ def test_rename_and_update(run: Run, fake: Fake) -> None:
 
 
 @pytest.mark.parametrize('argv, body', [
-    (['start'], {'os-start': None}), (['stop'], {'os-stop': None}), (['reboot'], {'reboot': {'type': 'SOFT'}}),
+    (['start'], {'os-start': None}), (['stop'], {'os-stop': None}),
+    (['reboot'], {'reboot': {'type': 'SOFT'}}),
     (['reboot', '--hard'], {'reboot': {'type': 'HARD'}}), (['force-delete'], {'forceDelete': None}),
     (['console-log'], {'os-getConsoleOutput': {}}),
     (['console-log', '--length', '3'], {'os-getConsoleOutput': {'length': 3}})])
@@ -151,7 +156,8 @@ def test_tags(run: Run, fake: Fake) -> None:
                         ('DELETE', path): (204, None), ('PUT', f'{path}/z'): (201, None),
                         ('DELETE', f'{path}/z'): (204, None)})
     assert run('server-tag-list', 'a', '-f', 'value').out == 'x\ny\n'
-    for argv in (['server-tag-add', 'a', 'z'], ['server-tag-delete', 'a', 'z'], ['server-tag-delete-all', 'a']):
+    for argv in (['server-tag-add', 'a', 'z'], ['server-tag-delete', 'a', 'z'],
+                 ['server-tag-delete-all', 'a']):
         assert run(*argv).code == 0
     assert run('server-tag-set', 'a', 'p', 'q').code == 0
     assert fake.requests[-1].body == {'tags': ['p', 'q']}
@@ -161,14 +167,17 @@ def test_tags(run: Run, fake: Fake) -> None:
 def test_instance_actions(run: Run, fake: Fake) -> None:
     server_id = str(uuid.uuid4())
     path = f'/v2.1/servers/{server_id}/os-instance-actions'
-    action = {'action': 'create', 'request_id': 'req-9', 'message': None, 'start_time': 't0', 'updated_at': 't1'}
-    events = [{'event': 'build', 'result': 'Success', 'start_time': 't0', 'finish_time': 't1', 'details': None}]
+    action = {'action': 'create', 'request_id': 'req-9', 'message': None, 'start_time': 't0',
+              'updated_at': 't1'}
+    events = [{'event': 'build', 'result': 'Success', 'start_time': 't0', 'finish_time': 't1',
+               'details': None}]
     fake.canned['GET', path] = (200, {'instanceActions': [action]})
     fake.canned['GET', f'{path}/req-9'] = (200, {'instanceAction': {**action, 'events': events}})
     assert run('instance-action-list', server_id, '-f', 'value').out == 'create req-9 None t0 t1\n'
     assert 'build  Success  t0 .. t1' in run('instance-action', server_id, 'req-9').out
     assert json.loads(run('instance-action', server_id, 'req-9', '--json').out)['events'] == events
-    assert run('--microversion', '2.57', 'instance-action-list', server_id, '--limit', '1').code == errors.USAGE
+    assert run('--microversion', '2.57', 'instance-action-list', server_id, '--limit',
+               '1').code == errors.USAGE
 
 
 def test_server_error_of_the_lookup_is_not_not_found(run: Run, fake: Fake) -> None:

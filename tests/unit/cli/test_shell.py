@@ -97,11 +97,13 @@ def test_microversion(run: Run, fake: Fake, server_max: str, asked: str | None, 
     assert fake.sent('GET', '/v2.1/servers/detail')[0].microversion == f'compute {used}'
 
 
-def test_microversion_from_env_and_novaclients_option(run: Run, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_microversion_from_env_and_novaclients_option(run: Run, fake: Fake,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     run('--os-compute-api-version', '2.60', 'list')
     monkeypatch.setenv('OS_COMPUTE_API_VERSION', '2.61')
     run('list')
-    assert [r.microversion for r in fake.sent('GET', '/v2.1/servers/detail')] == ['compute 2.60', 'compute 2.61']
+    assert [r.microversion for r in fake.sent('GET', '/v2.1/servers/detail')] == ['compute 2.60',
+                                                                                  'compute 2.61']
 
 
 def test_a_known_microversion_needs_no_discovery(run: Run, fake: Fake) -> None:
@@ -132,11 +134,13 @@ def test_noauth_says_who(run: Run, fake: Fake, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_clouds_yaml(run: Run, fake: Fake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ('OS_AUTH_TYPE', 'OS_ENDPOINT_OVERRIDE', 'OS_IMAGE_ENDPOINT_OVERRIDE', 'OS_NETWORK_ENDPOINT_OVERRIDE'):
+    for name in ('OS_AUTH_TYPE', 'OS_ENDPOINT_OVERRIDE', 'OS_IMAGE_ENDPOINT_OVERRIDE',
+                 'OS_NETWORK_ENDPOINT_OVERRIDE'):
         monkeypatch.delenv(name)
     cloud: dict[str, Any] = {
         'auth_type': 'none', 'auth': {'project_id': 'p9'}, 'compute_endpoint_override': f'{fake.url}/v2.1',
-        'image_endpoint_override': f'{fake.url}/image/v2', 'network_endpoint_override': f'{fake.url}/network/v2.0'}
+        'image_endpoint_override': f'{fake.url}/image/v2',
+        'network_endpoint_override': f'{fake.url}/network/v2.0'}
     (tmp_path / 'clouds.yaml').write_text(json.dumps({'clouds': {'here': cloud}}))
     monkeypatch.setenv('OS_CLIENT_CONFIG_FILE', str(tmp_path / 'clouds.yaml'))
     server, image = fake.server('a'), fake.image('i')
