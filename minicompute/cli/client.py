@@ -76,7 +76,8 @@ class Client:
             data = self.compute.get_endpoint_data()
         except ks.DiscoveryFailure:
             # keystoneauth says the same whether nobody listens or somebody else does
-            raise errors.EndpointError(f'No compute service answers at {self.compute.get_endpoint()}') from None
+            url = self.compute.get_endpoint()
+            raise errors.EndpointError(f'No compute service answers at {url}') from None
         newest = getattr(data, 'max_microversion', None)
         if not newest:
             return 2, 1
