@@ -57,7 +57,7 @@ def fault_factory(_global_conf: dict[str, Any], **_local_conf: Any) -> Filter:
         def filtered(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             try:
                 return app(environ, start_response)
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 return faults.from_exception(error, environ.get(ENV_REQUEST_ID))(environ, start_response)
         return filtered
     return wrap

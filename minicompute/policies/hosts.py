@@ -32,6 +32,7 @@ RULES = [
     ]),
     *table('os-hypervisors', [
         ('list', ADMIN, 'List hypervisors.', 'GET /os-hypervisors'),
+        ('list-detail', ADMIN, 'List hypervisors in full.', 'GET /os-hypervisors/detail'),
         ('show', ADMIN, 'Show a hypervisor.', 'GET /os-hypervisors/{id}'),
         ('statistics', ADMIN, 'Show the sums over all hypervisors.', 'GET /os-hypervisors/statistics'),
         ('uptime', ADMIN, 'Show how long a hypervisor has been up.', 'GET /os-hypervisors/{id}/uptime'),

@@ -2,9 +2,12 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
+
+from oslo_utils import timeutils
 
 from minicompute import exception
 from minicompute.conf import CONF
@@ -68,7 +71,6 @@ def paging(req: Request) -> tuple[int, str | None]:
 
 def time_param(req: Request, name: str) -> datetime.datetime | None:
     """A checked date-time parameter as UTC without zone, as the columns hold it."""
-    from oslo_utils import timeutils
     value = last(req, name)
     return None if value is None else timeutils.normalize_time(timeutils.parse_isotime(value))
 
@@ -136,6 +138,11 @@ def states_of(wanted: str) -> tuple[list[str], list[str | None]]:
 
 def progress(shown: str, stored: int) -> int:
     return {'ACTIVE': 100, 'BUILD': stored or 0}.get(shown, stored or 0)
+
+
+def host_id(host: str | None, project_id: str | None) -> str:
+    """What a project may know of a host: the same for its servers on the same host, and nothing else."""
+    return hashlib.sha224(f'{project_id}{host}'.encode()).hexdigest() if host else ''
 
 
 # -- small checks ------------------------------------------------------------------

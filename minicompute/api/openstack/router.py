@@ -91,7 +91,7 @@ class Router:
         if '\x00' in path:
             return None
         segments = path.split('/')
-        if len(segments) > 2 and segments[1] not in self._collections:
+        if len(segments) > 2 and segments[1] and segments[1] not in self._collections:
             req.project_in_url = segments[1]
             del segments[1]
             path = '/'.join(segments)
@@ -142,7 +142,7 @@ class APIRouter:
         try:
             check_project(req)
             answer = resource(req, args)
-        except Exception as error:  # noqa: BLE001  (the one place that may)
+        except Exception as error:    # the one place that may
             answer = faults.from_exception(error, req.context.request_id)
         if not req.legacy:
             answer.headers += wsgi.version_headers(req.api_version)

@@ -63,7 +63,7 @@ def promise_of(method: Callable[..., Any]) -> Promise:
     return found
 
 
-def api_version(first: str = versions.MIN_API_VERSION, last: str = versions.MAX_API_VERSION) -> Callable[[Method], Method]:
+def api_version(first: str, last: str = versions.MAX_API_VERSION) -> Callable[[Method], Method]:
     """The method answers from `first` to `last`, both included; outside it is 404."""
     def mark(method: Method) -> Method:
         promise = promise_of(method)

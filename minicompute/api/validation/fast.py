@@ -109,10 +109,14 @@ def _format(name: str) -> Check:
 
 
 def _numbers(schema: dict[str, Any]) -> list[Check]:
-    if 'minimum' not in schema and 'maximum' not in schema:
-        return []
-    low, high = schema.get('minimum', float('-inf')), schema.get('maximum', float('inf'))
-    return [lambda value: type(value) not in (int, float) or low <= value <= high]
+    checks: list[Check] = []
+    if 'minimum' in schema or 'maximum' in schema:
+        low, high = schema.get('minimum', float('-inf')), schema.get('maximum', float('inf'))
+        checks.append(lambda value: type(value) not in (int, float) or low <= value <= high)
+    if 'exclusiveMinimum' in schema:
+        floor = schema['exclusiveMinimum']
+        checks.append(lambda value: type(value) not in (int, float) or value > floor)
+    return checks
 
 
 def _arrays(schema: dict[str, Any]) -> list[Check]:
@@ -172,5 +176,5 @@ def _members(schema: dict[str, Any]) -> Check:
 
 KEYWORDS = frozenset((
     'type', 'enum', 'const', 'anyOf', 'oneOf', 'allOf', 'not', 'minLength', 'maxLength', 'pattern', 'format',
-    'minimum', 'maximum', 'minItems', 'maxItems', 'uniqueItems', 'items', 'minProperties', 'maxProperties',
-    'required', 'properties', 'patternProperties', 'additionalProperties'))
+    'minimum', 'maximum', 'exclusiveMinimum', 'minItems', 'maxItems', 'uniqueItems', 'items',
+    'minProperties', 'maxProperties', 'required', 'properties', 'patternProperties', 'additionalProperties'))

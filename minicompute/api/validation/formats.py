@@ -62,6 +62,12 @@ def name_with_spaces(value: str) -> None:
         raise FormatError('It must be printable and must hold more than space.')
 
 
+@_format('printable')
+def printable(value: str) -> None:
+    if not _printable(value):
+        raise FormatError('It must be printable.')
+
+
 @_format('text')
 def text(value: str) -> None:
     if '\x00' in value:
@@ -142,6 +148,12 @@ def non_negative_int(value: str) -> None:
 @_format('positive_int')
 def positive_int(value: str) -> None:
     _digits(value, 1)
+
+
+@_format('positive_number')
+def positive_number(value: str) -> None:
+    if not re.fullmatch(r'[0-9]{1,38}(\.[0-9]{1,38})?', value) or float(value) <= 0:
+        raise FormatError('It must be a number above 0.')
 
 
 def _digits(value: str, low: int) -> None:

@@ -1,0 +1,59 @@
+"""The whole WSGI stack over an empty database, answers checked against their schemas."""
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+import sqlalchemy as sa
+
+from minicompute import conf as conf_module
+from minicompute import policy
+from minicompute.api.openstack import router
+from minicompute.api.openstack.wsgi import Operation
+from minicompute.db import session
+from minicompute.wsgi import paste
+from tests.functional.api.client import Client
+
+
+@pytest.fixture
+def app(database, conf, monkeypatch):
+    conf_module.setup([], 'tests', [])     # the fixture `conf` left it unparsed; overrides stay
+    conf.set_override('auth_strategy', 'noauth2', 'api')
+    policy.reset()
+    monkeypatch.setattr(Operation, 'strict', True)
+    yield paste.load()
+    router._the_router.cache_clear()
+
+
+@pytest.fixture
+def api(app):
+    """The operator."""
+    return Client(app)
+
+
+@pytest.fixture
+def member(app):
+    return Client(app, user='alice', project='demo')
+
+
+@pytest.fixture
+def reader(app):
+    return Client(app, user='bob', project='demo', roles='reader')
+
+
+@pytest.fixture
+def count_queries():
+    """`with count_queries() as seen: ...; assert len(seen) == 2`"""
+    @contextlib.contextmanager
+    def counting():
+        seen = []
+
+        def note(_conn, _cursor, statement, *_rest):
+            if statement.lstrip().upper().startswith(('SELECT', 'INSERT', 'UPDATE', 'DELETE')):
+                seen.append(statement)
+        sa.event.listen(session.engine(), 'before_cursor_execute', note)
+        try:
+            yield seen
+        finally:
+            sa.event.remove(session.engine(), 'before_cursor_execute', note)
+    return counting
