@@ -70,8 +70,9 @@ class Engine:
         self._stopped.set()
         for _ in self._threads:
             self._ready.put(None)
+        until = time.monotonic() + CONF.graceful_shutdown_timeout
         for thread in self._threads:
-            thread.join(CONF.graceful_shutdown_timeout)
+            thread.join(max(0.0, until - time.monotonic()))
 
     def ring(self, ids: Iterable[int]) -> None:
         """These actions may be there to be claimed."""
@@ -178,13 +179,20 @@ class Engine:
                 self._drop_all(entries)
 
     def _take(self) -> list[Any]:
-        entries = [self._ready.get()]
-        while len(entries) < CONF.conductor.batch:
-            try:
-                entries.append(self._ready.get_nowait())
-            except queue.Empty:
+        """What gathered; nothing when the engine stops."""
+        entries: list[Any] = []
+        entry = self._ready.get()
+        while entry is not None:
+            entries.append(entry)
+            if len(entries) >= CONF.conductor.batch:
                 break
-        return [entry for entry in entries if entry is not None]
+            try:
+                entry = self._ready.get_nowait()
+            except queue.Empty:
+                return entries
+        if entry is None and entries:
+            self._ready.put(None)   # the farewell is for another thread; this one has work
+        return entries
 
     def _admit(self, entries: Sequence[Any]) -> list[tuple[Task, Outcome | Exception | None, bool]]:
         """-> (task, what its step came to, whether it has run already)."""
@@ -404,8 +412,8 @@ def _run_one(step: Step, task: Task) -> Outcome | Exception:
 
 
 def _expected(error: Exception) -> Exception:
-    """A call that timed out is asked again; all else is the step's own word."""
-    if isinstance(error, (messaging.MessagingTimeout, messaging.MessageDeliveryFailure)):
+    """A call that did not get through, or failed over there, is asked again; all else is the step's own word."""
+    if isinstance(error, (messaging.MessagingException, messaging.RemoteError)):
         return Retry(f'no answer: {error}')
     return error
 

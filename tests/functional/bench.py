@@ -1,0 +1,182 @@
+"""The flow engine with real steps, real scheduler, real computes on the fake driver, and no broker: what the
+generic flow tests break on purpose."""
+from __future__ import annotations
+
+import threading
+import time
+import uuid as uuidlib
+from typing import Any
+
+import sqlalchemy as sa
+
+from minicompute.compute.manager.manager import ComputeManager
+from minicompute.conductor import flows  # noqa: F401  (registers them)
+from minicompute.conductor import rpcapi as conductor_rpcapi
+from minicompute.conductor.engine import Engine
+from minicompute.conductor.flow import Flow, Task
+from minicompute.conductor.manager import ConductorManager
+from minicompute.conf import CONF
+from minicompute.context import admin_context
+from minicompute.db import session
+from minicompute.db.api import actions, instances
+from minicompute.db.models import allocations, instance_actions, ports
+from minicompute.objects import Action, Flavor, Instance, RequestSpec, StepReport, StepRequest
+from minicompute.scheduler.manager import SchedulerManager
+from minicompute.scheduler.rpcapi import SchedulerAPI
+from minicompute.virt.fake import FakeDriver
+
+HOSTS = ('host1', 'host2')
+PATIENCE = 20.0
+
+
+class Killed(BaseException):
+    """What kill -9 looks like from inside."""
+
+
+class MortalEngine(Engine):
+    """Dies after `commits` commits (None: never): its threads stop, what it holds is forgotten."""
+
+    def __init__(self, owner: str, send: Any, commits: int | None = None) -> None:
+        super().__init__(owner, send)
+        self._left, self.dead, self._count = commits, threading.Event(), threading.Lock()
+
+    def _commit(self, tasks: Any) -> list[Task]:
+        with self._count:
+            if self.dead.is_set() or self._left == 0:
+                self.dead.set()
+                self._stopped.set()
+                return []
+            if self._left is not None and tasks:
+                self._left -= 1
+        return super()._commit(tasks)
+
+
+class Bench:
+    def __init__(self, monkeypatch: Any) -> None:
+        CONF.set_override('stuck_after', 4, 'conductor')
+        FakeDriver.faults.clear()
+        self.computes = {host: ComputeManager(host, FakeDriver(host)) for host in HOSTS}
+        self.engines: list[MortalEngine] = []
+        self.scheduler = SchedulerManager()
+        monkeypatch.setattr(conductor_rpcapi, 'report', self.deliver)
+        for manager in self.computes.values():
+            manager.guard._reply = self.deliver
+        monkeypatch.setattr(SchedulerAPI, 'select_destinations',
+                            lambda _, ctx, requests, timeout=0: self.scheduler.select_destinations(ctx, requests))
+        self.conductor = ConductorManager('reception')
+        for manager in self.computes.values():
+            self.conductor.hello(admin_context(), manager.housekeeping._node())
+        self.scheduler.start()
+
+    def close(self) -> None:
+        for engine in self.engines:
+            engine.stop()
+        self.scheduler.stop()
+        FakeDriver.faults.clear()
+
+    # -- wires -------------------------------------------------------------
+
+    def send(self, host: str, request: StepRequest) -> None:
+        self.computes[host].guard.admit(request)
+
+    def deliver(self, report: StepReport, reply_to: str | None) -> None:
+        for engine in self.engines:
+            if not engine.dead.is_set() and reply_to in (None, engine.owner):
+                engine.report([report])
+                return
+
+    def engine(self, owner: str = 'conductor1', commits: int | None = None) -> MortalEngine:
+        made = MortalEngine(owner, self.send, commits)
+        made.start()
+        self.engines.append(made)
+        return made
+
+    def expire_leases(self) -> None:
+        """As if ten seconds had passed."""
+        def write(conn: sa.Connection) -> None:
+            conn.execute(instance_actions.update().values(lease_until=None, owner=None))
+        session.write(write)
+
+    # -- servers -----------------------------------------------------------
+
+    def new_server(self, count: int = 1, networks: list[dict[str, Any]] | None = None) -> list[int]:
+        """Accepted requests, as the API writes them. -> ids of the build actions, the leader's first"""
+        flavor = Flavor('1', 'small', 64, 1, 1)
+        spec = RequestSpec(project_id='p', user_id='u', flavor=flavor, num_instances=count,
+                           requested_networks=networks or [{'mode': 'none'}])
+        servers = [Instance(uuid=str(uuidlib.uuid4()), project_id='p', user_id='u', flavor=flavor,
+                            task_state='scheduling') for _ in range(count)]
+        request_id = 'req-' + str(uuidlib.uuid4())
+
+        def write(conn: sa.Connection) -> list[int]:
+            instances.create(conn, servers, spec)
+            made = [Action(action='create', flow='build', step='schedule', instance_uuid=s.uuid,
+                           request_id=request_id, busy=s.uuid, data={}) for s in servers]
+            made[0].data['group'] = [s.uuid for s in servers]
+            ids = actions.begin(conn, made[:1])
+            for follower in made[1:]:
+                follower.state, follower.after = 'queued', ids[0]
+            return ids + (actions.begin(conn, made[1:]) if made[1:] else [])
+        return session.write(write)
+
+    def new_action(self, uuid: str, name: str, **data: Any) -> int:
+        flow = Flow.registry[name]
+
+        def write(conn: sa.Connection) -> int:
+            return actions.begin(conn, [Action(action=name, flow=name, step=flow.first, instance_uuid=uuid,
+                                               request_id='req-' + str(uuidlib.uuid4()), busy=uuid, data=data)])[0]
+        return session.write(write)
+
+    def built(self) -> str:
+        """-> uuid of a server that is there"""
+        engine = self.engine('builder')
+        ids = self.new_server()
+        engine.ring(ids)
+        self.finish(ids)
+        engine.stop()
+        engine.dead.set()
+        return self.action(ids[0]).instance_uuid
+
+    def action(self, action_id: int) -> Action:
+        with session.read() as conn:
+            return actions.load(conn, [action_id])[0]
+
+    def server(self, uuid: str) -> Instance:
+        with session.read() as conn:
+            return instances.get_many(conn, [uuid], deleted=True)[uuid]
+
+    def finish(self, ids: list[int], *, states: tuple[str, ...] = ('done', 'failed', 'stuck')) -> list[str]:
+        """Until all have ended, with timers and sweeps as a daemon has them. -> their states"""
+        end = time.monotonic() + PATIENCE
+        while True:
+            alive = [engine for engine in self.engines if not engine.dead.is_set()]
+            for engine in alive:
+                engine.due()
+            found = [self.action(i).state for i in ids]
+            if all(state in states for state in found):
+                return found
+            assert time.monotonic() < end, [(self.action(i), e.load()) for i in ids for e in alive]
+            time.sleep(0.01)
+
+    def domains(self) -> dict[str, str]:
+        return {d.uuid: host for host, m in self.computes.items() for d in m.driver.domains()}
+
+    def check(self) -> None:
+        """Nothing is held for a server that has no place, and each that has one holds what it needs."""
+        with session.read() as conn:
+            live = {u: s for u, s in instances.get_many(conn, self._uuids(conn)).items()}
+            claims = list(conn.execute(sa.select(allocations.c.instance_uuid)).scalars())
+            cards = set(conn.execute(sa.select(ports.c.instance_uuid)).scalars())
+            locks = set(conn.execute(sa.select(instance_actions.c.busy)).scalars()) - {None}
+        placed = {u: s.host for u, s in live.items() if s.host}
+        assert sorted(claims) == sorted(placed), (claims, placed)
+        assert self.domains() == placed
+        assert cards <= set(live)
+        assert not locks
+        for server in live.values():
+            assert server.task_state is None, server
+            assert (server.vm_state == 'error') == (server.host is None), server
+
+    def _uuids(self, conn: sa.Connection) -> list[str]:
+        from minicompute.db.models import instances as table
+        return list(conn.execute(sa.select(table.c.uuid).where(table.c.deleted == 0)).scalars())
