@@ -174,7 +174,9 @@ class FakeDriver(ComputeDriver):
         domain = self._read(instance.uuid)
         state = PowerState.NAMES[domain.power_state]
         lines = [f'fake console of {domain.name} ({domain.uuid}) on {self.host}', f'the domain is {state}']
-        return '\n'.join(lines if length is None or length < 0 else lines[len(lines) - min(length, len(lines)):])
+        if length is not None and length >= 0:
+            lines = lines[len(lines) - min(length, len(lines)):]
+        return '\n'.join(lines)
 
     def diagnostics(self, instance: Instance) -> dict[str, Any]:
         self._fault('diagnostics', instance.uuid)

@@ -38,7 +38,9 @@ class Topology:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class GuestHardware:
-    """The wishes of flavor and image. None: what the driver finds best. `rng_rate` is (bytes, milliseconds)."""
+    """The wishes of flavor and image. None: what the driver finds best.
+
+    `rng_rate` is (bytes, milliseconds)."""
 
     topology: Topology
     architecture: str | None = None
@@ -103,7 +105,9 @@ def refuse_unkept(specs: Mapping[str, str]) -> None:
     if specs.get('hw:mem_page_size', 'any') not in ('any', 'small'):
         unkept.append('hw:mem_page_size')
     if unkept:
-        raise exception.NotImplementedHere(f'The flavor asks for {", ".join(unkept)}, which this driver cannot give.')
+        raise exception.NotImplementedHere(
+            f'The flavor asks for {", ".join(unkept)}, which this driver cannot give.'
+        )
 
 
 # -- cores -----------------------------------------------------------------
@@ -149,7 +153,9 @@ def _secure_boot(firmware: str, specs: Mapping[str, str], properties: Mapping[st
 def _video_ram(specs: Mapping[str, str], properties: Mapping[str, Any]) -> int | None:
     wanted, most = _number(properties, 'hw_video_ram'), _number(specs, 'hw_video:ram_max_mb')
     if wanted and wanted > (most or 0):
-        raise exception.InvalidInput(reason='hw_video_ram of the image exceeds hw_video:ram_max_mb of the flavor')
+        raise exception.InvalidInput(
+            reason='hw_video_ram of the image exceeds hw_video:ram_max_mb of the flavor'
+        )
     return wanted
 
 
@@ -233,4 +239,6 @@ def uptime() -> str:
         seconds = int(float(reader.read().split()[0]))
     load = ', '.join(f'{value:.2f}' for value in os.getloadavg())
     hours = f'{seconds // 3600 % 24:2}:{seconds // 60 % 60:02}'
-    return f' {time.strftime("%H:%M:%S")} up {seconds // 86400} days, {hours},  0 users,  load average: {load}'
+    return (
+        f' {time.strftime("%H:%M:%S")} up {seconds // 86400} days, {hours},  0 users,  load average: {load}'
+    )

@@ -21,7 +21,13 @@ from minicompute.virt.libvirt.config.domain import Domain
 from minicompute.virt.libvirt.config.metadata import Metadata
 from minicompute.virt.libvirt.layout import Disk
 
-DEFAULT_MACHINES = {'x86_64': 'pc', 'i686': 'pc', 'aarch64': 'virt', 'ppc64le': 'pseries', 's390x': 's390-ccw-virtio'}
+DEFAULT_MACHINES = {
+    'x86_64': 'pc',
+    'i686': 'pc',
+    'aarch64': 'virt',
+    'ppc64le': 'pseries',
+    's390x': 's390-ccw-virtio',
+}
 #: what the image service calls a processor -> what libvirt calls it
 ARCHITECTURES = {'amd64': 'x86_64', 'x64': 'x86_64', 'i386': 'i686', 'x86': 'i686', 'arm64': 'aarch64'}
 
@@ -42,7 +48,9 @@ class Builder:
         if wanted.firmware == 'uefi' and not self._caps.uefi:
             raise exception.NotImplementedHere('This host has no UEFI firmware for guests.')
         if wanted.secure_boot and not (self._caps.secure_boot and 'q35' in machine):
-            raise exception.InvalidInput(reason='secure boot needs hw_machine_type=q35, and a host that has the firmware')
+            raise exception.InvalidInput(
+                reason='secure boot needs hw_machine_type=q35, and a host that has the firmware'
+            )
         return wanted
 
     def arch(self, wanted: GuestHardware) -> str:
@@ -67,23 +75,44 @@ class Builder:
         wanted = self.hardware(instance)
         tuning, kvm = wanted.tuning, self._caps.virt_type == 'kvm'
         return Domain(
-            uuid=instance.uuid, name=instance.name, memory_mb=flavor.memory_mb, vcpus=flavor.vcpus,
-            virt_type=self._caps.virt_type, metadata=_metadata(instance), boot=self._boot(instance, wanted),
-            cpu=self._cpu(wanted), clock=Clock(windows=wanted.windows, kvm=kvm),
+            uuid=instance.uuid,
+            name=instance.name,
+            memory_mb=flavor.memory_mb,
+            vcpus=flavor.vcpus,
+            virt_type=self._caps.virt_type,
+            metadata=_metadata(instance),
+            boot=self._boot(instance, wanted),
+            cpu=self._cpu(wanted),
+            clock=Clock(windows=wanted.windows, kvm=kvm),
             # What speaks to KVM is refused without it.
-            features=Features(hide_hypervisor=wanted.hide_hypervisor and kvm, windows=wanted.windows and kvm,
-                              smm=wanted.secure_boot),
-            cputune={name: tuning[f'cpu_{name}'] for name in ('shares', 'period', 'quota') if f'cpu_{name}' in tuning},
-            devices=self._devices(instance, wanted))
+            features=Features(
+                hide_hypervisor=wanted.hide_hypervisor and kvm,
+                windows=wanted.windows and kvm,
+                smm=wanted.secure_boot,
+            ),
+            cputune={
+                name: tuning[f'cpu_{name}']
+                for name in ('shares', 'period', 'quota')
+                if f'cpu_{name}' in tuning
+            },
+            devices=self._devices(instance, wanted),
+        )
 
     def _boot(self, instance: Instance, wanted: GuestHardware) -> Boot:
         root = layout.disks(instance, wanted, self.machine(wanted))[0].target
-        kernel, initrd = (os.path.join(layout.directory(instance.uuid), name) for name in ('kernel', 'ramdisk'))
+        kernel, initrd = (
+            os.path.join(layout.directory(instance.uuid), name) for name in ('kernel', 'ramdisk')
+        )
         return Boot(
-            arch=self.arch(wanted), machine=self.machine(wanted), menu=wanted.boot_menu, secure_boot=wanted.secure_boot,
+            arch=self.arch(wanted),
+            machine=self.machine(wanted),
+            menu=wanted.boot_menu,
+            secure_boot=wanted.secure_boot,
             firmware='efi' if wanted.firmware == 'uefi' else None,
-            kernel=kernel if os.path.exists(kernel) else None, initrd=initrd if os.path.exists(initrd) else None,
-            cmdline=wanted.os_command_line or f'root=/dev/{root} console=tty0 console=ttyS0')
+            kernel=kernel if os.path.exists(kernel) else None,
+            initrd=initrd if os.path.exists(initrd) else None,
+            cmdline=wanted.os_command_line or f'root=/dev/{root} console=tty0 console=ttyS0',
+        )
 
     def _cpu(self, wanted: GuestHardware) -> Cpu:
         kvm = self._caps.virt_type == 'kvm'
@@ -104,7 +133,9 @@ class Builder:
     def _devices(self, instance: Instance, wanted: GuestHardware) -> list[Part]:
         assert instance.flavor is not None
         plan = layout.disks(instance, wanted, self.machine(wanted))
-        made: list[Part] = [_disk(disk, instance, wanted, first=number == 0) for number, disk in enumerate(plan)]
+        made: list[Part] = [
+            _disk(disk, instance, wanted, first=number == 0) for number, disk in enumerate(plan)
+        ]
         made += self._controllers(plan, wanted)
         made += vif.interfaces(instance, wanted, instance.flavor.vcpus)
         made.append(devices.Serial(os.path.join(layout.directory(instance.uuid), 'console.log')))
@@ -137,7 +168,9 @@ class Builder:
 
 def _disk(disk: Disk, instance: Instance, wanted: GuestHardware, first: bool) -> FileDisk:
     modes = dict(mode.partition('=')[::2] for mode in CONF.libvirt.disk_cachemodes)
-    iotune = {name.removeprefix('disk_'): value for name, value in wanted.tuning.items() if name.startswith('disk_')}
+    iotune = {
+        name.removeprefix('disk_'): value for name, value in wanted.tuning.items() if name.startswith('disk_')
+    }
     return FileDisk(path=disk.path, format=disk.format, target=disk.target, bus=disk.bus, device=disk.device,
                     cache=modes.get('file') if disk.device == 'disk' else None,
                     boot_order=1 if first else None, iotune=iotune if disk.device == 'disk' else {})
@@ -153,9 +186,27 @@ def _metadata(instance: Instance) -> Metadata:
 def digest(instance: Instance) -> str:
     """Of what a domain is made from: a running domain with the same digest is what is asked for."""
     flavor = instance.flavor
-    facts = [instance.image_ref, instance.kernel_id, instance.ramdisk_id, sorted(instance.image_properties.items(), key=str),
-             flavor and [flavor.memory_mb, flavor.vcpus, flavor.root_gb, flavor.ephemeral_gb, flavor.swap,
-                         sorted(flavor.extra_specs.items())],
-             [[card.id, card.mac_address, [ip.address for ip in card.fixed_ips]] for card in instance.network_info],
-             [[d.source_type, d.boot_index, d.guest_format, d.volume_size, d.image_id] for d in instance.block_devices]]
+    facts = [
+        instance.image_ref,
+        instance.kernel_id,
+        instance.ramdisk_id,
+        sorted(instance.image_properties.items(), key=str),
+        flavor
+        and [
+            flavor.memory_mb,
+            flavor.vcpus,
+            flavor.root_gb,
+            flavor.ephemeral_gb,
+            flavor.swap,
+            sorted(flavor.extra_specs.items()),
+        ],
+        [
+            [card.id, card.mac_address, [ip.address for ip in card.fixed_ips]]
+            for card in instance.network_info
+        ],
+        [
+            [d.source_type, d.boot_index, d.guest_format, d.volume_size, d.image_id]
+            for d in instance.block_devices
+        ],
+    ]
     return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]

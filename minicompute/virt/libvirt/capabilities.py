@@ -14,13 +14,37 @@ from minicompute.virt.libvirt.host import Host, call
 
 #: bus and model names of libvirt -> the part of the trait's name
 _BUSES = {'virtio': 'VIRTIO', 'scsi': 'SCSI', 'ide': 'IDE', 'sata': 'SATA', 'usb': 'USB', 'fdc': 'FDC'}
-_VIDEOS = {'vga': 'VGA', 'cirrus': 'CIRRUS', 'virtio': 'VIRTIO', 'qxl': 'QXL', 'bochs': 'BOCHS', 'none': 'NONE',
-           'vmvga': 'VMVGA'}
+_VIDEOS = {
+    'vga': 'VGA',
+    'cirrus': 'CIRRUS',
+    'virtio': 'VIRTIO',
+    'qxl': 'QXL',
+    'bochs': 'BOCHS',
+    'none': 'NONE',
+    'vmvga': 'VMVGA',
+}
 _VIFS = ('VIRTIO', 'E1000', 'E1000E', 'RTL8139', 'PCNET', 'NE2K_PCI', 'VMXNET3')
 #: CPU flags of libvirt -> traits of os-traits, where the names differ by more than case
-_FLAGS = {'sse4.1': 'SSE41', 'sse4.2': 'SSE42', 'pclmuldq': 'CLMUL', 'aes': 'AESNI', 'fma': 'FMA3',
-          'sha-ni': 'SHA', 'avx512f': 'AVX512F', 'ssse3': 'SSSE3', 'avx': 'AVX', 'avx2': 'AVX2', 'f16c': 'F16C',
-          'bmi1': 'BMI', 'bmi2': 'BMI2', 'vmx': 'VMX', 'svm': 'SVM', 'sse': 'SSE', 'sse2': 'SSE2', 'pni': 'SSE3'}
+_FLAGS = {
+    'sse4.1': 'SSE41',
+    'sse4.2': 'SSE42',
+    'pclmuldq': 'CLMUL',
+    'aes': 'AESNI',
+    'fma': 'FMA3',
+    'sha-ni': 'SHA',
+    'avx512f': 'AVX512F',
+    'ssse3': 'SSSE3',
+    'avx': 'AVX',
+    'avx2': 'AVX2',
+    'f16c': 'F16C',
+    'bmi1': 'BMI',
+    'bmi2': 'BMI2',
+    'vmx': 'VMX',
+    'svm': 'SVM',
+    'sse': 'SSE',
+    'sse2': 'SSE2',
+    'pni': 'SSE3',
+}
 
 
 @dataclasses.dataclass(slots=True)

@@ -37,6 +37,7 @@ class Disks:
         try:
             with space.checked(f'the disks of instance {uuid}'):
                 os.makedirs(layout.directory(uuid), mode=0o755)
+                own(uuid)
                 self._boot_files(request)
                 for disk in plan:
                     progress('disks', None)
@@ -53,7 +54,9 @@ class Disks:
         elif disk.filesystem == 'swap':
             images.make_swap(disk.path, disk.size)
         elif disk.filesystem:
-            images.make_filesystem(disk.path, disk.filesystem, os.path.basename(disk.path).replace('disk.', ''), disk.size)
+            images.make_filesystem(
+                disk.path, disk.filesystem, os.path.basename(disk.path).replace('disk.', ''), disk.size
+            )
         else:
             images.create(disk.path, disk.format, disk.size)
 
@@ -76,7 +79,9 @@ class Disks:
             images.resize(disk.path, 'raw', size)
 
     def _config_drive(self, request: SpawnRequest, disk: Disk) -> None:
-        told = metadata.from_instance(request.instance, admin_pass=request.admin_password, files=request.files)
+        told = metadata.from_instance(
+            request.instance, admin_pass=request.admin_password, files=request.files
+        )
         configdrive.build(disk.path, metadata.config_drive_tree(told), CONF.config_drive_format)
 
     def _boot_files(self, request: SpawnRequest) -> None:
@@ -86,8 +91,11 @@ class Disks:
                 self._cache.plain(image, os.path.join(layout.directory(request.instance.uuid), name))
 
     def remove(self, uuid: str) -> bool:
-        """No file of this server is left; -> was there any? First the name goes, then the content: who dies in between
-        leaves what the next removal, or the sweep, finds."""
+        """No file of this server is left; -> was there any?
+
+        First the name goes, then the content: who dies in between leaves what the next removal, or the
+        sweep, finds.
+        """
         path, doomed = layout.directory(uuid), f'{layout.directory(uuid)}_del'
         _remove_tree(doomed)
         try:
@@ -98,15 +106,29 @@ class Disks:
         return True
 
     def sweep(self, known: set[str]) -> list[str]:
-        """Remove the directories of servers that are not `known`; -> their paths."""
+        """Remove our directories of servers that are not `known`; -> their paths."""
         removed = []
         for name in os.listdir(CONF.instances_path):
             match = _UUID.match(name)
-            if match and match[1] not in known:
+            if match and match[1] not in known and (match[2] or is_own(match[1])):
                 removed.append(os.path.join(CONF.instances_path, name))
                 self.remove(match[1])
         return removed
 
+
+
+def own(uuid: str) -> None:
+    """Note whose directory this is: hosts may share `instances_path`, and each sweeps only its own."""
+    with open(os.path.join(layout.directory(uuid), 'owner'), 'w', encoding='ascii') as writer:
+        writer.write(CONF.host)
+
+
+def is_own(uuid: str) -> bool:
+    try:
+        with open(os.path.join(layout.directory(uuid), 'owner'), encoding='ascii') as reader:
+            return reader.read() == CONF.host
+    except OSError:
+        return False
 
 
 def complete(plan: list[Disk]) -> bool:

@@ -81,15 +81,30 @@ class LibvirtDriver(ComputeDriver):
         usage = self.disk_usage()
         # Not getInfo's memory, which misses what was plugged into a running host.
         memory = call(connection.getMemoryStats, libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS, 0)['total'] // 1024
-        return hardware.offer(ComputeNode(
-            host=CONF.host, hypervisor_hostname=call(connection.getHostname), uuid=identity.node_uuid(),
-            hypervisor_type=call(connection.getType), hypervisor_version=call(connection.getVersion),
-            host_ip=CONF.my_ip, vcpus=call(connection.getInfo)[2], memory_mb=memory, local_gb=usage['total_gb'],
-            free_disk_least_gb=usage['free_gb'], cpu_info=caps.cpu_info,
-            supported_instances=caps.supported_instances, traits=caps.traits(),
-            capabilities={'virt_type': caps.virt_type, 'arch': caps.arch,
-                          'libvirt_version': call(connection.getLibVersion), 'machine_types': sorted(caps.machines)},
-            uptime=self.uptime()))
+        return hardware.offer(
+            ComputeNode(
+                host=CONF.host,
+                hypervisor_hostname=call(connection.getHostname),
+                uuid=identity.node_uuid(),
+                hypervisor_type=call(connection.getType),
+                hypervisor_version=call(connection.getVersion),
+                host_ip=CONF.my_ip,
+                vcpus=call(connection.getInfo)[2],
+                memory_mb=memory,
+                local_gb=usage['total_gb'],
+                free_disk_least_gb=usage['free_gb'],
+                cpu_info=caps.cpu_info,
+                supported_instances=caps.supported_instances,
+                traits=caps.traits(),
+                capabilities={
+                    'virt_type': caps.virt_type,
+                    'arch': caps.arch,
+                    'libvirt_version': call(connection.getLibVersion),
+                    'machine_types': sorted(caps.machines),
+                },
+                uptime=self.uptime(),
+            )
+        )
 
     def uptime(self) -> str:
         return hardware.uptime()
@@ -152,14 +167,15 @@ class LibvirtDriver(ComputeDriver):
             LOG.exception('Something of instance %s is left', instance.uuid)
 
     def sweep(self, known: set[str], minimum_age: int) -> list[str]:
-        removed = []
+        removed, before = [], guest.cards(self._host)
         for domain, said in guest.everyone(self._host):
             # Another daemon on the same libvirtd may have domains that we know nothing of.
             if domain.uuid not in known and said is not None and said.host == CONF.host:
                 guest.remove(self._host, domain.uuid)
                 removed.append(f'domain {domain.name} ({domain.uuid})')
         removed += [f'directory {path}' for path in self._disks.sweep(known)]
-        removed += [f'network {name}' for name in self._networks.sweep()]
+        after = guest.cards(self._host)
+        removed += [f'network {name}' for name in self._networks.sweep(after, before - after)]
         return removed + [f'image {path}' for path in self._cache.sweep(minimum_age)]
 
     # -- power -----------------------------------------------------------------------
@@ -176,7 +192,10 @@ class LibvirtDriver(ComputeDriver):
     def reboot(self, instance: Instance, *, hard: bool) -> None:
         with self._watch.quiet(instance.uuid):
             try:
-                _stop(guest.find(self._host, instance.uuid), 0 if hard else CONF.libvirt.wait_soft_reboot_seconds)
+                _stop(
+                    guest.find(self._host, instance.uuid),
+                    0 if hard else CONF.libvirt.wait_soft_reboot_seconds,
+                )
             except exception.DomainNotFound:
                 if not hard:
                     raise

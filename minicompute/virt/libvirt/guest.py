@@ -1,6 +1,7 @@
 """One domain of libvirt, by the uuid of its server.  Each verb makes it so, whatever was before."""
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -60,13 +61,19 @@ class Guest:
         """The XML of the domain as it runs."""
         return parse(self._call(self._domain.XMLDesc, 0))
 
+    def cards(self) -> set[str]:
+        """Its MAC addresses."""
+        return {mac.get('address', '') for mac in self.tree().findall('devices/interface/mac')}
+
     def start(self) -> None:
         """Raises InternalError with QEMU's own words when it does not start."""
         try:
             self._call(self._domain.create)
         except libvirt.libvirtError as error:
             if not self.running():
-                raise exception.InternalError(reason=f'The domain does not start: {error.get_error_message()}') from error
+                raise exception.InternalError(
+                    reason=f'The domain does not start: {error.get_error_message()}'
+                ) from error
 
     def shutdown(self, timeout: float) -> bool:
         """Press the power button, now and then again, for `timeout` seconds; -> has it ended?"""
@@ -108,12 +115,19 @@ class Guest:
         try:
             self._call(self._domain.undefineFlags, UNDEFINE)
         except libvirt.libvirtError as error:
-            raise exception.InternalError(reason=f'The domain cannot be removed: {error.get_error_message()}') from error
+            raise exception.InternalError(
+                reason=f'The domain cannot be removed: {error.get_error_message()}'
+            ) from error
 
     def statistics(self) -> dict[str, Any]:
         """libvirt's own names and numbers, such as cpu.time (ns) and block.0.rd.bytes."""
-        kinds = (libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_VCPU | libvirt.VIR_DOMAIN_STATS_BALLOON
-                 | libvirt.VIR_DOMAIN_STATS_INTERFACE | libvirt.VIR_DOMAIN_STATS_BLOCK)
+        kinds = (
+            libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
+            | libvirt.VIR_DOMAIN_STATS_VCPU
+            | libvirt.VIR_DOMAIN_STATS_BALLOON
+            | libvirt.VIR_DOMAIN_STATS_INTERFACE
+            | libvirt.VIR_DOMAIN_STATS_BLOCK
+        )
         connection = self._host.connection()
         return self._call(connection.domainListGetStats, [self._domain], kinds, 0)[0][1]
 
@@ -139,9 +153,13 @@ def find(host: Host, uuid: str) -> Guest:
 def define(host: Host, uuid: str, xml: str) -> Guest:
     """Make the domain known to libvirt, or change it. Raises InternalError when libvirt does not take it."""
     try:
-        return Guest(host, call(host.connection().defineXMLFlags, xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE), uuid)
+        return Guest(
+            host, call(host.connection().defineXMLFlags, xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE), uuid
+        )
     except libvirt.libvirtError as error:
-        raise exception.InternalError(reason=f'libvirt refuses the domain: {error.get_error_message()}') from error
+        raise exception.InternalError(
+            reason=f'libvirt refuses the domain: {error.get_error_message()}'
+        ) from error
 
 
 def remove(host: Host, uuid: str) -> bool:
@@ -156,8 +174,17 @@ def remove(host: Host, uuid: str) -> bool:
     return True
 
 
+def cards(host: Host) -> set[str]:
+    """MAC addresses of all domains, running or not."""
+    found: set[str] = set()
+    for domain in call(host.connection().listAllDomains, 0):
+        with contextlib.suppress(exception.DomainNotFound):
+            found |= Guest(host, domain, call(domain.UUIDString)).cards()
+    return found
+
+
 def everyone(host: Host) -> list[tuple[DomainInfo, metadata.Metadata | None]]:
-    """All domains of this libvirtd with what they say of themselves; those that vanish meanwhile are left out."""
+    """All domains of this libvirtd with what they say of themselves, without those that vanish meanwhile."""
     found = []
     for domain in call(host.connection().listAllDomains, 0):
         try:

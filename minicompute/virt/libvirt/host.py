@@ -41,8 +41,10 @@ def call(func: Callable[..., T], *args: Any) -> T:
 
 def is_lost(error: libvirt.libvirtError) -> bool:
     code = error.get_error_code()
-    return (error.get_error_domain() in _LOST and code in (libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_ERR_INTERNAL_ERROR)
-            ) or code == libvirt.VIR_ERR_INVALID_CONN
+    return (
+        error.get_error_domain() in _LOST
+        and code in (libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_ERR_INTERNAL_ERROR)
+    ) or code == libvirt.VIR_ERR_INVALID_CONN
 
 
 def code_of(error: libvirt.libvirtError) -> int:
@@ -123,7 +125,9 @@ class Host:
 
     # -- in libvirt's thread: put and return, log nothing (the lock of a log handler may be green) ----
 
-    def _lifecycle(self, connection: Any, domain: libvirt.virDomain, event: int, detail: int, opaque: Any) -> None:
+    def _lifecycle(
+        self, connection: Any, domain: libvirt.virDomain, event: int, detail: int, opaque: Any
+    ) -> None:
         self.changes.put((domain.UUIDString(), event, detail))
 
     def _close(self, connection: Any, reason: int, opaque: Any) -> None:

@@ -9,7 +9,8 @@ from minicompute.conf import CONF
 
 
 def node_uuid() -> str:
-    """Raises ConfigurationError when the file holds something else: a new identity would orphan all servers."""
+    """Raises ConfigurationError when the file holds something else: a new identity would orphan all
+    servers."""
     path = os.path.join(CONF.state_path, 'compute_id')
     try:
         return _read(path)

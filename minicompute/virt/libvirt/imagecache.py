@@ -6,9 +6,10 @@
 The hard link is the reference count: a base with one name left has no users, and a server's directory that is
 removed takes its reference along, whatever died in between.
 
-A qcow2 that the inspection took (no backing file, no data file, no encryption) stays qcow2: converting each image
-to raw, as Nova does, costs minutes of a small host at the first build and the disk space of the whole image, and what
-it buys, QEMU not parsing a stranger's qcow2, the inspection has to give anyway. All other formats become raw.
+A qcow2 that the inspection took (no backing file, no data file, no encryption) stays qcow2: converting each
+image to raw, as Nova does, costs minutes of a small host at the first build and the disk space of the whole
+image, and what it buys, QEMU not parsing a stranger's qcow2, the inspection has to give anyway. All other
+formats become raw.
 `file` is what is no disk: kernels and ramdisks.
 """
 from __future__ import annotations
@@ -115,7 +116,9 @@ class ImageCache:
         fetched = f'{stem}.fetched'
         with images.published(fetched, 0o444) as temp:
             self._fetch(image, temp)
-            info = concurrency.native_call(inspect_file, temp, image.disk_format or 'raw', image_id=str(image.id))
+            info = concurrency.native_call(
+                inspect_file, temp, image.disk_format or 'raw', image_id=str(image.id)
+            )
         kind = 'qcow2' if info.qemu_format == 'qcow2' else 'raw'
         path = f'{stem}.{kind}'
         if info.qemu_format == kind:
@@ -150,11 +153,14 @@ class ImageCache:
     def _locked_stem(self, stem: str) -> Iterator[None]:
         """Against the threads of this daemon, then against other daemons on the same directory.
 
-        In this order at most one thread for each image waits in flock, which takes a native thread of a small pool
-        under eventlet.
+        In this order at most one thread for each image waits in flock, which takes a native thread of a
+        small pool under eventlet.
         """
         os.makedirs(self.directory, mode=0o755, exist_ok=True)
-        with self._threads[stem], open(os.path.join(self.directory, f'{stem}.lock'), 'w', encoding='ascii') as lock:
+        with (
+            self._threads[stem],
+            open(os.path.join(self.directory, f'{stem}.lock'), 'w', encoding='ascii') as lock,
+        ):
             concurrency.native_call(fcntl.flock, lock, fcntl.LOCK_EX)
             yield
 

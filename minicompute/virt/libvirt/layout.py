@@ -52,8 +52,14 @@ def disks(instance: Instance, hardware: GuestHardware, machine: str) -> list[Dis
     bus = hardware.disk_bus or 'virtio'
     _add_root(add, instance, bus)
     for number, device in enumerate(ephemerals(instance)):
-        add('ephemeral', f'disk.eph{number}', device.disk_bus or bus, format='raw', size=(device.volume_size or 0) * GIB,
-            filesystem=device.guest_format or CONF.default_ephemeral_format)
+        add(
+            'ephemeral',
+            f'disk.eph{number}',
+            device.disk_bus or bus,
+            format='raw',
+            size=(device.volume_size or 0) * GIB,
+            filesystem=device.guest_format or CONF.default_ephemeral_format,
+        )
     if size := swap_mb(instance):
         add('swap', 'disk.swap', bus, format='raw', size=size * MIB, filesystem='swap')
     if instance.config_drive or CONF.force_config_drive:
@@ -70,7 +76,9 @@ def _refuse_unknown(instance: Instance) -> None:
         if 'volume' in (device.destination_type, device.source_type):
             raise exception.NotImplementedHere('This host cannot attach volumes.')
         if not _is_blank(device) and device.boot_index != 0:
-            raise exception.InvalidBDM(reason=f'{device.source_type} -> {device.destination_type} can only be the root disk')
+            raise exception.InvalidBDM(
+                reason=f'{device.source_type} -> {device.destination_type} can only be the root disk'
+            )
 
 
 def _add_root(add, instance: Instance, bus: str) -> None:
@@ -104,7 +112,9 @@ def ephemerals(instance: Instance) -> list[BlockDevice]:
     named = [d for d in instance.block_devices if _is_blank(d) and d.guest_format != 'swap']
     if named or not instance.flavor or not instance.flavor.ephemeral_gb:
         return named
-    return [BlockDevice(source_type='blank', destination_type='local', volume_size=instance.flavor.ephemeral_gb)]
+    return [
+        BlockDevice(source_type='blank', destination_type='local', volume_size=instance.flavor.ephemeral_gb)
+    ]
 
 
 def swap_mb(instance: Instance) -> int:

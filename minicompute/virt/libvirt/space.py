@@ -35,4 +35,7 @@ def checked(what: str) -> Iterator[None]:
 def usage(directory: str) -> dict[str, int]:
     """{'total_gb', 'free_gb'}"""
     facts = os.statvfs(directory)
-    return {'total_gb': facts.f_blocks * facts.f_frsize // GIB, 'free_gb': facts.f_bavail * facts.f_frsize // GIB}
+    return {
+        'total_gb': facts.f_blocks * facts.f_frsize // GIB,
+        'free_gb': facts.f_bavail * facts.f_frsize // GIB,
+    }

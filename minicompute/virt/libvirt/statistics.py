@@ -15,11 +15,19 @@ def read(host: Host, instance: Instance) -> dict[str, Any]:
     found = guest.find(host, instance.uuid)
     numbers, state = found.statistics(), found.power_state()
     cards = {card.devname: card.mac_address for card in instance.network_info}
-    return {'state': PowerState.NAMES.get(state, 'pending'), 'driver': 'libvirt', 'hypervisor': 'qemu',
-            'config_drive': instance.config_drive, 'num_cpus': numbers.get('vcpu.current', 0),
-            'num_nics': numbers.get('net.count', 0), 'num_disks': numbers.get('block.count', 0),
-            'cpu_details': _cpus(numbers), 'nic_details': _cards(numbers, cards), 'disk_details': _disks(numbers),
-            'memory_details': _memory(numbers)}
+    return {
+        'state': PowerState.NAMES.get(state, 'pending'),
+        'driver': 'libvirt',
+        'hypervisor': 'qemu',
+        'config_drive': instance.config_drive,
+        'num_cpus': numbers.get('vcpu.current', 0),
+        'num_nics': numbers.get('net.count', 0),
+        'num_disks': numbers.get('block.count', 0),
+        'cpu_details': _cpus(numbers),
+        'nic_details': _cards(numbers, cards),
+        'disk_details': _disks(numbers),
+        'memory_details': _memory(numbers),
+    }
 
 
 def _cpus(numbers: Numbers) -> list[dict[str, Any]]:
@@ -32,7 +40,12 @@ def _cards(numbers: Numbers, macs: dict[str, str]) -> list[dict[str, Any]]:
     for number in range(numbers.get('net.count', 0)):
         card: dict[str, Any] = {'mac_address': macs.get(numbers.get(f'net.{number}.name', ''))}
         for way in ('rx', 'tx'):
-            for ours, theirs in (('octets', 'bytes'), ('packets', 'pkts'), ('errors', 'errs'), ('drop', 'drop')):
+            for ours, theirs in (
+                ('octets', 'bytes'),
+                ('packets', 'pkts'),
+                ('errors', 'errs'),
+                ('drop', 'drop'),
+            ):
                 card[f'{way}_{ours}'] = numbers.get(f'net.{number}.{way}.{theirs}')
             card[f'{way}_rate'] = None
         found.append(card)
@@ -42,11 +55,19 @@ def _cards(numbers: Numbers, macs: dict[str, str]) -> list[dict[str, Any]]:
 def _disks(numbers: Numbers) -> list[dict[str, Any]]:
     names = {'read_bytes': 'rd.bytes', 'read_requests': 'rd.reqs', 'write_bytes': 'wr.bytes',
              'write_requests': 'wr.reqs'}
-    return [{**{ours: numbers.get(f'block.{number}.{theirs}') for ours, theirs in names.items()}, 'errors_count': None}
-            for number in range(numbers.get('block.count', 0))]
+    return [
+        {
+            **{ours: numbers.get(f'block.{number}.{theirs}') for ours, theirs in names.items()},
+            'errors_count': None,
+        }
+        for number in range(numbers.get('block.count', 0))
+    ]
 
 
 def _memory(numbers: Numbers) -> dict[str, int]:
     most = numbers.get('balloon.maximum', 0)
     unused = numbers.get('balloon.unused')
-    return {'maximum': most // 1024, 'used': (most - unused if unused is not None else numbers.get('balloon.rss', 0)) // 1024}
+    return {
+        'maximum': most // 1024,
+        'used': (most - unused if unused is not None else numbers.get('balloon.rss', 0)) // 1024,
+    }

@@ -6,13 +6,14 @@ its ports comes and removes it after the last:
     libvirt_network   its name here; only names that begin with 'minicompute-' are ever made or removed
     bridge, gateway, prefix, dns (list), mtu of the VIF, forward ('nat', 'route', 'none')
 
-Each port is one static DHCP entry, put in and taken out while the network runs: a guest gets the address that the
-network backend gave it, and nobody else gets one.
+Each port is one static DHCP entry, put in and taken out while the network runs: a guest gets the address that
+the network backend gave it, and nobody else gets one.
 """
 from __future__ import annotations
 
 import re
 import threading
+import time
 
 import libvirt
 from oslo_log import log as logging
@@ -32,6 +33,8 @@ OURS = 'minicompute-'
 _HOSTNAME = re.compile(r'^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$')
 #: beyond this a guest's driver gains nothing
 MOST_QUEUES = 16
+#: seconds after which a card that was plugged has a domain, or the build is dead
+DOMAIN_FOLLOWS = 600.0
 
 
 class Networks:
@@ -40,6 +43,8 @@ class Networks:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._lock = threading.Lock()
+        #: when a card was plugged: its domain follows soon
+        self._plugged: dict[str, float] = {}
 
     def check(self) -> None:
         """Raises ConfigurationError when the filter that keeps guests from lying is not there."""
@@ -51,13 +56,15 @@ class Networks:
         except libvirt.libvirtError:
             raise exception.ConfigurationError(
                 reason=f'libvirt has no network filter {wanted}: install libvirt-daemon-config-nwfilter, '
-                       'or set [libvirt] port_filter to nothing and let guests send from any address') from None
+                'or set [libvirt] port_filter to nothing and let guests send from any address'
+            ) from None
 
     def plug(self, instance: Instance) -> None:
         """Make sure that all networks of the server run here and know its ports."""
         for vif in instance.network_info:
             if vif.kind == 'network':
                 with self._lock:
+                    self._plugged[vif.mac_address] = time.monotonic()
                     self._add_port(vif, instance.hostname)
 
     def unplug(self, instance: Instance) -> None:
@@ -67,13 +74,20 @@ class Networks:
                 with self._lock:
                     self._remove_port(vif)
 
-    def sweep(self) -> list[str]:
-        """Remove networks of ours without ports; -> their names."""
+    def sweep(self, cards: set[str], gone: set[str]) -> list[str]:
+        """In networks of ours forget ports of cards (MAC addresses) that no domain has, and remove those that
+        are left without ports; -> the names of these. `gone` are the cards of domains just removed."""
         removed = []
         with self._lock:
+            young = time.monotonic() - DOMAIN_FOLLOWS
+            self._plugged = {mac: when for mac, when in self._plugged.items()
+                             if when > young and mac not in gone}
             for network in call(self._host.connection().listAllNetworks, 0):
                 name = call(network.name)
-                if self._remove_if_unused(network):
+                if not name.startswith(OURS):
+                    continue
+                used = cards | self._plugged.keys()
+                if self._forget(network, [e for e in _dhcp_entries(network) if e.get('mac') not in used]):
                     removed.append(name)
         return removed
 
@@ -106,7 +120,7 @@ class Networks:
                 return
             if not name.startswith(OURS):
                 raise exception.NetworkNotFound(network_id=name)
-            # Transient: after a reboot of the host nothing stale comes up, each power-on brings what it needs.
+            # Transient: after a reboot of the host nothing stale comes up, a power-on brings what it needs.
             call(self._host.connection().networkCreateXML, render(nat_network(vif, hosts)))
         except libvirt.libvirtError as error:
             raise exception.InternalError(
@@ -130,13 +144,17 @@ class Networks:
         network = self._find(vif.details['libvirt_network'])
         if network is None:
             return
-        entries = _dhcp_entries(network)
-        leaving = [entry for entry in entries if entry.get('mac') == vif.mac_address]
-        # The last one goes with the network: taking it out alone would restart dnsmasq for nobody.
-        if leaving == entries and self._remove_if_unused(network, leaving=len(leaving)):
-            return
+        self._plugged.pop(vif.mac_address, None)
+        self._forget(network, [e for e in _dhcp_entries(network) if e.get('mac') == vif.mac_address])
+
+    def _forget(self, network: libvirt.virNetwork, leaving: list[Element]) -> bool:
+        """-> did the network go too? The last entry goes with it: taking it out alone would restart dnsmasq
+        for nobody."""
+        if self._remove_if_unused(network, leaving=len(leaving)):
+            return True
         for entry in leaving:
             _change(network, libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, _host_of(entry))
+        return False
 
     def _remove_if_unused(self, network: libvirt.virNetwork, leaving: int = 0) -> bool:
         """Only a network of ours, without domains, and with no more DHCP entries than are `leaving`."""
@@ -177,7 +195,9 @@ def nat_network(vif: VIF, hosts: list[DhcpHost]) -> NatNetwork:
     details = vif.details
     missing = [key for key in ('bridge', 'gateway', 'prefix') if not details.get(key)]
     if missing:
-        raise exception.InternalError(reason=f'Port {vif.id} does not say the {", ".join(missing)} of its network')
+        raise exception.InternalError(
+            reason=f'Port {vif.id} does not say the {", ".join(missing)} of its network'
+        )
     return NatNetwork(name=details['libvirt_network'], bridge=details['bridge'], gateway=details['gateway'],
                       prefix=int(details['prefix']), forward=details.get('forward', 'nat'), mtu=vif.mtu,
                       dns=list(details.get('dns') or ()), hosts=hosts)
@@ -198,9 +218,18 @@ def _interface(vif: VIF, hardware: GuestHardware, vcpus: int) -> Interface:
     if hardware.vif_multiqueue and hardware.vif_model == 'virtio' and vcpus > 1:
         queues = min(vcpus, CONF.libvirt.max_queues or MOST_QUEUES)
     secured = vif.details.get('port_security', True) and bool(addresses)
-    return Interface(kind=vif.kind, source=source, mac=vif.mac_address, device=vif.devname, model=hardware.vif_model,
-                     mtu=vif.mtu, queues=queues, filter=CONF.libvirt.port_filter or None if secured else None,
-                     addresses=addresses, bandwidth=_bandwidth(hardware.tuning))
+    return Interface(
+        kind=vif.kind,
+        source=source,
+        mac=vif.mac_address,
+        device=vif.devname,
+        model=hardware.vif_model,
+        mtu=vif.mtu,
+        queues=queues,
+        filter=CONF.libvirt.port_filter or None if secured else None,
+        addresses=addresses,
+        bandwidth=_bandwidth(hardware.tuning),
+    )
 
 
 def _bandwidth(tuning: dict[str, int]) -> dict[str, dict[str, int]]:

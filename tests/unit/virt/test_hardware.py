@@ -9,7 +9,14 @@ from minicompute.virt.hardware import Topology
 
 
 def flavor(vcpus=1, **specs):
-    return Flavor('1', 'm1', memory_mb=256, vcpus=vcpus, root_gb=1, extra_specs={k.replace('__', ':'): v for k, v in specs.items()})
+    return Flavor(
+        '1',
+        'm1',
+        memory_mb=256,
+        vcpus=vcpus,
+        root_gb=1,
+        extra_specs={k.replace('__', ':'): v for k, v in specs.items()},
+    )
 
 
 @pytest.mark.parametrize('vcpus, specs, image, expected', [
@@ -51,10 +58,23 @@ def test_defaults():
 
 def test_wishes():
     wanted = hardware.guest(
-        flavor(hw_rng__allowed='False', hw__watchdog_action='reset', quota__disk_read_bytes_sec='100',
-               quota__cpu_quota='-1', hw_video__ram_max_mb='64'),
-        {'hw_watchdog_action': 'pause', 'hw_disk_bus': 'SCSI', 'hw_qemu_guest_agent': 'yes', 'hw_video_ram': '16',
-         'hw_firmware_type': 'uefi', 'os_secure_boot': 'required', 'hw_machine_type': 'q35'})
+        flavor(
+            hw_rng__allowed='False',
+            hw__watchdog_action='reset',
+            quota__disk_read_bytes_sec='100',
+            quota__cpu_quota='-1',
+            hw_video__ram_max_mb='64',
+        ),
+        {
+            'hw_watchdog_action': 'pause',
+            'hw_disk_bus': 'SCSI',
+            'hw_qemu_guest_agent': 'yes',
+            'hw_video_ram': '16',
+            'hw_firmware_type': 'uefi',
+            'os_secure_boot': 'required',
+            'hw_machine_type': 'q35',
+        },
+    )
     assert not wanted.rng and wanted.guest_agent and wanted.secure_boot
     assert (wanted.watchdog, wanted.disk_bus, wanted.video_ram_mb) == ('reset', 'scsi', 16)
     assert wanted.tuning == {'disk_read_bytes_sec': 100, 'cpu_quota': -1}

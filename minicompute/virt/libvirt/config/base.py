@@ -23,7 +23,9 @@ def clean(value: Any) -> str:
 
 def element(tag: str, *children: Element | None, text: Any = None, **attributes: Any) -> Element:
     """An element; attributes and children that are None are left out. `type_` stands for `type`."""
-    made = Element(tag, {key.rstrip('_'): clean(value) for key, value in attributes.items() if value is not None})
+    made = Element(
+        tag, {key.rstrip('_'): clean(value) for key, value in attributes.items() if value is not None}
+    )
     if text is not None:
         made.text = clean(text)
     made.extend(child for child in children if child is not None)

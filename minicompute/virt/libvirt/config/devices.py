@@ -63,13 +63,17 @@ class Balloon:
     period: int | None = None
 
     def xml(self) -> Element:
-        return element('memballoon', element('stats', period=self.period) if self.period else None, model='virtio')
+        return element(
+            'memballoon', element('stats', period=self.period) if self.period else None, model='virtio'
+        )
 
 
 @dataclasses.dataclass(slots=True)
 class GuestAgent:
     def xml(self) -> Element:
-        return element('channel', element('target', type_='virtio', name='org.qemu.guest_agent.0'), type_='unix')
+        return element(
+            'channel', element('target', type_='virtio', name='org.qemu.guest_agent.0'), type_='unix'
+        )
 
 
 @dataclasses.dataclass(slots=True)

@@ -50,7 +50,9 @@ class Domain:
     def _cputune(self) -> Element | None:
         if not self.cputune:
             return None
-        return element('cputune', *(element(name, text=value) for name, value in sorted(self.cputune.items())))
+        return element(
+            'cputune', *(element(name, text=value) for name, value in sorted(self.cputune.items()))
+        )
 
     def _sysinfo(self) -> Element:
         """Product names that cloud-init looks for: it takes 'OpenStack Nova' for a cloud with metadata."""

@@ -44,4 +44,6 @@ class Interface:
     def _bandwidth(self) -> Element | None:
         if not self.bandwidth:
             return None
-        return element('bandwidth', *(element(way, **values) for way, values in sorted(self.bandwidth.items())))
+        return element(
+            'bandwidth', *(element(way, **values) for way, values in sorted(self.bandwidth.items()))
+        )

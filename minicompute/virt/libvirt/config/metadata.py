@@ -23,7 +23,9 @@ class Metadata:
     digest: str = ''
 
     def xml(self) -> Element:
-        fields = [element(f'{{{NAMESPACE}}}{f.name}', text=getattr(self, f.name)) for f in dataclasses.fields(self)]
+        fields = [
+            element(f'{{{NAMESPACE}}}{f.name}', text=getattr(self, f.name)) for f in dataclasses.fields(self)
+        ]
         return element('metadata', element(f'{{{NAMESPACE}}}instance', *fields))
 
 

@@ -36,6 +36,13 @@ class NatNetwork:
             element('forward', mode=self.forward) if self.forward != 'none' else None,
             element('bridge', name=self.bridge, stp='off', delay=0),
             element('mtu', size=self.mtu) if self.mtu else None,
-            element('dns', *(element('forwarder', addr=address) for address in self.dns)) if self.dns else None,
-            element('ip', element('dhcp', *(host.xml() for host in self.hosts)) if self.hosts else None,
-                    address=self.gateway, prefix=self.prefix))
+            element('dns', *(element('forwarder', addr=address) for address in self.dns))
+            if self.dns
+            else None,
+            element(
+                'ip',
+                element('dhcp', *(host.xml() for host in self.hosts)) if self.hosts else None,
+                address=self.gateway,
+                prefix=self.prefix,
+            ),
+        )

@@ -51,7 +51,9 @@ def make_vif(number: int = 1, **changes) -> VIF:
 
 
 def make_instance(flavor: dict | None = None, **changes) -> Instance:
-    size = Flavor(**{'flavorid': '1', 'name': 'm1', 'memory_mb': 256, 'vcpus': 1, 'root_gb': 1, **(flavor or {})})
+    size = Flavor(
+        **{'flavorid': '1', 'name': 'm1', 'memory_mb': 256, 'vcpus': 1, 'root_gb': 1, **(flavor or {})}
+    )
     facts = {'uuid': str(uuid.uuid4()), 'project_id': 'p1', 'user_id': 'u1', 'id': 5, 'image_ref': 'img',
              'flavor': size, 'hostname': 'vm'}
     return Instance(**{**facts, **changes})

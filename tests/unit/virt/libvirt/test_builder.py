@@ -17,8 +17,9 @@ def domain(instance, **caps):
 def test_a_plain_server():
     tree = domain(make_instance(network_info=[make_vif()]))
     assert tree.find('os/type').get('machine') == 'pc'
-    assert [(d.find('target').get('dev'), d.find('driver').get('type')) for d in tree.findall('devices/disk')] == [
-        ('vda', 'qcow2')]
+    assert [
+        (d.find('target').get('dev'), d.find('driver').get('type')) for d in tree.findall('devices/disk')
+    ] == [('vda', 'qcow2')]
     assert tree.find('cpu').get('mode') is None
     assert tree.find('devices/interface/filterref/parameter').get('value') == '10.9.0.5'
     assert tree.find('devices/serial/log').get('file').endswith('/console.log')
@@ -26,18 +27,33 @@ def test_a_plain_server():
     assert tree.find('devices/video/model').get('type') == 'vga'
 
 
-@pytest.mark.parametrize('virt_type, cpu_mode, expected', [
-    ('qemu', None, None), ('kvm', None, 'host-model'), ('kvm', 'none', None), ('kvm', 'host-passthrough', 'host-passthrough')])
+@pytest.mark.parametrize(
+    'virt_type, cpu_mode, expected',
+    [
+        ('qemu', None, None),
+        ('kvm', None, 'host-model'),
+        ('kvm', 'none', None),
+        ('kvm', 'host-passthrough', 'host-passthrough'),
+    ],
+)
 def test_cpu_mode(option, virt_type, cpu_mode, expected):
     option('libvirt', cpu_mode=cpu_mode)
     assert domain(make_instance(), virt_type=virt_type).find('cpu').get('mode') == expected
 
 
 def test_custom_cpu_takes_the_newest_that_works(option):
-    option('libvirt', cpu_mode='custom', cpu_models=['Nehalem', 'Haswell', 'Icelake'], cpu_model_extra_flags=['+PCID', '-avx'])
+    option(
+        'libvirt',
+        cpu_mode='custom',
+        cpu_models=['Nehalem', 'Haswell', 'Icelake'],
+        cpu_model_extra_flags=['+PCID', '-avx'],
+    )
     cpu = domain(make_instance()).find('cpu')
     assert cpu.findtext('model') == 'Haswell'
-    assert {f.get('name'): f.get('policy') for f in cpu.findall('feature')} == {'pcid': 'require', 'avx': 'disable'}
+    assert {f.get('name'): f.get('policy') for f in cpu.findall('feature')} == {
+        'pcid': 'require',
+        'avx': 'disable',
+    }
 
 
 def test_machine_type_of_the_image_then_of_the_configuration(option):
@@ -74,8 +90,17 @@ def test_direct_boot_when_the_build_left_a_kernel(state):
 def test_many_queues_only_with_virtio_and_more_than_one_core(option):
     option('libvirt', max_queues=3)
     many = {'hw_vif_multiqueue_enabled': 'true'}
-    for vcpus, model, queues in ((4, 'virtio', '3'), (2, 'virtio', '2'), (1, 'virtio', None), (4, 'e1000', None)):
-        tree = domain(make_instance({'vcpus': vcpus}, network_info=[make_vif()], image_properties={**many, 'hw_vif_model': model}))
+    for vcpus, model, queues in (
+        (4, 'virtio', '3'),
+        (2, 'virtio', '2'),
+        (1, 'virtio', None),
+        (4, 'e1000', None),
+    ):
+        tree = domain(
+            make_instance(
+                {'vcpus': vcpus}, network_info=[make_vif()], image_properties={**many, 'hw_vif_model': model}
+            )
+        )
         driver = tree.find('devices/interface/driver')
         assert (driver.get('queues') if driver is not None else None) == queues
 

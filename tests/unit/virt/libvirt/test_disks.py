@@ -52,7 +52,9 @@ def cache(source):
 
 def add_image(source, name='img', fmt='qcow2', size=8 * MIB, **facts) -> ImageMeta:
     path = source.directory / name
-    subprocess.run(['qemu-img', 'create', '-q', '-f', 'vpc' if fmt == 'vhd' else fmt, path, str(size)], check=True)
+    subprocess.run(
+        ['qemu-img', 'create', '-q', '-f', 'vpc' if fmt == 'vhd' else fmt, path, str(size)], check=True
+    )
     return ImageMeta(id=name, disk_format=fmt, size=path.stat().st_size, **facts)
 
 
@@ -63,8 +65,12 @@ def make(cache, instance, image, **more):
 
 
 def files(state) -> set[str]:
-    return {os.path.relpath(os.path.join(path, name), state) for path, _, names in os.walk(state) for name in names
-            if not name.endswith('.lock') and 'images' not in path}
+    return {
+        os.path.relpath(os.path.join(path, name), state)
+        for path, _, names in os.walk(state)
+        for name in names
+        if not name.endswith('.lock') and 'images' not in path
+    }
 
 
 # -- the disks of a server ------------------------------------------------------------
@@ -167,14 +173,15 @@ def test_removal_in_the_middle_of_which_somebody_died(source, cache, state):
 
 
 def test_sweep_takes_only_directories_of_servers(source, cache, state):
-    kept, left, half = make_instance(), make_instance(), make_instance()
-    for instance in (kept, left, half):
+    kept, left, half, other = (make_instance() for _ in range(4))
+    for instance in (kept, left, half, other):
         make(cache, instance, add_image(source))
+    (state / 'instances' / other.uuid / 'owner').write_text('another-host')
     os.rename(layout.directory(half.uuid), f'{layout.directory(half.uuid)}_del')
     (state / 'instances' / 'lost+found').mkdir()
     removed = disks.Disks(cache).sweep({kept.uuid})
     assert len(removed) == 2
-    assert set(os.listdir(state / 'instances')) == {'_base', 'lost+found', kept.uuid}
+    assert set(os.listdir(state / 'instances')) == {'_base', 'lost+found', kept.uuid, other.uuid}
 
 
 # -- the image cache ---------------------------------------------------------------------

@@ -39,7 +39,9 @@ def states(monkeypatch):
         def power_state(self):
             return found[self.uuid]
     monkeypatch.setattr(guest, 'find', Found)
-    monkeypatch.setattr(guest, 'everyone', lambda host: [(DomainInfo(u, 'n', s), None) for u, s in found.items()])
+    monkeypatch.setattr(
+        guest, 'everyone', lambda host: [(DomainInfo(u, 'n', s), None) for u, s in found.items()]
+    )
     return found
 
 

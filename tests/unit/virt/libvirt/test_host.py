@@ -10,10 +10,11 @@ from minicompute.virt.libvirt import capabilities, console, identity
 from minicompute.virt.libvirt.config.base import parse
 from minicompute.virt.libvirt.driver import LibvirtDriver
 
-CAPABILITIES = parse('''<capabilities><host><cpu><arch>x86_64</arch><model>EPYC</model><vendor>AMD</vendor>
-  <topology sockets="1" dies="1" cores="2" threads="2"/><feature name="svm"/><feature name="aes"/></cpu></host>
+CAPABILITIES = parse("""<capabilities><host><cpu><arch>x86_64</arch><model>EPYC</model><vendor>AMD</vendor>
+  <topology sockets="1" dies="1" cores="2" threads="2"/><feature name="svm"/>
+  <feature name="aes"/></cpu></host>
   <guest><os_type>hvm</os_type><arch name="x86_64"><machine canonical="pc-i440fx-7.2">pc</machine>
-  <domain type="qemu"/><domain type="kvm"/></arch></guest></capabilities>''')
+  <domain type="qemu"/><domain type="kvm"/></arch></guest></capabilities>""")
 
 
 def test_no_libvirtd_is_one_clear_line(option):
@@ -38,16 +39,30 @@ def test_a_broken_identity_is_not_replaced(state):
 
 # -- capabilities --------------------------------------------------------------------------
 
-@pytest.mark.parametrize('text, expected', [
-    ('processor: 0\nflags : fpu vmx sse\n', True), ('flags\t\t: fpu svm\n', True), ('flags: fpu sse\n', False),
-    ('model: my svm\n', False), ('', False)])
+@pytest.mark.parametrize(
+    'text, expected',
+    [
+        ('processor: 0\nflags : fpu vmx sse\n', True),
+        ('flags\t\t: fpu svm\n', True),
+        ('flags: fpu sse\n', False),
+        ('model: my svm\n', False),
+        ('', False),
+    ],
+)
 def test_virtualisation_of_the_cpu(tmp_path, text, expected):
     (tmp_path / 'cpuinfo').write_text(text)
     assert capabilities.cpu_has_virtualisation(str(tmp_path / 'cpuinfo')) is expected
 
 
-@pytest.mark.parametrize('device, flag, libvirt_has, expected', [
-    (True, True, True, 'kvm'), (False, True, True, 'qemu'), (True, False, True, 'qemu'), (True, True, False, 'qemu')])
+@pytest.mark.parametrize(
+    'device, flag, libvirt_has, expected',
+    [
+        (True, True, True, 'kvm'),
+        (False, True, True, 'qemu'),
+        (True, False, True, 'qemu'),
+        (True, True, False, 'qemu'),
+    ],
+)
 def test_auto_is_kvm_only_when_all_three_say_so(monkeypatch, device, flag, libvirt_has, expected):
     monkeypatch.setattr(capabilities.os.path, 'exists', lambda path: device)
     monkeypatch.setattr(capabilities, 'cpu_has_virtualisation', lambda: flag)

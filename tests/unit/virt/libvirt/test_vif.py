@@ -32,7 +32,9 @@ class FakeNetwork:
     def xml(self): return self.tree
     def listAllPorts(self, flags): return self.ports
     def destroy(self): del self.connection.networks[self.name()]
-    def entries(self): return [(h.get('mac'), h.get('ip'), h.get('name')) for h in self.tree.findall('ip/dhcp/host')]
+
+    def entries(self):
+        return [(h.get('mac'), h.get('ip'), h.get('name')) for h in self.tree.findall('ip/dhcp/host')]
 
     def update(self, command, section, index, xml, flags):
         assert section == libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST
@@ -90,7 +92,9 @@ def test_a_network_lives_from_the_first_port_to_the_last(host, networks):
 
 def test_stale_entries_give_way(host, networks):
     networks.plug(make_instance(network_info=[make_vif(1)]))
-    networks.plug(make_instance(network_info=[make_vif(2, fixed_ips=[FixedIP('10.9.0.5', 's1')])], hostname='new'))
+    networks.plug(
+        make_instance(network_info=[make_vif(2, fixed_ips=[FixedIP('10.9.0.5', 's1')])], hostname='new')
+    )
     assert host.networks['minicompute-n1'].entries() == [('fa:16:3e:00:00:02', '10.9.0.5', 'new')]
 
 
@@ -106,9 +110,21 @@ def test_a_network_with_domains_on_it_stays(host, networks):
     host.networks['minicompute-n1'].ports = ['somebody']
     networks.unplug(instance)
     assert host.networks['minicompute-n1'].entries() == []
-    assert networks.sweep() == []
+    assert networks.sweep(set(), set()) == []
     host.networks['minicompute-n1'].ports = []
-    assert networks.sweep() == ['minicompute-n1']
+    assert networks.sweep(set(), set()) == ['minicompute-n1']
+
+
+def test_sweep_forgets_cards_without_a_domain_but_not_those_of_a_build(host, networks, monkeypatch):
+    one, two = make_vif(1), make_vif(2)
+    networks.plug(make_instance(network_info=[one, two]))
+    assert networks.sweep(set(), set()) == []
+    assert networks.sweep({two.mac_address}, {one.mac_address}) == []
+    networks.plug(make_instance(network_info=[one]))
+    monkeypatch.setattr(vif, 'DOMAIN_FOLLOWS', -1.0)
+    assert networks.sweep({two.mac_address}, set()) == []
+    assert [mac for mac, _, _ in host.networks['minicompute-n1'].entries()] == [two.mac_address]
+    assert networks.sweep(set(), set()) == ['minicompute-n1']
 
 
 def test_what_is_not_ours_is_neither_made_nor_removed(host, networks):
@@ -118,7 +134,7 @@ def test_what_is_not_ours_is_neither_made_nor_removed(host, networks):
     FakeNetwork(host, '<network><name>default</name><ip><dhcp/></ip></network>')
     networks.plug(foreign)
     networks.unplug(foreign)
-    assert networks.sweep() == [] and 'default' in host.networks
+    assert networks.sweep(set(), set()) == [] and 'default' in host.networks
 
 
 def test_details_that_are_missing_are_named(networks):
@@ -140,7 +156,12 @@ def cards(instance):
 
 def test_a_bridge_of_the_host():
     card, = cards(make_instance(network_info=[make_vif(kind='bridge', details={'bridge': 'br0'})]))
-    assert (card.kind, card.source, card.filter, card.addresses) == ('bridge', 'br0', 'clean-traffic', ['10.9.0.5'])
+    assert (card.kind, card.source, card.filter, card.addresses) == (
+        'bridge',
+        'br0',
+        'clean-traffic',
+        ['10.9.0.5'],
+    )
     assert len(card.device) <= 15
 
 
