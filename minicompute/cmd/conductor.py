@@ -1,0 +1,25 @@
+"""minicompute-conductor: runs the flows, and is the database's door for the computes."""
+from minicompute import concurrency
+
+concurrency.setup()
+
+import sys
+
+from minicompute import conf, exception, rpc, service, servicegroup
+from minicompute.conductor.manager import ConductorManager
+
+PROG = 'minicompute-conductor'
+
+
+def main(argv: list[str] | None = None) -> int:
+    conf.setup(sys.argv[1:] if argv is None else argv, PROG)
+    conf.setup_logging(PROG)
+    try:
+        service.Service(servicegroup.CONDUCTOR, rpc.CONDUCTOR, ConductorManager()).run()
+    except exception.ConfigurationError as error:
+        raise SystemExit(f'{PROG}: {error}') from None
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,248 @@
+"""minicompute-manage: what an operator does beside the API, straight on the database.
+
+    db sync | db version
+    service list | service delete HOST BINARY
+    host list
+    action list [--all] | action show ID | action retry ID | action abandon ID [--reason TEXT]
+    quota show PROJECT | quota set PROJECT RESOURCE LIMIT
+    config sample | policy sample
+"""
+from minicompute import concurrency
+
+concurrency.setup(concurrency.THREADING)
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from oslo_config import cfg, generator
+from oslo_db import exception as db_exc
+from oslo_policy import generator as policy_generator
+
+from minicompute import conf, exception, servicegroup
+from minicompute.conductor import flows
+from minicompute.conductor.flow import Flow
+from minicompute.conf import CONF
+from minicompute.conf.quota import DEFAULTS
+from minicompute.db import migration, session
+from minicompute.db.api import action_log, quotas, services, stuck
+from minicompute.objects import Action, ActionState
+
+PROG = 'minicompute-manage'
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Columns as wide as they need, for people and for awk."""
+    lines = [[str('-' if cell in (None, '') else cell) for cell in row] for row in [heads, *rows]]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(heads))]
+    for line in lines:
+        print('  '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+# -- db ------------------------------------------------------------------------------
+
+def db_sync(args: argparse.Namespace) -> None:
+    before = _revision()
+    migration.sync(args.revision)
+    print(f'The database is at revision {_revision()} (before: {before or "empty"}).')
+
+
+def db_version(args: argparse.Namespace) -> None:
+    print(f'{_revision() or "empty"} (this version of minicompute: {migration.head()})')
+
+
+def _revision() -> str | None:
+    return migration.current()
+
+
+# -- services and hosts ----------------------------------------------------------------
+
+def service_list(args: argparse.Namespace) -> None:
+    with session.read() as conn:
+        now, found = session.now(conn), services.every(conn)
+    table(['Id', 'Binary', 'Host', 'Status', 'State', 'Version', 'Last seen'], [
+        [s.id, s.binary, s.host, 'disabled' if s.disabled else 'enabled',
+         'up' if servicegroup.is_up(s, now) else 'down', s.version, _when(s.last_seen_up)] for s in found])
+
+
+def service_delete(args: argparse.Namespace) -> None:
+    """A daemon that still runs would be back with its next heartbeat."""
+    def delete(conn: Any) -> None:
+        service = services.find(conn, args.host, args.binary)
+        if servicegroup.is_up(service, session.now(conn)) and not args.force:
+            raise exception.Conflict(f'{args.binary} on {args.host} is up: stop it first.')
+        services.destroy(conn, service)
+    session.write(delete)
+    print(f'{args.binary} on {args.host} is deleted.')
+
+
+def host_list(args: argparse.Namespace) -> None:
+    with session.read() as conn:
+        now, found = session.now(conn), services.hypervisors(conn, usage=True)
+    table(['Host', 'State', 'Servers', 'Cores', 'Memory MiB', 'Disk GiB'], [
+        [h.node.host, 'up' if servicegroup.is_up(h.service, now) else 'down', h.usage.servers,
+         f'{h.usage.vcpus}/{h.node.vcpus}', f'{h.usage.memory_mb}/{h.node.memory_mb}',
+         f'{h.usage.disk_gb}/{h.node.local_gb}'] for h in found])
+
+
+# -- actions -----------------------------------------------------------------------------
+
+def action_list(args: argparse.Namespace) -> None:
+    """Those that run, and those that wait for an operator."""
+    states = [*ActionState.LIVE, ActionState.STUCK]
+    if args.stuck:
+        states = [ActionState.STUCK]
+    with session.read() as conn:
+        found = stuck.find(conn, states)
+    table(['Id', 'Action', 'Server', 'State', 'Step', 'Owner', 'Attempts', 'Since', 'Message'], [
+        [a.id, a.action, a.instance_uuid, a.state, a.step, a.owner, a.attempts, _when(a.updated_at),
+         (a.message or '')[:80]] for a in found])
+
+
+def action_show(args: argparse.Namespace) -> None:
+    with session.read() as conn:
+        action = stuck.get(conn, args.id)
+        events = list(reversed(action_log.events_of(conn, args.id)))
+    table(['Field', 'Value'], [[name, getattr(action, name)] for name in (
+        'id', 'action', 'flow', 'instance_uuid', 'request_id', 'project_id', 'user_id', 'state', 'step', 'owner',
+        'generation', 'attempts', 'cancel', 'message')] + [
+        ['started', _when(action.start_time)], ['updated', _when(action.updated_at)],
+        ['data', ', '.join(sorted(action.data))]])
+    print()
+    table(['Step', 'Result', 'Host', 'Finished', 'Details'],
+          [[e.event, e.result, e.host, _when(e.finish_time), (e.details or '')[:100]] for e in events])
+
+
+def action_retry(args: argparse.Namespace) -> None:
+    action = session.write(stuck.retry, args.id, _past_pivot)
+    print(f'Action {args.id} ({action.action} of {action.instance_uuid}) goes on at {action.step}; a conductor '
+          f'takes it within {CONF.conductor.sweep_interval:.0f} s.')
+
+
+def _past_pivot(action: Action) -> bool:
+    """Which way the step was going: behind the point of no return it is always forward."""
+    flow = Flow.registry.get(action.flow)
+    try:
+        return flow is not None and flow.past_pivot(action.step)
+    except KeyError:
+        raise exception.Conflict(f'This version knows no step {action.step} of {action.flow} '
+                                 f'(it knows {", ".join(flows.__all__)}).') from None
+
+
+def action_abandon(args: argparse.Namespace) -> None:
+    action = session.write(stuck.abandon, args.id, args.reason)
+    print(f'Action {args.id} ({action.action}) is abandoned at {action.step}; '
+          f'server {action.instance_uuid} is in ERROR.')
+
+
+def _when(moment: Any) -> str:
+    return '' if moment is None else moment.isoformat(sep=' ', timespec='seconds')
+
+
+# -- quotas, samples -----------------------------------------------------------------------
+
+def quota_show(args: argparse.Namespace) -> None:
+    with session.read() as conn:
+        limits = quotas.limits(conn, args.project)
+    table(['Resource', 'Limit'], sorted(limits.items()))
+
+
+def quota_set(args: argparse.Namespace) -> None:
+    session.write(quotas.put, {args.resource: args.limit}, args.project)
+    print(f'{args.resource} of project {args.project}: {"no bound" if args.limit < 0 else args.limit}')
+
+
+def config_sample(args: argparse.Namespace) -> None:
+    sample = cfg.ConfigOpts()
+    generator.register_cli_opts(sample)
+    sample(['--namespace', 'minicompute.conf', '--namespace', 'oslo.messaging', '--namespace', 'oslo.log',
+            '--namespace', 'oslo.policy', '--namespace', 'keystonemiddleware.auth_token'],
+           default_config_files=[])
+    generator.generate(sample, sys.stdout)
+
+
+def policy_sample(args: argparse.Namespace) -> None:
+    policy_generator.generate_sample(['--namespace', 'minicompute'], conf=cfg.ConfigOpts())
+
+
+# -- the command line ------------------------------------------------------------------------
+
+Words = list[tuple[str, dict[str, Any]]]
+ID: Words = [('id', {'type': int, 'help': 'Number of the action, from action list.'})]
+PROJECT: Words = [('project', {'help': 'Id of the project.'})]
+
+#: noun, verb, what it does, help, arguments
+COMMANDS: list[tuple[str, str, Callable[[argparse.Namespace], None], str, Words]] = [
+    ('db', 'sync', db_sync, 'Bring the tables up to date.',
+     [('revision', {'nargs': '?', 'default': 'head', 'help': 'Revision to go to; the newest by default.'})]),
+    ('db', 'version', db_version, 'Show which revision the tables have.', []),
+    ('service', 'list', service_list, 'List the daemons that ever reported.', []),
+    ('service', 'delete', service_delete, 'Forget a daemon that will not come back.', [
+        ('host', {}), ('binary', {'help': 'nova-compute, nova-conductor or nova-scheduler.'}),
+        ('--force', {'action': 'store_true', 'help': 'Also one that is up.'})]),
+    ('host', 'list', host_list, 'List the hypervisors with what is used of them.', []),
+    ('action', 'list', action_list, 'List operations that run or are stuck.',
+     [('--stuck', {'action': 'store_true', 'help': 'Only those that wait for you.'})]),
+    ('action', 'show', action_show, 'Show an operation, step by step.', ID),
+    ('action', 'retry', action_retry, 'Let a stuck operation try its step again.', ID),
+    ('action', 'abandon', action_abandon, 'End a stuck operation; its server goes to ERROR.',
+     [*ID, ('--reason', {'default': '', 'help': 'Shown to the owner of the server.'})]),
+    ('quota', 'show', quota_show, 'Show the limits of a project.', PROJECT),
+    ('quota', 'set', quota_set, 'Set one limit of a project; -1 is no bound.',
+     [*PROJECT, ('resource', {'choices': sorted(DEFAULTS)}), ('limit', {'type': int})]),
+    ('config', 'sample', config_sample, 'Print all options with their help.', []),
+    ('policy', 'sample', policy_sample, 'Print all policy rules with their defaults.', []),
+]
+
+
+def add_parsers(nouns: Any) -> None:
+    """oslo.config calls this with the subparsers of the command line."""
+    groups: dict[str, Any] = {}
+    for noun, verb, function, text, words in COMMANDS:
+        if noun not in groups:
+            groups[noun] = nouns.add_parser(noun).add_subparsers(dest='verb', required=True, metavar='VERB')
+        parser = groups[noun].add_parser(verb, help=text, description=text)
+        for name, options in words:
+            parser.add_argument(name, **options)
+        parser.set_defaults(function=function)
+
+
+def main(argv: list[str] | None = None) -> int:
+    CONF.register_cli_opt(cfg.SubCommandOpt('command', title='commands', handler=add_parsers,
+                                            description='See minicompute-manage NOUN --help.'))
+    conf.setup(sys.argv[1:] if argv is None else argv, PROG)
+    conf.setup_logging(PROG)
+    ask_once()
+    if getattr(CONF.command, 'function', None) is None:
+        raise SystemExit(f'{PROG}: say what to do, see {PROG} --help')
+    try:
+        CONF.command.function(CONF.command)
+    except exception.ComputeException as error:
+        raise SystemExit(f'{PROG}: {error}') from None
+    except (db_exc.DBConnectionError, db_exc.DBError) as error:
+        raise SystemExit(f'{PROG}: {explain(error)}') from None
+    except BrokenPipeError:
+        sys.stderr.close()
+    return 0
+
+
+def ask_once() -> None:
+    """A person waits: a database that is away is told of, not waited for."""
+    CONF.set_override('max_retries', 1, 'database')
+    CONF.set_override('retry_interval', 1, 'database')
+    logging.getLogger('oslo_db').setLevel(logging.ERROR)
+
+
+def explain(error: Exception) -> str:
+    """One line for what the database said."""
+    said = ' '.join(str(getattr(error, 'inner_exception', None) or error).split())
+    if isinstance(error, db_exc.DBNonExistentTable):
+        return f'the tables are not there: run {PROG} db sync first'
+    said = said.split(' (Background on this error')[0]
+    return f'the database refuses, is [database] connection right? {said[:300]}'
+
+
+if __name__ == '__main__':
+    sys.exit(main())
