@@ -1,0 +1,68 @@
+# shellcheck shell=bash
+# What is written under run/: the daemons' configuration, and what clients read.
+
+PORT="${MINICOMPUTE_PORT:-8774}"
+CONFIG="$RUN/minicompute.conf"
+STATE="$RUN/state"
+
+write_configuration() {
+    mkdir -p "$STATE"
+    write_file "$CONFIG" 600 << CONF
+# Written by tools/quickstart.sh; your own settings go to $RUN/local.conf, which is read after this file.
+[DEFAULT]
+transport_url = $(transport_url)
+state_path = $STATE
+my_ip = 127.0.0.1
+compute_driver = libvirt.LibvirtDriver
+osapi_compute_listen = 127.0.0.1
+osapi_compute_listen_port = $PORT
+
+[api]
+auth_strategy = noauth2
+
+[database]
+connection = ${MINICOMPUTE_DATABASE:-sqlite:///$RUN/minicompute.sqlite}
+CONF
+    [ -e "$RUN/local.conf" ] || printf '# Settings of your own. See etc/minicompute/minicompute.conf.\n' > "$RUN/local.conf"
+    write_clouds
+    write_openrc
+}
+
+# write_file PATH MODE: from standard input, in one piece; a file that is the same already keeps its date.
+write_file() {
+    (umask 077 && cat > "$1.new")
+    chmod "$2" "$1.new"
+    if cmp -s "$1" "$1.new"; then rm -f "$1.new"; else mv "$1.new" "$1"; fi
+}
+
+# openstackclient and openstacksdk: there is no catalogue, so each service is named.
+write_clouds() {
+    local base="http://127.0.0.1:$PORT"
+    write_file "$RUN/clouds.yaml" 644 << YAML
+clouds:
+  minicompute:
+    auth_type: none
+    auth:
+      endpoint: $base/v2.1
+    compute_api_version: '2'
+    compute_endpoint_override: $base/v2.1
+    image_endpoint_override: $base/image
+    network_endpoint_override: $base/network
+    identity_endpoint_override: $base
+YAML
+}
+
+write_openrc() {
+    write_file "$RUN/openrc" 644 << RC
+# . run/openrc       our CLI, openstack and nova then talk to this minicompute.
+export OS_ENDPOINT_OVERRIDE=http://127.0.0.1:$PORT/v2.1
+# openstackclient, openstacksdk
+export OS_CLIENT_CONFIG_FILE='$RUN/clouds.yaml'
+export OS_CLOUD=minicompute
+# novaclient; an operator of the project admin
+export OS_AUTH_TYPE=none
+export OS_ENDPOINT=http://127.0.0.1:$PORT/v2.1
+export OS_COMPUTE_API_VERSION=\${OS_COMPUTE_API_VERSION:-2.latest}
+case ":\$PATH:" in *:'$VENV/bin':*) ;; *) export PATH='$VENV/bin':"\$PATH" ;; esac
+RC
+}

@@ -1,0 +1,75 @@
+# shellcheck shell=bash
+# The four daemons: four processes, their pid files in run/pids, their output in run/log.
+
+DAEMONS="conductor scheduler compute api"
+GRACE=15
+
+sync_database() {
+    must 'minicompute-manage db sync' db-sync "$VENV/bin/minicompute-manage" --config-file "$CONFIG" \
+        --config-file "$RUN/local.conf" db sync
+}
+
+start_daemons() {
+    local daemon started=''
+    for daemon in $DAEMONS; do
+        if ! alive "$PIDS/$daemon.pid"; then
+            [ -n "$started" ] || say 'Starting the daemons'
+            start_daemon "$daemon"
+            started="$started $daemon"
+        fi
+    done
+    for daemon in $started; do
+        wait_until 60 ready_or_dead "$daemon" || true
+        alive "$PIDS/$daemon.pid" || {
+            daemon_trouble "$daemon"
+            fail "minicompute-$daemon ended: see $LOGS/$daemon.log"
+        }
+        is_ready "$daemon" || {
+            daemon_trouble "$daemon"
+            fail "minicompute-$daemon is not ready after 60 s: see $LOGS/$daemon.log"
+        }
+        note "minicompute-$daemon is ready (pid $(cat "$PIDS/$daemon.pid"))"
+    done
+}
+
+start_daemon() {
+    local log="$LOGS/$1.log"
+    if [ -s "$log" ]; then mv "$log" "$log.1"; fi
+    # PATH and HOME only: what a shell has set for clients (OS_CLOUD, ...) is not for daemons.
+    env -i PATH="$PATH" HOME="${HOME:-/root}" LANG=C.UTF-8 ${MINICOMPUTE_CONCURRENCY:+MINICOMPUTE_CONCURRENCY="$MINICOMPUTE_CONCURRENCY"} \
+        start-stop-daemon --start --quiet --background --make-pidfile --pidfile "$PIDS/$1.pid" --chdir "$RUN" \
+        --output "$log" --startas "$VENV/bin/minicompute-$1" -- \
+        --config-file "$CONFIG" --config-file "$RUN/local.conf"
+}
+
+ready_or_dead() { is_ready "$1" || ! alive "$PIDS/$1.pid"; }
+
+is_ready() {
+    if [ "$1" = api ]; then api_answers; else grep -qs ' is ready on ' "$LOGS/$1.log"; fi
+}
+
+api_answers() {
+    alive "$PIDS/api.pid" && port_open "$PORT" && "$VENV/bin/python" -c '
+import sys, urllib.request
+urllib.request.urlopen(sys.argv[1], timeout=5).read()' "http://127.0.0.1:$PORT/" 2> /dev/null
+}
+
+daemon_trouble() { grep -hvE ' (DEBUG|INFO) ' "$LOGS/$1.log" | tail -n 8 | sed 's/^/    | /' >&2; }
+
+stop_daemons() {
+    local daemon
+    for daemon in api scheduler conductor compute; do
+        end_process "$PIDS/$daemon.pid" "$GRACE"
+    done
+    stop_strays
+}
+
+# stop_strays: whatever still runs with our configuration file, such as workers of an api that was killed.
+stop_strays() {
+    local pid
+    for pid in $(strays); do kill -TERM "$pid" 2> /dev/null || true; done
+    wait_until 5 no_strays || for pid in $(strays); do kill -KILL "$pid" 2> /dev/null || true; done
+}
+
+strays() { pgrep -f -- "minicompute-[a-z]+ .*--config-file $CONFIG " || true; }
+no_strays() { [ -z "$(strays)" ]; }
