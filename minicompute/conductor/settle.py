@@ -200,7 +200,8 @@ def _log(task: Task, event: str, result: str, error: Exception | None = None, no
     report = task.report
     task.log.append({
         'action_id': task.action.id, 'event': event, 'result': result,
-        'start_time': report.started_at if report else task.began, 'finish_time': report.finished_at if report else None,
+        'start_time': report.started_at if report else task.began,
+        'finish_time': report.finished_at if report else None,
         'traceback': (getattr(error, 'details', '') or None) if error else None,
         'details': str(error)[:4000] if error else (note or task.notes or None),
         'host': report.host if report else task.action.owner})

@@ -7,11 +7,11 @@ OPTIONS = {'conductor': [
     cfg.FloatOpt('lease', default=10.0, min=2, help='Seconds that a claim of an action lasts without renewal.'),
     cfg.FloatOpt('renew_interval', default=3.0, min=0.5, help='Seconds between two renewals of the claims.'),
     cfg.FloatOpt('sweep_interval', default=5.0, min=0.2, help='Seconds between two looks for actions that no bell announced.'),
-    cfg.FloatOpt('ask_again', default=30.0, min=1,
-                 help='A compute that has not named a step in its heartbeats for so long is asked for it again.'),
+    cfg.FloatOpt('ask_again', default=15.0, min=1,
+                 help='A compute that has not answered for so many seconds is asked for the step again; '
+                      'one that works on it just goes on.'),
     cfg.IntOpt('build_deadline', default=1800, min=10, help='Seconds that a build on a host may take.'),
     cfg.IntOpt('step_deadline', default=300, min=5, help='Seconds that any other step on a host may take.'),
     cfg.IntOpt('stuck_after', default=10, min=1,
                help='A step behind the point of no return that fails so often waits for the operator.'),
-    cfg.IntOpt('action_retention_days', default=0, min=0, help='Days that the actions of deleted servers are kept. 0: for ever.'),
 ]}
