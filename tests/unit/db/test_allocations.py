@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import threading
 import uuid
 from typing import Any
@@ -177,7 +178,8 @@ def test_a_step_that_runs_twice_at_once_claims_once() -> None:
     for _ in range(10):
         server = str(uuid.uuid4())
         store_servers(server)
-        first, second = together(*(lambda at=at: claim(want(at, consumer=server, memory_mb=64)) for at in ids.values()))
+        first, second = together(*(functools.partial(claim, want(at, consumer=server, memory_mb=64))
+                                   for at in ids.values()))
         assert first.held == second.held
         assert [consumer for consumer, _ in claims()].count(server) == 1
 
@@ -189,7 +191,7 @@ def test_threads_never_break_a_group() -> None:
         group = store_group('anti-affinity', servers)
         assert group.id is not None
         rule = Group(group.id, group.policy)
-        together(*(lambda one=one, at=ids[n % 2]: claim(want(at, consumer=one, memory_mb=64, group=rule))
+        together(*(functools.partial(claim, want(ids[n % 2], consumer=one, memory_mb=64, group=rule))
                    for n, one in enumerate(servers)))
         mine = [host for consumer, host in claims() if consumer in servers]
         assert sorted(mine) == sorted(set(mine)) and len(mine) == 2
