@@ -43,12 +43,21 @@ def begin(conn: sa.Connection, many: Sequence[Action]) -> list[int]:
         values = {name: getattr(action, name) for name in _FIELDS if name != 'id'}
         rows.append({**values, 'lease_until': now + GRACE})
     try:
-        for action, values in zip(many, rows, strict=True):
-            action.id = int(conn.execute(actions.insert().values(**values)).inserted_primary_key[0])
+        ids = _insert(conn, rows)
     except db_exc.DBDuplicateEntry:
         # The caller's transaction is lost with this, as it should be.
-        raise exception.ActionInProgress(method=action.action, instance_uuid=action.instance_uuid) from None
-    return [action.id for action in many if action.id is not None]
+        raise exception.ActionInProgress(method=many[0].action, instance_uuid=many[0].instance_uuid) from None
+    for action, action_id in zip(many, ids, strict=True):
+        action.id = action_id
+    return ids
+
+
+def _insert(conn: sa.Connection, rows: Sequence[dict[str, Any]]) -> list[int]:
+    """-> the ids in the order of the rows; one statement where the database can say them (MySQL cannot)."""
+    if conn.dialect.insert_executemany_returning_sort_by_parameter_order:
+        query = actions.insert().returning(actions.c.id, sort_by_parameter_order=True)
+        return [int(found) for found in conn.scalars(query, list(rows))]
+    return [int(conn.execute(actions.insert().values(**values)).inserted_primary_key[0]) for values in rows]
 
 
 def running(conn: sa.Connection, uuid: str) -> Action | None:
