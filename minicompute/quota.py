@@ -1,0 +1,122 @@
+"""Quotas of servers: counted inside the transaction that uses them, under the lock of the project's row.
+
+Usage is what the live servers add up to, never a counter that can drift.
+"""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from minicompute import exception
+from minicompute.db.api import instance_groups, instances, quotas
+from minicompute.objects import Flavor, InstanceGroup
+
+RESOURCES = ('instances', 'cores', 'ram')
+
+
+class GroupMembersExceeded(exception.QuotaError):
+    msg_fmt = 'Quota exceeded, too many servers in group'
+
+
+class ServerGroupsExceeded(exception.QuotaError):
+    msg_fmt = 'Quota exceeded, too many server groups.'
+
+
+class TooManyFiles(exception.QuotaError):
+    msg_fmt = 'Personality file limit exceeded.'
+
+
+class FilePathTooLong(exception.QuotaError):
+    msg_fmt = 'Personality file path exceeds maximum %(allowed)s.'
+
+
+class FileTooLarge(exception.QuotaError):
+    msg_fmt = 'Personality file content exceeds maximum %(allowed)s.'
+
+
+@dataclasses.dataclass(slots=True, frozen=True)
+class Limits:
+    """{resource: most} of a project, and of one of its users; equal unless something was set for the user."""
+
+    project: Mapping[str, int]
+    user: Mapping[str, int]
+
+
+def limits(conn: sa.Connection, project_id: str, user_id: str) -> Limits:
+    return Limits(quotas.limits(conn, project_id), quotas.limits(conn, project_id, user_id))
+
+
+def reserve_servers(conn: sa.Connection, project_id: str, user_id: str, allowed: Limits, flavor: Flavor,
+                    least: int, most: int) -> int:
+    """How many servers of `least` to `most` may be made now: as many as the quotas leave room for.
+
+    The caller inserts them in the same transaction, which holds the project's row from here on.
+    Raises TooManyInstances when it is less than `least`.
+    """
+    instances.lock_project(conn, project_id)
+    bounds = [(allowed.project, instances.usage(conn, project_id))]
+    if allowed.user != allowed.project:
+        bounds.append((allowed.user, instances.usage(conn, project_id, user_id)))
+    for bound, used in bounds:
+        room = _room(bound, used, flavor)
+        if room < least:
+            raise _too_many(bound, used, flavor, least, most)
+        most = min(most, room)
+    return most
+
+
+def _per_server(flavor: Flavor) -> dict[str, int]:
+    return {'instances': 1, 'cores': flavor.vcpus, 'ram': flavor.memory_mb}
+
+
+def _room(limits: Mapping[str, int], used: Mapping[str, int], flavor: Flavor) -> int:
+    left = [(limits[name] - used[name]) // each for name, each in _per_server(flavor).items()
+            if limits[name] >= 0 and each]
+    return max(0, min(left, default=1 << 30))
+
+
+def _too_many(limits: Mapping[str, int], used: Mapping[str, int], flavor: Flavor, least: int,
+              most: int) -> exception.TooManyInstances:
+    """Names all that is short, as lists of equal order."""
+    each = _per_server(flavor)
+    over = [name for name in sorted(RESOURCES) if 0 <= limits[name] < used[name] + least * each[name]]
+    asked = {name: str(most * each[name]) for name in RESOURCES}
+    asked['instances'] = str(least) if least == most else f'{least}-{most}'
+    return exception.TooManyInstances(
+        overs=', '.join(over), req=', '.join(asked[name] for name in over),
+        used=', '.join(str(used[name]) for name in over),
+        allowed=', '.join(str(limits[name]) for name in over))
+
+
+def check_metadata(limits: Mapping[str, int], items: int) -> None:
+    """Raises MetadataLimitExceeded."""
+    allowed = limits['metadata_items']
+    if 0 <= allowed < items:
+        raise exception.MetadataLimitExceeded(allowed=allowed)
+
+
+def check_files(limits: Mapping[str, int], files: Mapping[str, int]) -> None:
+    """`files`: {path: bytes of its content}. Raises TooManyFiles, FilePathTooLong, FileTooLarge."""
+    if 0 <= limits['injected_files'] < len(files):
+        raise TooManyFiles
+    longest = max((len(path) for path in files), default=0)
+    if 0 <= limits['injected_file_path_length'] < longest:
+        raise FilePathTooLong(allowed=limits['injected_file_path_length'])
+    if 0 <= limits['injected_file_content_bytes'] < max(files.values(), default=0):
+        raise FileTooLarge(allowed=limits['injected_file_content_bytes'])
+
+
+def check_members(limits: Mapping[str, int], group: InstanceGroup, more: int) -> None:
+    """Raises GroupMembersExceeded."""
+    if 0 <= limits['server_group_members'] < len(group.members) + more:
+        raise GroupMembersExceeded
+
+
+def reserve_group(conn: sa.Connection, project_id: str) -> None:
+    """One more server group, in the transaction that makes it. Raises ServerGroupsExceeded."""
+    instances.lock_project(conn, project_id)
+    allowed = quotas.limits(conn, project_id)['server_groups']
+    if 0 <= allowed <= instance_groups.count(conn, project_id):
+        raise ServerGroupsExceeded
