@@ -1,0 +1,140 @@
+"""A create: checks, then one transaction that counts the quota and writes the servers and their actions.
+
+    found = lookup (flavor, image, key, zone, group)  ->  fitting, disks, networks
+    write: lock the project -> count -> servers, bdms, tags, group members -> the leader's action, the others'
+    ring the leader: it claims hosts for all, so that min_count is all or nothing
+"""
+from __future__ import annotations
+
+import copy
+import uuid
+from typing import Any
+
+import sqlalchemy as sa
+
+from minicompute import exception, quota, rpc
+from minicompute.compute.api import block_devices, fitting, lookup, naming
+from minicompute.compute.api.request import Created, CreateRequest
+from minicompute.conf import CONF
+from minicompute.context import RequestContext
+from minicompute.db import session
+from minicompute.db.api import actions, instance_groups, instances
+from minicompute.network import base as network
+from minicompute.objects import (
+    Action,
+    ActionState,
+    BlockDevice,
+    Instance,
+    RequestSpec,
+    TaskState,
+    VMState,
+    to_primitive,
+)
+
+
+def create(context: RequestContext, request: CreateRequest) -> Created:
+    """Accept `least` to `most` servers. Raises Invalid, Forbidden, Conflict; nothing is written then."""
+    found = lookup.for_create(context, request)
+    _check(request, found)
+    network.load().validate(context, request.networks, request.most)
+    devices = block_devices.plan(request.block_devices, request.image_id, found.flavor)
+    pattern = _pattern(context, request, found)
+    spec = _spec(pattern, request, found)
+    leader = session.write(_write, context, request, found, pattern, spec, devices)
+    rpc.outbox.put(rpc.CONDUCTOR, 'ring', leader.id)
+    return Created(leader.instance_uuid, str(pattern.reservation_id), pattern.auto_disk_config)
+
+
+def _check(request: CreateRequest, found: lookup.Found) -> None:
+    limits = found.limits.user
+    fitting.check(found.image, found.flavor, zero_disk_allowed=request.zero_disk_allowed)
+    quota.check_metadata(limits, len(request.metadata))
+    quota.check_files(limits, {path: len(text) * 3 // 4 for path, text in request.files.items()})
+    if found.group is not None:
+        quota.check_members(limits, found.group, request.least)
+    if request.hostname is not None and request.most > 1:
+        raise exception.Invalid('Unable to allocate a single hostname to multiple instances')
+
+
+def _pattern(context: RequestContext, request: CreateRequest, found: lookup.Found) -> Instance:
+    """What all servers of the request have in common."""
+    image, keypair = found.image, found.keypair
+    says = image.properties
+    drive = request.config_drive or CONF.force_config_drive or says.get('img_config_drive') == 'mandatory'
+    return Instance(
+        uuid='', project_id=str(context.project_id), user_id=str(context.user_id),
+        reservation_id=naming.reservation_id(), display_name=request.name,
+        display_description=request.description, image_ref=request.image_id or '',
+        kernel_id=_id(found.kernel), ramdisk_id=_id(found.ramdisk), flavor=found.flavor,
+        vm_state=VMState.BUILDING, task_state=TaskState.SCHEDULING,
+        availability_zone=request.zone or CONF.default_schedule_zone, config_drive=drive,
+        key_name=keypair.name if keypair else None, key_data=keypair.public_key if keypair else None,
+        user_data=request.user_data, root_device_name=str(says.get('root_device_name') or _root_device(says)),
+        access_ip_v4=request.access_ip_v4, access_ip_v6=request.access_ip_v6,
+        auto_disk_config=fitting.auto_disk_config(image, request.auto_disk_config),
+        metadata=request.metadata, image_properties=fitting.properties(image),
+        trusted_certs=request.trusted_certs, tags=sorted(set(request.tags)))
+
+
+def _id(image: Any) -> str:
+    return str(image.id) if image is not None else ''
+
+
+def _root_device(says: dict[str, Any]) -> str:
+    return '/dev/sda' if says.get('hw_disk_bus') in ('scsi', 'sata', 'usb') else '/dev/vda'
+
+
+def _spec(pattern: Instance, request: CreateRequest, found: lookup.Found) -> RequestSpec:
+    image = found.image
+    return RequestSpec(
+        project_id=pattern.project_id, user_id=pattern.user_id, flavor=found.flavor, image_id=image.id,
+        image_properties=image.properties, image_min_ram=image.min_ram, image_min_disk=image.min_disk,
+        availability_zone=pattern.availability_zone, force_host=request.force_host,
+        force_node=request.force_node, requested_host=request.host, requested_node=request.node,
+        scheduler_hints=request.hints,
+        group=found.group, requested_networks=request.networks, security_groups=request.security_groups)
+
+
+def _write(conn: sa.Connection, context: RequestContext, request: CreateRequest, found: lookup.Found,
+           pattern: Instance, spec: RequestSpec, devices: list[BlockDevice]) -> Action:
+    """-> the leader's action. Everything that it changes is its own, so that it may run again."""
+    count = quota.reserve_servers(conn, pattern.project_id, pattern.user_id, found.limits, found.flavor,
+                                  request.least, request.most)
+    many = [_server(pattern, request, devices, place, count) for place in range(count)]
+    spec.num_instances = count
+    instances.create(conn, many, spec)
+    if found.group is not None and found.group.id is not None:
+        instance_groups.add_members(conn, found.group.id, [one.uuid for one in many])
+    data = _data(request, found)
+    leader = _action(context, many[0], {**data, 'group': [one.uuid for one in many]})
+    actions.begin(conn, [leader])
+    followers = [_action(context, one, data) for one in many[1:]]
+    for action in followers:
+        action.state, action.after = ActionState.QUEUED, leader.id
+    if followers:
+        actions.begin(conn, followers)
+    return leader
+
+
+def _server(pattern: Instance, request: CreateRequest, devices: list[BlockDevice], place: int,
+            count: int) -> Instance:
+    one = copy.copy(pattern)
+    one.uuid, one.launch_index = str(uuid.uuid4()), place
+    one.display_name = naming.display_name(request.name, place, count)
+    one.hostname = request.hostname or naming.hostname(one.display_name, one.uuid)
+    one.block_devices = [copy.copy(device) for device in devices]
+    return one
+
+
+def _data(request: CreateRequest, found: lookup.Found) -> dict[str, Any]:
+    """The small facts of the journal; what is under `secret` is wiped when the action ends."""
+    image = found.image if found.image.id else None
+    return {'image': to_primitive(image), 'kernel': to_primitive(found.kernel),
+            'ramdisk': to_primitive(found.ramdisk),
+            'secret': {'admin_password': request.admin_password, 'files': request.files}}
+
+
+def _action(context: RequestContext, one: Instance, data: dict[str, Any]) -> Action:
+    return Action(action='create', flow='build', step='schedule', instance_uuid=one.uuid, busy=one.uuid,
+                  request_id=str(context.request_id), user_id=context.user_id, project_id=context.project_id,
+                  data=data)

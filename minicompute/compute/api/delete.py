@@ -1,0 +1,58 @@
+"""A delete always wins: at once when nothing holds the server, else behind what does, which it cancels."""
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from minicompute import exception, rpc, servicegroup
+from minicompute.compute.api import ring
+from minicompute.compute.api.locks import check_lock
+from minicompute.context import RequestContext
+from minicompute.db import session
+from minicompute.db.api import actions, instances
+from minicompute.objects import Action, ActionState, Instance, TaskState
+
+FLOW = 'delete'
+
+
+def delete(context: RequestContext, instance: Instance) -> None:
+    """Legal in every state; a second one changes nothing. Raises InstanceIsLocked, InstanceNotFound."""
+    check_lock(context, instance)
+    action = ring.new_action(context, instance, FLOW, FLOW, 'destroy')
+    try:
+        holder, down = session.write(_write, instance, action)
+    except exception.ActionInProgress:
+        return      # a delete waits behind the holder already
+    if action.id is None:
+        return
+    if holder is not None:
+        rpc.outbox.put(rpc.CONDUCTOR, 'cancel', holder.id, server=holder.owner)
+    elif instance.host and not down:
+        ring.compute(action, instance, 'destroy')
+    else:
+        rpc.outbox.put(rpc.CONDUCTOR, 'ring', action.id)
+
+
+def _write(conn: sa.Connection, instance: Instance, action: Action) -> tuple[Action | None, bool]:
+    """-> (what holds the server, whether its host is down)."""
+    action.id, action.state, action.after, action.busy = None, ActionState.RUNNING, None, instance.uuid
+    holder = _holder(conn, instance.uuid)
+    if holder is not None:
+        if holder.flow == FLOW:
+            return holder, False
+        actions.cancel(conn, holder.id or 0)
+        action.state, action.after = ActionState.QUEUED, holder.id
+        action.busy = actions.queued_key(instance.uuid)
+    if not instances.update(conn, instance.uuid, {'task_state': TaskState.DELETING, 'progress': 0}):
+        raise exception.InstanceNotFound(instance_id=instance.uuid)
+    actions.begin(conn, [action])
+    down = bool(instance.host) and bool(servicegroup.down_hosts(conn, {str(instance.host)}))
+    return holder, down
+
+
+def _holder(conn: sa.Connection, uuid: str) -> Action | None:
+    """Locked, so that it cannot end between our look and our waiting for its end."""
+    holder = actions.running(conn, uuid)
+    if holder is None:
+        return None
+    row = actions.lock(conn, [holder.id or 0]).get(holder.id or 0)
+    return holder if row is not None and row.state in ActionState.LIVE else None

@@ -1,0 +1,57 @@
+"""Whether an image and a flavor go together."""
+from __future__ import annotations
+
+from minicompute import exception
+from minicompute.objects import Flavor, ImageMeta
+
+GIB = 1 << 30
+
+
+class FlavorDiskSmallerThanMinDisk(exception.FlavorDiskTooSmall):
+    msg_fmt = ("Flavor's disk is smaller than the minimum size specified in image metadata. Flavor disk is "
+               '%(flavor_gb)i GiB, minimum size is %(image_gb)i GiB.')
+
+
+class AutoDiskConfigDisabledByImage(exception.Invalid):
+    msg_fmt = 'Requested image %(image)s has automatic disk resize disabled.'
+
+
+class ZeroDiskFlavor(exception.Forbidden):
+    msg_fmt = 'Only volume-backed servers are allowed for flavors with zero disk.'
+
+
+def check(image: ImageMeta, flavor: Flavor, *, zero_disk_allowed: bool) -> None:
+    """Raises ImageNotActive, FlavorMemoryTooSmall, FlavorDiskTooSmall, ZeroDiskFlavor."""
+    if image.status != 'active':
+        raise exception.ImageNotActive(image_id=image.id)
+    if flavor.memory_mb < (image.min_ram or 0):
+        raise exception.FlavorMemoryTooSmall
+    if flavor.root_gb == 0:      # the root disk is then as large as the image
+        if not zero_disk_allowed:
+            raise ZeroDiskFlavor
+        return
+    if flavor.root_gb < (image.min_disk or 0):
+        raise FlavorDiskSmallerThanMinDisk(flavor_gb=flavor.root_gb, image_gb=image.min_disk)
+    needed = max(image.size or 0, image.virtual_size or 0)
+    if needed > flavor.root_gb * GIB:
+        raise exception.FlavorDiskTooSmall(flavor_gb=flavor.root_gb, image_gb=-(-needed // GIB))
+
+
+def auto_disk_config(image: ImageMeta, asked: bool | None) -> bool:
+    """What OS-DCF:diskConfig says, or else the image. Raises AutoDiskConfigDisabledByImage."""
+    said = str(image.properties.get('auto_disk_config', '')).lower()
+    if asked and said == 'disabled':
+        raise AutoDiskConfigDisabledByImage(image=image.id)
+    return said in ('true', '1', 'yes') if asked is None else asked
+
+
+def properties(image: ImageMeta) -> dict[str, object]:
+    """What a server keeps of its image: the properties, and the facts that 2.98 shows among them."""
+    kept: dict[str, object] = dict(image.properties)
+    if image.id:
+        kept['base_image_ref'] = image.id
+    for name in ('container_format', 'disk_format', 'min_disk', 'min_ram'):
+        value = getattr(image, name)
+        if value is not None:
+            kept[name] = str(value)
+    return kept

@@ -1,0 +1,130 @@
+"""What a request names: found, or refused in the words of Nova. Reads only."""
+from __future__ import annotations
+
+import dataclasses
+
+import sqlalchemy as sa
+
+from minicompute import exception, quota
+from minicompute.compute.api.request import CreateRequest
+from minicompute.conf import CONF
+from minicompute.context import RequestContext
+from minicompute.db import session
+from minicompute.db.api import aggregates, flavors, instance_groups, instances, keypairs, services
+from minicompute.image import base as image
+from minicompute.objects import Flavor, ImageMeta, Instance, InstanceGroup, KeyPair
+
+NO_KERNEL = 'nokernel'
+
+
+@dataclasses.dataclass(slots=True)
+class Found:
+    """What a create names."""
+
+    flavor: Flavor
+    limits: quota.Limits
+    image: ImageMeta
+    kernel: ImageMeta | None = None
+    ramdisk: ImageMeta | None = None
+    keypair: KeyPair | None = None
+    group: InstanceGroup | None = None
+
+
+def instance(context: RequestContext, uuid: str) -> Instance:
+    """A live server of the caller's project (an administrator: of any). Raises InstanceNotFound."""
+    with session.read() as conn:
+        found = instances.get(conn, uuid)
+    if not context.is_admin and found.project_id != context.project_id:
+        raise exception.InstanceNotFound(instance_id=uuid)
+    return found
+
+
+def scope(context: RequestContext) -> str | None:
+    """The project that bounds what the caller finds; None for an administrator."""
+    return None if context.is_admin else context.project_id or ''
+
+
+def for_create(context: RequestContext, request: CreateRequest) -> Found:
+    """Everything that a create needs to know, in one read transaction and one question for the image."""
+    meta = _image(context, request.image_id)
+    with session.read() as conn:
+        flavor = _flavor(conn, context, request.flavorid)
+        limits = quota.limits(conn, str(context.project_id), str(context.user_id))
+        keypair = _keypair(conn, context, request.key_name)
+        _check_zone(conn, request.zone)
+        _check_host(conn, request)
+        group = _group(conn, context, request.hints.get('group'))
+    return Found(flavor, limits, meta, _part(context, meta, 'kernel_id'), _part(context, meta, 'ramdisk_id'),
+                 keypair, group)
+
+
+def _image(context: RequestContext, image_id: str | None) -> ImageMeta:
+    if not image_id:
+        return ImageMeta()
+    try:
+        return image.load().show(context, image_id)
+    except exception.ImageNotFound:
+        raise exception.Invalid('Can not find requested image') from None
+
+
+def _part(context: RequestContext, meta: ImageMeta, name: str) -> ImageMeta | None:
+    """The kernel or ramdisk that an image says it boots with."""
+    image_id = meta.properties.get(name)
+    if not image_id or image_id == NO_KERNEL:
+        return None
+    try:
+        return image.load().show(context, str(image_id))
+    except exception.ImageNotFound:
+        raise exception.Invalid(f'The {name.removesuffix("_id")} {image_id} of image {meta.id} could not '
+                                'be found.') from None
+
+
+def _flavor(conn: sa.Connection, context: RequestContext, flavorid: str) -> Flavor:
+    try:
+        found = flavors.get(conn, flavorid, project_id=scope(context))
+    except exception.FlavorNotFound as error:
+        raise exception.Invalid(error.message) from None
+    if found.disabled:
+        raise exception.Invalid(f'Flavor {flavorid} could not be found.')
+    return found
+
+
+def _keypair(conn: sa.Connection, context: RequestContext, name: str | None) -> KeyPair | None:
+    if name is None:
+        return None
+    try:
+        return keypairs.get(conn, str(context.user_id), name)
+    except exception.KeypairNotFound:
+        raise exception.Invalid('Invalid key_name provided.') from None
+
+
+def _check_zone(conn: sa.Connection, zone: str | None) -> None:
+    if zone is None or zone == CONF.default_availability_zone:
+        return
+    if zone not in aggregates.zones(conn).values():
+        raise exception.Invalid('The requested availability zone is not available')
+
+
+def _check_host(conn: sa.Connection, request: CreateRequest) -> None:
+    """The host and hypervisor of 2.74; a host in availability_zone is the scheduler's to judge."""
+    if request.host is None and request.node is None:
+        return
+    if request.force_host or request.force_node:
+        raise exception.Invalid('Setting a host in availability_zone along with host or hypervisor_hostname '
+                                'is not supported.')
+    for found in services.hypervisors(conn, pattern=request.node):
+        if request.host in (None, found.node.host) and request.node in (None, found.node.hypervisor_hostname):
+            return
+    raise exception.Invalid(str(exception.ComputeHostNotFound(host=request.host or request.node)))
+
+
+def _group(conn: sa.Connection, context: RequestContext, uuid: str | None) -> InstanceGroup | None:
+    if uuid is None:
+        return None
+    try:
+        group = instance_groups.get(conn, uuid)
+    except exception.InstanceGroupNotFound as error:
+        raise exception.Invalid(error.message) from None
+    if group.project_id != context.project_id and not context.is_admin:
+        raise exception.Invalid(str(exception.InstanceGroupNotFound(group_uuid=uuid)))
+    return group

@@ -1,0 +1,132 @@
+"""What a user writes on a server without its host knowing: names, metadata, tags.
+
+Each change is one transaction that holds the server's row.  `allow(row)` is the policy's question, which
+the resource asks of the server that was found.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from minicompute import exception, quota
+from minicompute.compute import states
+from minicompute.compute.api.lookup import scope
+from minicompute.conf import CONF
+from minicompute.context import RequestContext
+from minicompute.db import session
+from minicompute.db.api import aggregates, instance_list, instances, quotas, tags
+from minicompute.objects import to_primitive
+
+MOST_TAGS = 50
+Allow = Callable[[Any], None]
+_COLUMNS = ('uuid', 'project_id', 'user_id', 'vm_state', 'task_state', 'locked', 'metadata')
+
+
+def find(context: RequestContext, uuid: str, allow: Allow, *columns: str) -> Any:
+    """Columns of a live server that the caller may see. Raises InstanceNotFound."""
+    with session.read() as conn:
+        row = instance_list.one(conn, uuid, ('uuid', 'project_id', 'user_id', *columns),
+                                project_id=scope(context))
+    allow(row)
+    return row
+
+
+def update(context: RequestContext, uuid: str, allow: Allow, changes: dict[str, Any]) -> None:
+    """Change columns that only the API reads. Raises InstanceNotFound."""
+    def write(conn: sa.Connection) -> None:
+        allow(instance_list.one(conn, uuid, _COLUMNS, project_id=scope(context), lock=True))
+        instances.update(conn, uuid, changes)
+    session.write(write)
+
+
+def pin_zone(context: RequestContext, uuid: str, zone: str | None) -> None:
+    """Pin the server to the zone that it is in, or let it go (None). Raises Invalid, Conflict."""
+    def write(conn: sa.Connection) -> None:
+        row = instance_list.one(conn, uuid, (*_COLUMNS, 'host'), project_id=scope(context), lock=True)
+        if zone is not None and row.host is not None:
+            here = aggregates.zones(conn).get(row.host, CONF.default_availability_zone)
+            if zone != here:
+                raise exception.Conflict(f'The server is in availability zone {here}: it cannot be pinned to '
+                                         f'{zone} where it stands.')
+        spec = instances.specs(conn, [uuid]).get(uuid)
+        if spec is None:
+            raise exception.Conflict(f'The request of instance {uuid} is not in the records.')
+        spec.availability_zone = zone
+        instances.update(conn, uuid, {'request_spec': to_primitive(spec)})
+    session.write(write)
+
+
+# -- metadata --------------------------------------------------------------------
+
+def change_metadata(context: RequestContext, uuid: str, allow: Allow,
+                    change: Callable[[dict[str, str]], dict[str, str]]) -> dict[str, str]:
+    """`change(what is there)` -> what shall be. Raises MetadataLimitExceeded, Conflict, or what `change` does."""
+    def write(conn: sa.Connection) -> dict[str, str]:
+        row = _to_change(conn, context, uuid, allow, 'update_metadata')
+        before = document(row.metadata)
+        after = change(dict(before))
+        if len(after) > len(before):
+            quota.check_metadata(quotas.limits(conn, row.project_id, row.user_id), len(after))
+        instances.update(conn, uuid, {'metadata': after})
+        return after
+    return session.write(write)
+
+
+def document(text: str | None) -> dict[str, Any]:
+    """A column of a narrow row that holds a document."""
+    return orjson.loads(text) if text else {}
+
+
+def _to_change(conn: sa.Connection, context: RequestContext, uuid: str, allow: Allow, rule: str) -> Any:
+    """Held until the transaction ends. Raises InstanceNotFound, InstanceIsLocked, InstanceInvalidState."""
+    row = instance_list.one(conn, uuid, _COLUMNS, project_id=scope(context), lock=True)
+    allow(row)
+    if row.locked and not context.is_admin:
+        raise exception.InstanceIsLocked(instance_uuid=uuid)
+    states.check(rule, uuid, row.vm_state, row.task_state, method=rule.replace('_', ' '))
+    return row
+
+
+# -- tags ------------------------------------------------------------------------
+
+def list_tags(context: RequestContext, uuid: str, allow: Allow) -> list[str]:
+    row = find(context, uuid, allow)
+    with session.read() as conn:
+        return tags.of(conn, row.uuid)
+
+
+def replace_tags(context: RequestContext, uuid: str, allow: Allow, wanted: Sequence[str]) -> list[str]:
+    def write(conn: sa.Connection) -> None:
+        _to_change(conn, context, uuid, allow, 'update_tags')
+        tags.remove_all(conn, uuid)
+        tags.add(conn, uuid, wanted)
+        instances.update(conn, uuid, {})
+    session.write(write)
+    return sorted(set(wanted))
+
+
+def add_tag(context: RequestContext, uuid: str, allow: Allow, tag: str) -> bool:
+    """-> whether it is new. Raises TagLimitExceeded."""
+    def write(conn: sa.Connection) -> bool:
+        _to_change(conn, context, uuid, allow, 'update_tags')
+        there = tags.of(conn, uuid)
+        if tag in there:
+            return False
+        if len(there) >= MOST_TAGS:
+            raise exception.TagLimitExceeded(limit=MOST_TAGS)
+        tags.add(conn, uuid, [tag])
+        instances.update(conn, uuid, {})
+        return True
+    return session.write(write)
+
+
+def remove_tag(context: RequestContext, uuid: str, allow: Allow, tag: str) -> None:
+    """Raises TagNotFound."""
+    def write(conn: sa.Connection) -> None:
+        _to_change(conn, context, uuid, allow, 'update_tags')
+        tags.remove(conn, uuid, tag)
+        instances.update(conn, uuid, {})
+    session.write(write)
