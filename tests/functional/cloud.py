@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import oslo_messaging as messaging
 from webob import Request
 
 from minicompute import rpc, servicegroup
@@ -28,6 +29,7 @@ class Cloud:
     """`api(...)` speaks REST to it; the daemons are in `services`, by name."""
 
     def __init__(self, computes: int = 2, conductors: int = 1, schedulers: int = 1) -> None:
+        messaging.get_rpc_transport(CONF, url='fake://')   # registers oslo.messaging's options
         CONF.set_override('transport_url', 'fake://')
         CONF.set_override('compute_driver', 'fake.FakeDriver')
         CONF.set_override('auth_strategy', 'noauth2', 'api')

@@ -44,7 +44,7 @@ def test_list(server, member, reader, app):
         page = reader.get(path(server), version=version)
         assert names(page) == ['start', 'stop', 'create']
         assert ('updated_at' in page['instanceActions'][0]) == (version not in ('2.1', '2.57'))
-    Client(app, user='eve', project='other').get(path(server), code=403)
+    Client(app, user='eve', project='other').get(path(server), code=404)
     assert fault(member.get(path(str(uuid.uuid4())), code=404))[0] == 'itemNotFound'
 
 
