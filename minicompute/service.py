@@ -91,7 +91,7 @@ class Service:
             wait_for(lambda: session.write(self._beat), 'the database')
         self._server = rpc.server(self.topic, self.host, self.manager.endpoints())
         self.manager.start()
-        self._server.start()
+        wait_for(self._server.start, 'the message broker')
         self.manager.ready()
         if self._database:
             self._periodics.append(Periodic(self.heartbeat, CONF.report_interval))
