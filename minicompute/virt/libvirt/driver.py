@@ -49,6 +49,10 @@ class LibvirtDriver(ComputeDriver):
 
     def start(self, listener: PowerListener) -> None:
         os.makedirs(CONF.instances_path, mode=0o755, exist_ok=True)
+        if closed := space.closed_directory(CONF.instances_path):
+            # Perhaps QEMU runs as root here, so this is no error.
+            LOG.warning('%s is closed to others: guests do not start unless QEMU may walk through it '
+                        '(chmod o+x)', closed)
         self._host.start()
         self._capabilities = capabilities.read(self._host)
         self._networks.check()

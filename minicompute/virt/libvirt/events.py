@@ -83,7 +83,6 @@ class Events:
 
     def _reconnect(self) -> None:
         """libvirtd has closed the connection: wait for it as long as it takes."""
-        LOG.warning('libvirtd at %s went away; waiting for it', self._host.uri)
         while not self._stop.is_set():
             try:
                 self._host.connection(patience=0)
@@ -103,7 +102,7 @@ class Events:
         except exception.DomainNotFound:
             return None
         except (exception.Unavailable, libvirt.libvirtError) as error:
-            LOG.warning('State of %s: %s', uuid, error)
+            LOG.debug('State of %s: %s', uuid, error)
             return self._told.get(uuid)
 
     def _look(self, uuid: str, state: int | None) -> None:

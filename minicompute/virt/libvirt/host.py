@@ -60,6 +60,7 @@ class Host:
         self._connection: libvirt.virConnect | None = None
         self._lock = threading.Lock()
         self._closed = False
+        self._away = False
 
     def start(self) -> None:
         """Raises ConfigurationError when libvirtd does not answer."""
@@ -82,18 +83,19 @@ class Host:
 
     def connection(self, patience: float = PATIENCE) -> libvirt.virConnect:
         """Waits for a libvirtd that restarts; raises Unavailable after `patience` seconds."""
-        deadline, told = time.monotonic() + patience, False
-        while True:
+        deadline = time.monotonic() + patience
+        while not self._closed:
             try:
                 return self._alive() or self._open()
             except libvirt.libvirtError as error:
                 reason = error.get_error_message()
-            if not told and patience:
+            if not self._away:   # one line an outage, whoever meets it first
+                self._away = True
                 LOG.warning('libvirtd does not answer at %s, waiting for it: %s', self.uri, reason)
-                told = True
-            if time.monotonic() >= deadline or self._closed:
+            if time.monotonic() >= deadline:
                 raise exception.Unavailable(f'libvirtd does not answer at {self.uri}: {reason}')
             time.sleep(0.5)
+        raise exception.Unavailable('The libvirt driver has been stopped.')
 
     def _alive(self) -> libvirt.virConnect | None:
         connection = self._connection
@@ -108,7 +110,7 @@ class Host:
             old = self._connection
             connection = concurrency.native_call(libvirt.open, self.uri)
             concurrency.native_call(self._watch, connection)
-            self._connection = connection
+            self._connection, self._away = connection, False
             if old is not None:
                 _let_go(old)
         self.changes.put(None)

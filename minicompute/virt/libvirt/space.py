@@ -32,6 +32,16 @@ def checked(what: str) -> Iterator[None]:
         raise
 
 
+def closed_directory(path: str) -> str | None:
+    """The first directory on the way to `path` that QEMU's own user cannot walk through, if any."""
+    way = ''
+    for name in os.path.abspath(path).split(os.sep):
+        way += name + os.sep
+        if not os.stat(way).st_mode & 0o001:
+            return way
+    return None
+
+
 def usage(directory: str) -> dict[str, int]:
     """{'total_gb', 'free_gb'}"""
     facts = os.statvfs(directory)

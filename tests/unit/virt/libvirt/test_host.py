@@ -6,7 +6,7 @@ import pytest
 
 from minicompute import exception
 from minicompute.conf import CONF
-from minicompute.virt.libvirt import capabilities, console, identity
+from minicompute.virt.libvirt import capabilities, console, identity, space
 from minicompute.virt.libvirt.config.base import parse
 from minicompute.virt.libvirt.driver import LibvirtDriver
 
@@ -35,6 +35,13 @@ def test_a_broken_identity_is_not_replaced(state):
     (state / 'compute_id').write_text('oops')
     with pytest.raises(exception.ConfigurationError, match='compute_id'):
         identity.node_uuid()
+
+
+def test_a_closed_directory_on_the_way_is_found(tmp_path):
+    (tmp_path / 'a' / 'b').mkdir(parents=True)
+    (tmp_path / 'a').chmod(0o700)
+    assert space.closed_directory('/usr/bin') is None
+    assert space.closed_directory(str(tmp_path / 'a' / 'b')) is not None
 
 
 # -- capabilities --------------------------------------------------------------------------
