@@ -57,7 +57,7 @@ start_services() {
     start_rabbitmq
     prepare_broker
     start_libvirtd
-    open_paths
+    open_paths libvirt-qemu
     check_port
     write_configuration
     sync_database

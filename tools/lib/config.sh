@@ -10,6 +10,8 @@ write_configuration() {
     write_file "$CONFIG" 600 << CONF
 # Written by tools/quickstart.sh; your own settings go to $RUN/local.conf, which is read after this file.
 [DEFAULT]
+# The name of this checkout too: computes of two of them on one libvirtd must not share a name.
+host = $(hostname -s)-$(($(tag) % 10000))
 transport_url = $(transport_url)
 state_path = $STATE
 my_ip = 127.0.0.1

@@ -86,25 +86,25 @@ bridge_in_use() {
 }
 
 # -- the way to the disks --------------------------------------------------------
-# QEMU runs as its own user, which must be able to walk to $RUN. What is opened is noted, and closed by `down`.
+# QEMU and PostgreSQL run as users of their own, who must be able to walk to $RUN. What is opened for them is
+# noted, and closed by `down`.
 
 OPENED="$RUN/opened.paths"
-QEMU_USER=libvirt-qemu
 
+# open_paths USER: let the user walk to $RUN.
 open_paths() {
-    local directory
-    qemu_may_enter "$RUN" && return 0
+    local user="$1" directory
+    may_enter "$user" "$RUN" && return 0
     while read -r directory; do
-        qemu_may_enter "$directory" && continue
-        setfacl -m "u:$QEMU_USER:--x" "$directory" 2> /dev/null || chmod o+x "$directory"
-        note "user $QEMU_USER may now walk through $directory"
-        echo "$directory" >> "$OPENED"
+        may_enter "$user" "$directory" && continue
+        setfacl -m "u:$user:--x" "$directory" 2> /dev/null || chmod o+x "$directory"
+        note "user $user may now walk through $directory"
+        echo "$user $directory" >> "$OPENED"
     done < <(prefixes "$RUN")
-    qemu_may_enter "$RUN" ||
-        fail "QEMU runs as $QEMU_USER and cannot reach $RUN: clone to a directory that others may enter"
+    may_enter "$user" "$RUN" || fail "user $user cannot reach $RUN: clone to a directory that others may enter"
 }
 
-qemu_may_enter() { runuser -u "$QEMU_USER" -- test -x "$1"; }
+may_enter() { runuser -u "$1" -- test -x "$2"; }
 
 # prefixes PATH: /a, /a/b, ... up to the path.
 prefixes() {
@@ -115,10 +115,10 @@ prefixes() {
 }
 
 close_paths() {
-    local directory
+    local user directory
     [ -s "$OPENED" ] || return 0
-    while read -r directory; do
-        setfacl -x "u:$QEMU_USER" "$directory" 2> /dev/null || true
+    while read -r user directory; do
+        setfacl -x "u:$user" "$directory" 2> /dev/null || true
     done < "$OPENED"
     rm -f "$OPENED"
 }

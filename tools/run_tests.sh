@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# All tests: tools/run_tests.sh [-x] [-k WORDS] [LAYER...]
+#
+#   lint         ruff, shellcheck, and the rules of the floors
+#   unit         the parts, one by one
+#   functional   all roles in one process, on SQLite, MariaDB and PostgreSQL; native threads, then eventlet
+#   integration  real daemons, broker, libvirt and guests
+#
+# Without a LAYER: all four. Installs what is missing first, and starts and stops the databases itself.
+# The last line says how it ended; the exit code is 0 only if everything passed.
+set -eu
+
+here="$(cd "$(dirname "$0")" && pwd)"
+# shellcheck source-path=SCRIPTDIR
+. "$here/lib/common.sh"
+. "$here/lib/packages.sh"
+. "$here/lib/rabbitmq.sh"
+. "$here/lib/libvirt.sh"
+. "$here/lib/databases.sh"
+
+LAYERS="lint unit functional integration"
+OPTIONS=()
+CHOSEN=''
+RESULTS=''
+FAILED=0
+STOP_AT_ONCE=''
+
+main() {
+    parse "$@"
+    require_root
+    make_directories
+    prepare
+    trap 'stop_databases' EXIT
+    local layer
+    for layer in ${CHOSEN:-$LAYERS}; do
+        "layer_$layer"
+    done
+    stop_databases
+    trap - EXIT
+    summary
+}
+
+parse() {
+    while [ $# -gt 0 ]; do
+        case "$1" in
+            -x) STOP_AT_ONCE=1 OPTIONS+=(-x) ;;
+            -k) OPTIONS+=(-k "${2:?-k wants words}") && shift ;;
+            lint | unit | functional | integration) CHOSEN="$CHOSEN $1" ;;
+            -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0" && exit 0 ;;
+            *) fail "unknown word '$1': layers are $LAYERS; options are -x and -k WORDS" ;;
+        esac
+        shift
+    done
+}
+
+prepare() {
+    install_debian "$REPO/tools/debian.list" "$REPO/tools/debian-test.list"
+    install_python run -e "$REPO" python-openstackclient python-novaclient
+    install_python test -r "$REPO/test-requirements.txt"
+    export PATH="$VENV/bin:$PATH"
+    if wanted functional || wanted integration; then
+        start_databases
+        TEST_DATABASES="$(test_databases)"
+        export TEST_DATABASES
+    fi
+    if wanted integration; then
+        must 'tools/build_guest.sh' guest "$REPO/tools/build_guest.sh" "$RUN/images"
+        start_libvirtd
+        open_paths libvirt-qemu
+    fi
+}
+
+wanted() { [ -z "$CHOSEN" ] || [[ " $CHOSEN " == *" $1 "* ]]; }
+
+# -- the layers --------------------------------------------------------------------
+
+layer_lint() {
+    step ruff ruff check --no-cache -q .
+    step shellcheck sh -c 'shellcheck -x -S warning -P tools tools/*.sh'
+    step floors pytest -q -p no:cacheprovider tests/unit/test_floors.py
+}
+
+layer_unit() {
+    TEST_DATABASES=sqlite step unit pytest -q -n 2 "${OPTIONS[@]}" tests/unit
+}
+
+layer_functional() {
+    local mode
+    for mode in threading eventlet; do
+        MINICOMPUTE_CONCURRENCY=$mode step "functional ($mode)" pytest -q "${OPTIONS[@]}" tests/functional
+    done
+}
+
+layer_integration() {
+    step integration pytest -q "${OPTIONS[@]}" --durations=10 tests/integration
+}
+
+# step NAME COMMAND...: run it in the source tree, and remember how it went.
+step() {
+    local name="$1" began=$SECONDS word=passed code=0
+    shift
+    say "$name"
+    (cd "$REPO" && "$@") || code=$?
+    # pytest's 5: -k chose nothing of this layer.
+    if [ "$code" = 5 ] && [ ${#OPTIONS[@]} -gt 0 ]; then
+        code=0 word='nothing chosen'
+    fi
+    if [ "$code" != 0 ]; then FAILED=$((FAILED + 1)) word=FAILED; fi
+    RESULTS="$RESULTS$(printf '%-24s %-14s %4d s' "$name" "$word" $((SECONDS - began)))"$'\n'
+    if [ "$word" = FAILED ] && [ -n "$STOP_AT_ONCE" ]; then
+        stop_databases
+        trap - EXIT
+        summary
+    fi
+}
+
+summary() {
+    local total
+    total="$(printf '%s' "$RESULTS" | wc -l)"
+    printf '\n%s\n' "$RESULTS"
+    printf '%d passed, %d failed\n' $((total - FAILED)) "$FAILED"
+    [ "$FAILED" = 0 ] || exit 1
+    exit 0
+}
+
+main "$@"
