@@ -7,6 +7,7 @@ perhaps `fixed_ip` and `tag`.
 from __future__ import annotations
 
 import abc
+import functools
 from typing import Any
 
 from stevedore import driver as stevedore_driver
@@ -52,4 +53,12 @@ class NetworkBackend(abc.ABC):
 
 
 def load() -> NetworkBackend:
-    return stevedore_driver.DriverManager(NAMESPACE, CONF.network_backend, invoke_on_load=True).driver
+    """The backend that [DEFAULT] network_backend names, one a process."""
+    return _load(CONF.network_backend)
+
+
+@functools.cache
+def _load(name: str) -> NetworkBackend:
+    found = stevedore_driver.DriverManager(NAMESPACE, name, invoke_on_load=True)
+    backend: NetworkBackend = found.driver    # type: ignore[assignment]
+    return backend

@@ -118,8 +118,8 @@ def refuse_read_only(names: Any) -> None:
 
 def properties_of(body: dict[str, Any]) -> dict[str, Any]:
     """The user's own, as text; `os_hidden` is kept among them when it is set."""
-    found = {name: _text(value) for name, value in body.items()
-             if name not in schemas.BASE and value is not None}
+    found: dict[str, Any] = {name: _text(value) for name, value in body.items()
+                             if name not in schemas.BASE and value is not None}
     for name in found:
         if not 0 < len(name) <= 255 or '\x00' in name:
             raise exception.Invalid(f'properties: the name {name[:64]!r} is empty, too long or holds a NUL.')

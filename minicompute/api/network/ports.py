@@ -29,7 +29,7 @@ _COLUMNS = {'id': 'id', 'device_id': 'instance_uuid', 'network_id': 'network_id'
 def view(req: Request, port: Port, networks: dict[str, Network]) -> dict[str, Any]:
     bound = port.instance_uuid is not None
     subnet_id = networks[port.network_id].subnet_id
-    shown = {
+    shown: dict[str, Any] = {
         'id': port.id, 'name': '', 'description': '', 'tags': [], 'network_id': port.network_id,
         'project_id': port.project_id, 'tenant_id': port.project_id,
         'status': 'ACTIVE' if bound else 'DOWN', 'admin_state_up': True,
@@ -85,7 +85,7 @@ def create(req: Request) -> Answer:
     values = common.body(req, 'port', _NEW, required=['network_id'])
     project_id = common.owner(req, values)
     network = common.backend().show(req.context, values['network_id'])
-    fixed = next(iter(values.get('fixed_ips', [])), {})
+    fixed: dict[str, str] = next(iter(values.get('fixed_ips', [])), {})
     if fixed.get('subnet_id', network.subnet_id) != network.subnet_id:
         raise exception.Invalid(f"fixed_ips: subnet {fixed['subnet_id']} is not of network {network.id}")
     if not network.cidr:

@@ -48,7 +48,9 @@ def insert_network(conn: sa.Connection, network: Network) -> bool:
     values = {'id': network.id, 'name': network.name, 'project_id': network.project_id, 'kind': network.kind,
               'shared': network.shared, 'bridge': network.bridge, 'mtu': network.mtu, 'created_at': now,
               'updated_at': now}
-    return conn.execute(_ignoring(conn, networks), values).rowcount > 0
+    # Of an INSERT the count is kept only when asked for.
+    query = _ignoring(conn, networks).execution_options(preserve_rowcount=True)
+    return conn.execute(query, values).rowcount > 0
 
 
 def get_network(conn: sa.Connection, network_id: str) -> Network | None:
