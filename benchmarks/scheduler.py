@@ -1,6 +1,7 @@
 """Decisions a second of one scheduler, without and with the claim, at 10,000 hosts; prints JSON.
 
     python benchmarks/scheduler.py --database mysql+pymysql://user:word@host/empty --hosts 10000
+    python benchmarks/scheduler.py --schedulers 4 --hosts 100     # processes that fight for the same hosts
 
 The database must be one to throw away: its rows are deleted. Default: SQLite in a temporary directory.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import multiprocessing
 import os
 import sys
 import tempfile
@@ -20,6 +22,7 @@ from oslo_utils import uuidutils
 from minicompute import servicegroup
 from minicompute.conf import CONF, setup
 from minicompute.db import migration, models, session
+from minicompute.db.api import allocations
 from minicompute.objects import Flavor, RequestSpec
 from minicompute.scheduler.placer import BATCH, Placer
 
@@ -81,17 +84,73 @@ def requests(count: int, *, dry_run: bool, mixed: bool) -> list[dict[str, Any]]:
 def measure(placer: Placer, count: int, batch: int, **how: Any) -> dict[str, Any]:
     entries = requests(count, **how)
     latencies = []
-    began = time.perf_counter()
+    began, burnt = time.perf_counter(), time.process_time()
     for start in range(0, count, batch):
         at = time.perf_counter()
         answers = placer.place(entries[start:start + batch])
         latencies.append(time.perf_counter() - at)
         assert all(answer['selections'] for answer in answers), answers
-    spent = time.perf_counter() - began
+    spent, burnt = time.perf_counter() - began, time.process_time() - burnt
     latencies.sort()
     return {'per_second': round(count / spent), 'microseconds_each': round(spent / count * 1e6, 1),
-            'batch': batch, 'call_ms_median': round(latencies[len(latencies) // 2] * 1e3, 2),
+            'cpu_microseconds_each': round(burnt / count * 1e6, 1), 'batch': batch, 'call_ms_median': round(latencies[len(latencies) // 2] * 1e3, 2),
             'call_ms_worst': round(latencies[-1] * 1e3, 2)}
+
+
+def fight(job: tuple[str, int]) -> dict[str, int]:
+    """One of several schedulers, in a process of its own: claims until its share is placed or refused."""
+    url, count = job
+    setup([], 'benchmark', [])
+    CONF.set_override('connection', url, 'database')
+    placer = Placer()
+    entries = requests(count, dry_run=False, mixed=True)
+    for start in range(0, count, 32):
+        placer.place(entries[start:start + 32])
+    return dataclasses.asdict(placer.stats)
+
+
+def contention(url: str, schedulers: int, count: int) -> dict[str, Any]:
+    with multiprocessing.get_context('spawn').Pool(schedulers) as pool:
+        began = time.perf_counter()
+        stats = pool.map(fight, [(url, count // schedulers)] * schedulers, chunksize=1)
+        spent = time.perf_counter() - began
+    total = {name: sum(one[name] for one in stats) for name in stats[0]}
+    with session.read() as conn:
+        usage = allocations.usage_by_node(conn)
+        nodes = conn.execute(models.compute_nodes.select()).all()
+    servers = [usage[node.id].consumers if node.id in usage else 0 for node in nodes]
+    over = [node.host for node in nodes if node.id in usage and any(
+        have > most for have, most in zip(dataclasses.astuple(usage[node.id]), allocations.capacity(node),
+                                          strict=False))]
+    return {'schedulers': schedulers, **total, 'lost_share': round(total['lost'] / max(1, total['claimed']), 4),
+            'over_committed_hosts': len(over), 'seconds': round(spent, 2),
+            'servers_a_host': {'least': min(servers), 'mean': round(sum(servers) / len(servers), 2),
+                               'most': max(servers)}}
+
+
+def alone(count: int) -> dict[str, Any]:
+    placer = Placer()
+    began = time.perf_counter()
+    placer.feed.refresh()
+    result: dict[str, Any] = {'load_seconds': round(time.perf_counter() - began, 2)}
+    measure(placer, 64, 64, dry_run=True, mixed=True)
+    for mixed in (False, True):
+        kind = 'mixed' if mixed else 'equal'
+        result[f'decide_{kind}'] = measure(placer, count, BATCH, dry_run=True, mixed=mixed)
+        result[f'decide_{kind}_alone'] = measure(placer, count, 1, dry_run=True, mixed=mixed)
+        result[f'claim_{kind}'] = measure(placer, count, BATCH, dry_run=False, mixed=mixed)
+        result[f'claim_{kind}_by_32'] = measure(placer, count // 4, 32, dry_run=False,
+                                                mixed=mixed)
+        result[f'claim_{kind}_alone'] = measure(placer, 200, 1, dry_run=False, mixed=mixed)
+    began = time.perf_counter()
+    placer.feed.refresh()
+    result['refresh_ms'] = round((time.perf_counter() - began) * 1e3, 1)
+    began = time.process_time()
+    for _ in range(10):
+        placer.feed.refresh()
+    result['refresh_cpu_ms'] = round((time.process_time() - began) * 100, 1)
+    result['stats'] = dataclasses.asdict(placer.stats)
+    return result
 
 
 def main() -> None:
@@ -99,6 +158,7 @@ def main() -> None:
     parser.add_argument('--database')
     parser.add_argument('--hosts', type=int, default=10000)
     parser.add_argument('--count', type=int, default=4096)
+    parser.add_argument('--schedulers', type=int, default=1)
     options = parser.parse_args()
     setup([], 'benchmark', [])
     with tempfile.TemporaryDirectory() as directory:
@@ -106,24 +166,11 @@ def main() -> None:
         CONF.set_override('connection', url, 'database')
         migration.sync()
         fill(options.hosts)
-        placer = Placer()
-        began = time.perf_counter()
-        placer.feed.refresh()
-        result: dict[str, Any] = {'hosts': options.hosts, 'database': url.partition(':')[0],
-                                  'load_seconds': round(time.perf_counter() - began, 2)}
-        measure(placer, 64, 64, dry_run=True, mixed=True)
-        for mixed in (False, True):
-            kind = 'mixed' if mixed else 'equal'
-            result[f'decide_{kind}'] = measure(placer, options.count, BATCH, dry_run=True, mixed=mixed)
-            result[f'decide_{kind}_alone'] = measure(placer, options.count, 1, dry_run=True, mixed=mixed)
-            result[f'claim_{kind}'] = measure(placer, options.count, BATCH, dry_run=False, mixed=mixed)
-            result[f'claim_{kind}_by_32'] = measure(placer, options.count // 4, 32, dry_run=False,
-                                                    mixed=mixed)
-            result[f'claim_{kind}_alone'] = measure(placer, 200, 1, dry_run=False, mixed=mixed)
-        began = time.perf_counter()
-        placer.feed.refresh()
-        result['refresh_ms'] = round((time.perf_counter() - began) * 1e3, 1)
-        result['stats'] = dataclasses.asdict(placer.stats)
+        result: dict[str, Any] = {'hosts': options.hosts, 'database': url.partition(':')[0]}
+        if options.schedulers > 1:
+            result.update(contention(url, options.schedulers, options.count))
+        else:
+            result.update(alone(options.count))
         json.dump(result, sys.stdout, indent=1)
         print()
 
