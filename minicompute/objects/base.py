@@ -35,6 +35,8 @@ def to_primitive(value: Any) -> Any:
         out[TYPE_KEY] = type(value).__name__
         return out
     if isinstance(value, dict):
+        if TYPE_KEY in value:   # a user's own key: it must not pose as ours
+            return {TYPE_KEY: 'dict', 'items': [[key, to_primitive(item)] for key, item in value.items()]}
         return {key: to_primitive(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [to_primitive(item) for item in value]
@@ -51,6 +53,8 @@ def from_primitive(value: Any) -> Any:
             return {key: from_primitive(item) for key, item in value.items()}
         if name == 'datetime':
             return datetime.datetime.fromisoformat(value['at'])
+        if name == 'dict':
+            return {key: from_primitive(item) for key, item in value['items']}
         cls = _records[name]
         known = _fields[cls]
         return cls(**{key: from_primitive(item) for key, item in value.items() if key in known})

@@ -22,7 +22,7 @@ from minicompute.conf import CONF
 from minicompute.db.api import allocations, groups_of_actions, instances
 from minicompute.db.session import utcnow
 from minicompute.network import base as network
-from minicompute.objects import Selection, TaskState, VMState
+from minicompute.objects import Selection, TaskState, VMState, from_primitive
 from minicompute.scheduler.rpcapi import SchedulerAPI
 
 #: seconds that a scheduler has for one batch
@@ -107,9 +107,8 @@ def release_networks(task: Task) -> Outcome:
 
 def spawn(task: Task) -> Asked:
     secret = task.data.get('secret') or {}
-    return task.ask('spawn', image=task.data.get('image'), kernel=task.data.get('kernel'),
-                    ramdisk=task.data.get('ramdisk'), admin_password=secret.get('admin_password'),
-                    files=secret.get('files') or {})
+    images = {name: from_primitive(task.data.get(name)) for name in ('image', 'kernel', 'ramdisk')}
+    return task.ask('spawn', admin_password=secret.get('admin_password'), files=secret.get('files') or {}, **images)
 
 
 def spawned(task: Task) -> dict[str, Any]:

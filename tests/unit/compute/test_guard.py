@@ -1,0 +1,135 @@
+"""What a compute remembers: fences, running steps, answers."""
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from minicompute.compute.guard import Guard
+from minicompute.objects import Action, ActionState, StepReport, StepRequest
+
+
+class Site:
+    """A guard whose pool is a list: nothing runs until `work()`."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.queue: list[Callable[[], None]] = []
+        self.ran: list[str] = []
+        self.replies: list[tuple[StepReport, str | None]] = []
+        self.error: dict[str, Any] | None = None
+        self.guard = Guard(str(path), lambda request, work: self.queue.append(work), self.run,
+                           lambda report, to: self.replies.append((report, to)))
+
+    def run(self, request: StepRequest) -> StepReport:
+        self.ran.append(request.step)
+        return StepReport(action_id=request.action_id, generation=request.generation, step=request.step,
+                          host='h', result={'n': len(self.ran)}, error=self.error)
+
+    def work(self) -> None:
+        while self.queue:
+            self.queue.pop(0)()
+
+
+@pytest.fixture
+def site(tmp_path: pathlib.Path) -> Site:
+    return Site(tmp_path)
+
+
+def request(action: int = 1, generation: int = 1, step: str = 'spawn', to: str = 'c1') -> StepRequest:
+    made = Action(action='x', flow='x', instance_uuid='server', request_id='r', id=action, generation=generation, step=step)
+    return made.request('verb', None, {}, to)
+
+
+def test_a_step_runs_once_and_reports(site: Site) -> None:
+    site.guard.admit(request())
+    assert site.guard.busy() == ['server']
+    site.work()
+    assert site.ran == ['spawn']
+    assert site.replies[0][1] == 'c1'
+    assert site.guard.busy() == []
+
+
+def test_a_second_request_joins_and_the_newest_asker_is_answered(site: Site) -> None:
+    site.guard.admit(request(generation=1, to='old'))
+    site.guard.admit(request(generation=2, to='new'))
+    site.work()
+    assert site.ran == ['spawn']
+    (report, to), = site.replies
+    assert (report.generation, to) == (2, 'new')
+
+
+def test_a_finished_step_is_answered_from_memory(site: Site) -> None:
+    site.guard.admit(request(generation=1))
+    site.work()
+    site.guard.admit(request(generation=2, to='heir'))
+    site.work()
+    assert site.ran == ['spawn']
+    report, to = site.replies[1]
+    assert (report.generation, report.result, to) == (2, {'n': 1}, 'heir')
+
+
+def test_a_failure_is_tried_again_by_a_newer_claim_only(site: Site) -> None:
+    site.error = {'message': 'no'}
+    site.guard.admit(request(generation=1))
+    site.work()
+    site.guard.admit(request(generation=1))
+    site.work()
+    assert site.ran == ['spawn']
+    site.guard.admit(request(generation=2))
+    site.work()
+    assert site.ran == ['spawn', 'spawn']
+
+
+def test_an_older_fence_is_refused_also_after_a_restart(site: Site, tmp_path: pathlib.Path) -> None:
+    site.guard.admit(request(action=7))
+    site.work()
+    site.guard.admit(request(action=6))
+    again = Site(tmp_path)
+    again.guard.admit(request(action=6))
+    again.guard.admit(request(action=7, generation=0, step='other'))
+    site.work()
+    again.work()
+    assert site.ran == ['spawn']
+    assert again.ran == []
+
+
+def test_an_answer_survives_a_restart(site: Site, tmp_path: pathlib.Path) -> None:
+    site.guard.admit(request())
+    site.work()
+    again = Site(tmp_path)
+    again.guard.admit(request(generation=2, to='heir'))
+    again.work()
+    assert again.ran == []
+    assert again.replies[0][0].result == {'n': 1}
+
+
+def test_an_undo_waits_for_the_step_that_it_undoes(site: Site) -> None:
+    site.guard.admit(request())
+    site.guard.admit(request(step='spawn.undo'))
+    site.guard.admit(request(step='spawn.undo'))
+    assert len(site.queue) == 1
+    site.work()
+    assert site.ran == ['spawn', 'spawn.undo']
+
+
+def test_what_waits_is_dropped_when_something_newer_came(site: Site) -> None:
+    site.guard.admit(request(action=1))
+    site.guard.admit(request(action=2, step='reboot'))
+    site.guard.admit(request(action=3, step='destroy'))
+    site.work()
+    assert site.ran == ['spawn', 'destroy']
+
+
+def test_fences_grow_with_claims_and_actions() -> None:
+    def fence(action: int, generation: int) -> int:
+        return Action(action='', flow='', instance_uuid='', request_id='', id=action, generation=generation).fence
+    assert fence(1, 0) < fence(1, 1) < fence(1, 2000) < fence(2, 0)
+
+
+def test_an_undo_is_another_request_than_its_step() -> None:
+    action = Action(action='', flow='', instance_uuid='', request_id='', step='spawn')
+    assert action.step_key == 'spawn'
+    action.state = ActionState.UNWINDING
+    assert action.step_key == 'spawn.undo'

@@ -1,0 +1,121 @@
+"""The journal on each database: claims, leases, locks."""
+from __future__ import annotations
+
+import threading
+import uuid as uuidlib
+from typing import Any
+
+import pytest
+
+from minicompute import exception
+from minicompute.db import session
+from minicompute.db.api import actions
+from minicompute.db.models import instance_actions
+from minicompute.objects import Action, ActionState
+
+FLOWS = ['build', 'delete']
+
+
+def new(uuid: str | None = None, **changes: Any) -> Action:
+    uuid = uuid or str(uuidlib.uuid4())
+    return Action(**{'action': 'create', 'flow': 'build', 'step': 'schedule', 'instance_uuid': uuid,
+                     'request_id': 'req', 'busy': uuid, **changes})
+
+
+def begin(*many: Action) -> list[int]:
+    return session.write(actions.begin, list(many))
+
+
+def claim(ids: list[int], owner: str, lease: float = 10) -> list[Action]:
+    return session.write(actions.claim, ids, owner, lease, FLOWS)
+
+
+def expire(action_id: int) -> None:
+    session.write(lambda conn: conn.execute(instance_actions.update().where(
+        instance_actions.c.id == action_id).values(lease_until=None)).rowcount)
+
+
+def test_many_rows_get_ids_in_their_order(database: str) -> None:
+    many = [new() for _ in range(5)]
+    ids = begin(*many)
+    assert ids == sorted(ids)
+    with session.read() as conn:
+        assert [a.instance_uuid for a in actions.load(conn, ids)] == [a.instance_uuid for a in many]
+
+
+def test_a_second_operation_is_refused(database: str) -> None:
+    first = new()
+    begin(first)
+    with pytest.raises(exception.ActionInProgress):
+        begin(new(first.instance_uuid))
+
+
+def test_only_one_claims(database: str) -> None:
+    (action_id,) = begin(new())
+    (mine,) = claim([action_id], 'a')
+    assert mine.generation == 1
+    assert claim([action_id], 'b') == []
+
+
+def test_a_lease_that_ran_out_is_taken_over_with_a_higher_fence(database: str) -> None:
+    (action_id,) = begin(new())
+    (old,) = claim([action_id], 'a', lease=0)
+    expired = claim([action_id], 'b')
+    assert [a.fence for a in expired] > [old.fence]
+
+
+def test_ones_own_is_taken_back_at_once(database: str) -> None:
+    (action_id,) = begin(new())
+    claim([action_id], 'a')
+    assert claim([action_id], 'a')[0].generation == 2
+
+
+def test_renewal_keeps_others_away(database: str) -> None:
+    (action_id,) = begin(new())
+    claim([action_id], 'a', lease=0)
+    session.write(actions.renew, 'a', 10)
+    assert claim([action_id], 'b') == []
+
+
+def test_the_sweep_finds_what_nobody_holds(database: str) -> None:
+    fresh, unknown = begin(new(), new(flow='from-the-future'))
+    with session.read() as conn:
+        assert actions.unclaimed(conn, 'a', FLOWS) == []   # its caller still has its grace
+    expire(fresh)
+    expire(unknown)
+    with session.read() as conn:
+        assert actions.unclaimed(conn, 'a', FLOWS) == [fresh]
+    assert claim([unknown], 'a') == []
+
+
+def test_a_waiting_delete_is_let_go(database: str) -> None:
+    first = new()
+    (leader,) = begin(first)
+    uuid = first.instance_uuid
+    (second,) = begin(new(uuid, flow='delete', state=ActionState.QUEUED, after=leader, busy=actions.queued_key(uuid)))
+    (mine,) = claim([leader], 'a')
+    mine.state = ActionState.DONE
+
+    def end(conn: Any) -> list[int]:
+        actions.save(conn, mine, session.now(conn), 10)
+        return actions.release_waiting(conn, [mine])
+    assert session.write(end) == [second]
+    with session.read() as conn:
+        held = actions.running(conn, uuid)
+    assert held is not None and held.id == second and held.state == ActionState.RUNNING
+
+
+def test_parallel_claims_share_nothing(database: str) -> None:
+    ids = begin(*[new() for _ in range(20)])
+    taken: list[int] = []
+    start = threading.Barrier(4)
+
+    def work(owner: str) -> None:
+        start.wait()
+        taken.extend(a.id or 0 for a in claim(ids, owner))
+    threads = [threading.Thread(target=work, args=(f'c{n}',)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == sorted(ids)
