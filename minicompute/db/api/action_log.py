@@ -41,13 +41,14 @@ _ACTION = [actions.c[field.name] for field in dataclasses.fields(LoggedAction)]
 _EVENT = [events.c[field.name] for field in dataclasses.fields(LoggedEvent)]
 
 
-def project_of(conn: sa.Connection, uuid: str, *, deleted: bool) -> str:
-    """Whose server it is (or, with `deleted`, was). Raises InstanceNotFound."""
+def project_of(conn: sa.Connection, uuid: str, *, deleted: bool, visible_to: str | None = None) -> str:
+    """Whose server it is (or, with `deleted`, was). With `visible_to`, servers of other projects are not there.
+    Raises InstanceNotFound."""
     query = sa.select(instances.c.project_id).where(instances.c.uuid == uuid)
     if not deleted:
         query = query.where(instances.c.deleted == 0)
     found = conn.execute(query).scalar_one_or_none()
-    if found is None:
+    if found is None or visible_to not in (None, found):
         raise exception.InstanceNotFound(instance_id=uuid)
     return str(found)
 

@@ -1,6 +1,7 @@
 """Flavors, who may use them, and their extra specs. All functions take an open connection."""
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,20 +25,22 @@ def from_row(row: Any) -> Flavor:
     return made
 
 
+# Building a statement costs more than running it here, so the read path keeps its statements.
+_BY_ID = sa.select(*_COLUMNS).where(flavors.c.flavorid == sa.bindparam('flavorid'))
+_USABLE = sa.or_(flavors.c.is_public.is_(True), flavors.c.id.in_(
+    sa.select(flavor_projects.c.flavor_id).where(flavor_projects.c.project_id == sa.bindparam('project'))))
+_USABLE_BY_ID = _BY_ID.where(_USABLE)
+
+
 def get(conn: sa.Connection, flavorid: str, *, project_id: str | None = None) -> Flavor:
     """By the id that users know; with `project_id` only if that project may use it. Raises FlavorNotFound."""
-    query = sa.select(*_COLUMNS).where(flavors.c.flavorid == flavorid)
-    if project_id is not None:
-        query = query.where(_usable_by(project_id))
-    row = conn.execute(query).first()
+    if project_id is None:
+        row = conn.execute(_BY_ID, {'flavorid': flavorid}).first()
+    else:
+        row = conn.execute(_USABLE_BY_ID, {'flavorid': flavorid, 'project': project_id}).first()
     if row is None:
         raise exception.FlavorNotFound(flavor_id=flavorid)
     return from_row(row)
-
-
-def _usable_by(project_id: str) -> sa.ColumnElement[bool]:
-    granted = sa.select(flavor_projects.c.flavor_id).where(flavor_projects.c.project_id == project_id)
-    return sa.or_(flavors.c.is_public.is_(True), flavors.c.id.in_(granted))
 
 
 def page(conn: sa.Connection, *, project_id: str | None, is_public: bool | None = True, disabled: bool | None = None,
@@ -45,42 +48,56 @@ def page(conn: sa.Connection, *, project_id: str | None, is_public: bool | None 
          descending: bool = False, limit: int = 1000, marker: str | None = None) -> list[Flavor]:
     """One page, in one query (two with a marker). `is_public` True also shows what is granted to the project,
     None shows all; `name` is a part of the name. Raises MarkerNotFound."""
-    query = sa.select(*_COLUMNS)
-    if is_public is True:
-        query = query.where(_usable_by(project_id) if project_id else flavors.c.is_public.is_(True))
-    elif is_public is False:
-        query = query.where(flavors.c.is_public.is_(False))
+    value, identity = _marker(conn, sort_key, marker)
+    after = None if identity is None else 'null' if value is None else 'value'
+    rows = conn.execute(_page(is_public, disabled, name is not None, sort_key, descending, after), {
+        'project': project_id or '', 'ram': min_ram, 'disk': min_disk, 'limit': limit, 'value': value,
+        'identity': identity, 'part': None if name is None else f'%{_escaped(name)}%'})
+    return [from_row(row) for row in rows]
+
+
+def _escaped(text: str) -> str:
+    """For LIKE with the escape character /."""
+    return text.replace('/', '//').replace('%', '/%').replace('_', '/_')
+
+
+def _marker(conn: sa.Connection, sort_key: str, marker: str | None) -> tuple[Any, int | None]:
+    """-> what the marker has in the sort column, and its id."""
+    if marker is None:
+        return None, None
+    row = conn.execute(sa.select(flavors.c[sort_key], flavors.c.id).where(flavors.c.flavorid == marker)).first()
+    if row is None:
+        raise exception.MarkerNotFound(marker=marker)
+    return row[0], row[1]
+
+
+@functools.lru_cache(maxsize=512)
+def _page(is_public: bool | None, disabled: bool | None, named: bool, sort_key: str, descending: bool,
+          after: str | None) -> sa.Select[Any]:
+    """Sorted by (nulls first, sort_key, id); `after`: whether there is a marker and what its value is."""
+    column = flavors.c[sort_key]
+    query = sa.select(*_COLUMNS).where(flavors.c.memory_mb >= sa.bindparam('ram'),
+                                       flavors.c.root_gb >= sa.bindparam('disk')).limit(sa.bindparam('limit'))
+    if is_public is not None:
+        query = query.where(_USABLE if is_public else flavors.c.is_public.is_(False))
     if disabled is not None:
         query = query.where(flavors.c.disabled.is_(disabled))
-    if min_ram:
-        query = query.where(flavors.c.memory_mb >= min_ram)
-    if min_disk:
-        query = query.where(flavors.c.root_gb >= min_disk)
-    if name is not None:
-        query = query.where(flavors.c.name.contains(name, autoescape=True))
-    query = _after(conn, query, sort_key, descending, marker)
-    return [from_row(row) for row in conn.execute(query.limit(limit))]
-
-
-def _after(conn: sa.Connection, query: sa.Select[Any], sort_key: str, descending: bool,
-           marker: str | None) -> sa.Select[Any]:
-    """Sort by (nulls first, sort_key, id), and begin behind the marker."""
-    column = flavors.c[sort_key]
+    if named:
+        query = query.where(flavors.c.name.like(sa.bindparam('part'), escape='/'))
+    if after is not None:
+        query = query.where(_behind(column, descending, after))
     keys = [sa.case((column.is_(None), 0), else_=1), column, flavors.c.id]
-    if marker is not None:
-        row = conn.execute(sa.select(column, flavors.c.id).where(flavors.c.flavorid == marker)).first()
-        if row is None:
-            raise exception.MarkerNotFound(marker=marker)
-        value, identity = row
-        behind = flavors.c.id < identity if descending else flavors.c.id > identity
-        if value is None:
-            beyond = sa.and_(column.is_(None), behind)
-            query = query.where(beyond if descending else sa.or_(beyond, column.is_not(None)))
-        else:
-            further = column < value if descending else column > value
-            beyond = sa.or_(further, sa.and_(column == value, behind))
-            query = query.where(sa.or_(beyond, column.is_(None)) if descending else beyond)
     return query.order_by(*(key.desc() if descending else key for key in keys))
+
+
+def _behind(column: sa.Column[Any], descending: bool, after: str) -> sa.ColumnElement[bool]:
+    identity, value = sa.bindparam('identity'), sa.bindparam('value')
+    later = flavors.c.id < identity if descending else flavors.c.id > identity
+    if after == 'null':
+        behind = sa.and_(column.is_(None), later)
+        return behind if descending else sa.or_(behind, column.is_not(None))
+    beyond = sa.or_(column < value if descending else column > value, sa.and_(column == value, later))
+    return sa.or_(beyond, column.is_(None)) if descending else beyond
 
 
 def create(conn: sa.Connection, flavor: Flavor) -> Flavor:

@@ -22,6 +22,7 @@ def app(database, conf, monkeypatch):
     policy.reset()
     monkeypatch.setattr(Operation, 'strict', True)
     yield paste.load()
+    conf.clear_override('auth_strategy', 'api')
     router._the_router.cache_clear()
 
 

@@ -7,6 +7,7 @@ import pathlib
 import pytest
 
 from minicompute import exception
+from minicompute.api.openstack import api_version_request as versions
 from minicompute.api.openstack import router, wsgi
 
 GOLDEN = pathlib.Path(__file__).with_name('routes.golden')
@@ -37,7 +38,7 @@ def test_every_operation_is_whole(routes):
             removed = one.promise.errors & {410} or one.label.startswith('removed.')
             if method in ('POST', 'PUT') and not removed:
                 assert one.promise.body is not None, f'{one.label} has no schema for its body'
-            if method == 'GET' and not removed:
+            if method == 'GET' and one.promise.last == versions.MAX and not removed:
                 assert one.promise.query is not None, f'{one.label} has no schema for its query'
 
 

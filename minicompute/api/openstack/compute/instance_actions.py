@@ -22,7 +22,7 @@ class InstanceActionsController(wsgi.Controller):
     def index(self, req: Request, server_id: str) -> dict[str, Any]:
         limit, marker = common.paging(req) if req.since('2.58') else (None, None)
         with session.read() as conn:
-            project = action_log.project_of(conn, server_id, deleted=req.since('2.21'))
+            project = action_log.project_of(conn, server_id, deleted=req.since('2.21'), visible_to=visible_to(req))
             policy.authorize(req.context, RULE % 'list', {'project_id': project})
             found = action_log.page(conn, server_id, limit=limit, marker=marker,
                                     since=common.time_param(req, 'changes-since'),
@@ -33,7 +33,7 @@ class InstanceActionsController(wsgi.Controller):
     @validation.schema(query=schema.show_query, answer=schema.show_answer)
     def show(self, req: Request, server_id: str, id: str) -> dict[str, Any]:
         with session.read() as conn:
-            project = action_log.project_of(conn, server_id, deleted=req.since('2.21'))
+            project = action_log.project_of(conn, server_id, deleted=req.since('2.21'), visible_to=visible_to(req))
             target = {'project_id': project}
             policy.authorize(req.context, RULE % 'show', target)
             action = action_log.get(conn, server_id, id)
@@ -47,3 +47,8 @@ ROUTES = (
     ('GET', '/servers/{server_id}/os-instance-actions', InstanceActionsController, 'index'),
     ('GET', '/servers/{server_id}/os-instance-actions/{id}', InstanceActionsController, 'show'),
 )
+
+
+def visible_to(req: Request) -> str | None:
+    """Servers of other projects are not there, but for administrators."""
+    return None if req.context.is_admin else req.context.project_id or ''
