@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections import defaultdict
+import functools
+from collections import defaultdict, namedtuple
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -69,7 +70,7 @@ class Search:
     marker: str | None = None
 
 
-def page(conn: sa.Connection, search: Search, columns: Sequence[str]) -> Sequence[sa.Row[Any]]:
+def page(conn: sa.Connection, search: Search, columns: Sequence[str]) -> list[Any]:
     """One query, two with a marker. Raises MarkerNotFound, and Invalid for an expression that the database
     does not take."""
     if search.limit <= 0 or search.states == []:
@@ -80,7 +81,7 @@ def page(conn: sa.Connection, search: Search, columns: Sequence[str]) -> Sequenc
         query = query.where(_behind(conn, search, keys))
     query = query.order_by(*(key.desc() if way == 'desc' else key.asc() for key, way in keys))
     try:
-        return conn.execute(query.limit(search.limit)).all()
+        return _records(columns, conn.execute(query.limit(search.limit)).all())
     except db_exc.DBError as error:
         if search.matching or search.address:
             raise exception.Invalid('Invalid regular expression in the query: '
@@ -89,7 +90,7 @@ def page(conn: sa.Connection, search: Search, columns: Sequence[str]) -> Sequenc
 
 
 def one(conn: sa.Connection, uuid: str, columns: Sequence[str], *, project_id: str | None = None,
-        lock: bool = False) -> sa.Row[Any]:
+        lock: bool = False) -> Any:
     """A live server, with `project_id` only of that project; `lock` holds its row. Raises InstanceNotFound.
     """
     query = _select(conn, columns).where(instances.c.uuid == uuid, instances.c.deleted == 0)
@@ -98,7 +99,7 @@ def one(conn: sa.Connection, uuid: str, columns: Sequence[str], *, project_id: s
     row = conn.execute(query.with_for_update() if lock else query).first()
     if row is None:
         raise exception.InstanceNotFound(instance_id=uuid)
-    return row
+    return _records(columns, [row])[0]
 
 
 def tags_of(conn: sa.Connection, uuids: Iterable[str]) -> Mapping[str, list[str]]:
@@ -144,6 +145,18 @@ def _select(conn: sa.Connection, names: Sequence[str]) -> sa.Select[Any]:
         query = query.select_from(instances.outerjoin(services, sa.and_(
             services.c.host == instances.c.host, services.c.binary == COMPUTE)))
     return query
+
+
+def _records(columns: Sequence[str], rows: Iterable[Any]) -> list[Any]:
+    """A view reads thirty columns of a thousand rows: by name they are ten times as fast from these as from
+    SQLAlchemy's."""
+    make = _record_type(tuple(columns))._make
+    return [make(row) for row in rows]
+
+
+@functools.cache
+def _record_type(columns: tuple[str, ...]) -> Any:
+    return namedtuple('Record', columns)    # type: ignore[misc]
 
 
 def _raw(column: sa.Column[Any]) -> sa.ColumnElement[Any]:

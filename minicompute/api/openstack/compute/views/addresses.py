@@ -11,7 +11,9 @@ Addresses = dict[str, list[dict[str, Any]]]
 def build(network_info: str | None, *, extended: bool) -> Addresses:
     """{network's name: [{'version', 'addr'}]}; `extended` adds what kind it is and the card's MAC."""
     found: Addresses = {}
-    for vif in orjson.loads(network_info) if network_info else ():
+    if not network_info or network_info == '[]':
+        return found
+    for vif in orjson.loads(network_info):
         cards = found.setdefault(vif['network_name'], [])
         for ip in vif['fixed_ips']:
             cards.append(_one(ip['address'], ip['version'], 'fixed', vif['mac_address'], extended))

@@ -64,6 +64,7 @@ class ServerView:
         self._allowed: dict[tuple[str, str], dict[str, bool]] = {}
         self._parsed: dict[str, Any] = {}
         self._host_ids: dict[tuple[str, str], str] = {}
+        self._images: dict[tuple[str, str | None], Shown] = {}
         self._own = self._rights(str(req.context.project_id), str(req.context.user_id))
 
     @property
@@ -114,7 +115,7 @@ class ServerView:
         status = common.status(row.vm_state, row.task_state)
         shown: Shown = {
             'id': row.uuid, 'name': row.display_name, 'status': status, 'tenant_id': row.project_id,
-            'user_id': row.user_id, 'metadata': orjson.loads(row.metadata) if row.metadata else {},
+            'user_id': row.user_id, 'metadata': self._parse(row.metadata) or {},
             'hostId': self._host_id(row.project_id, row.host), 'image': self._image(row),
             'flavor': self._flavor(row, rights), 'created': common.zulu(row.created_at),
             'updated': common.zulu(row.updated_at),
@@ -189,12 +190,16 @@ class ServerView:
         return found
 
     def _image(self, row: Any) -> Any:
+        """Made once for all servers of one image."""
         if not row.image_ref:
             return ''
-        image = {'id': row.image_ref, 'links': self.image_links.bookmark(row.image_ref)}
-        if self.v['2.98']:
-            image['properties'] = self._parse(row.image_properties) or {}
-        return image
+        key = (row.image_ref, row.image_properties if self.v['2.98'] else None)
+        found = self._images.get(key)
+        if found is None:
+            found = self._images[key] = {'id': row.image_ref, 'links': self.image_links.bookmark(row.image_ref)}
+            if self.v['2.98']:
+                found['properties'] = self._parse(row.image_properties) or {}
+        return found
 
     def _flavor(self, row: Any, rights: dict[str, bool]) -> Shown:
         if not self.v['2.47']:
