@@ -183,9 +183,12 @@ def test_documents(app: Any, operator: Caller) -> None:
 def test_below_the_compute_endpoint(app: Any, operator: Caller) -> None:
     """Where novaclient looks when it has OS_ENDPOINT_OVERRIDE only."""
     image = make(operator, name='cirros')
-    nova = Caller(app, '/v2.1')
-    assert nova('GET', '/v2/images?name=cirros')['images'][0]['id'] == image['id']
-    assert nova('GET', f'/v2/images/{image["id"]}')['name'] == 'cirros'
+    for prefix in ('/v2.1', '/v2.1/admin'):
+        nova = Caller(app, prefix)
+        assert nova('GET', '/v2/images?name=cirros')['images'][0]['id'] == image['id']
+        assert nova('GET', f'/v2/images/{image["id"]}')['name'] == 'cirros'
+    answer = Caller(app, '/v2.1')('GET', '/flavors/v2', status=404)
+    assert 'itemNotFound' in answer      # a flavor's id, not the Image API
 
 
 def test_another_backend_is_not_served(app: Any, operator: Caller, conf: Any) -> None:

@@ -1,0 +1,39 @@
+"""Paste composite: the Image and Network API below the Compute API's own endpoint.
+
+novaclient, told of one endpoint only (OS_ENDPOINT_OVERRIDE), looks there for images and networks: at
+`/v2.1/v2/images`, or `/v2.1/PROJECT/v2/images` when the endpoint has the project in it.
+"""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+# By collection, not by `v2` alone: a flavor may have the id v2.
+IMAGE = re.compile(r'((?:/[^/]+)?/v2)/(?:images|schemas)(?:/|$)')
+NETWORK = re.compile(r'((?:/[^/]+)?/v2\.0)/(?:networks|subnets|ports)(?:/|$)')
+
+
+class Below:
+    def __init__(self, compute: WSGIApplication, image: WSGIApplication, network: WSGIApplication) -> None:
+        self.compute = compute
+        self.others = ((IMAGE, image), (NETWORK, network))
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ['PATH_INFO']
+        if '/v2' in path:    # nearly no request of the Compute API gets further than this
+            for pattern, application in self.others:
+                found = pattern.match(path)
+                if found:
+                    environ['SCRIPT_NAME'] += found[1]
+                    environ['PATH_INFO'] = path[len(found[1]):]
+                    return application(environ, start_response)
+        return self.compute(environ, start_response)
+
+
+def composite_factory(loader: Any, global_conf: dict[str, Any], **names: str) -> Below:
+    return Below(*(loader.get_app(names[name], global_conf=global_conf)
+                   for name in ('compute', 'image', 'network')))
