@@ -198,9 +198,11 @@ def nat_network(vif: VIF, hosts: list[DhcpHost]) -> NatNetwork:
         raise exception.InternalError(
             reason=f'Port {vif.id} does not say the {", ".join(missing)} of its network'
         )
+    # The gateway is dnsmasq itself: as its own forwarder it would ask itself for ever.
+    dns = [address for address in details.get('dns') or () if address != details['gateway']]
     return NatNetwork(name=details['libvirt_network'], bridge=details['bridge'], gateway=details['gateway'],
                       prefix=int(details['prefix']), forward=details.get('forward', 'nat'), mtu=vif.mtu,
-                      dns=list(details.get('dns') or ()), hosts=hosts)
+                      dns=dns, hosts=hosts)
 
 
 def interfaces(instance: Instance, hardware: GuestHardware, vcpus: int) -> list[Interface]:

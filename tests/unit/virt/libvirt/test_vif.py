@@ -143,6 +143,11 @@ def test_details_that_are_missing_are_named(networks):
             make_vif(details={'libvirt_network': 'minicompute-n1', 'gateway': '10.9.0.1'})]))
 
 
+def test_dnsmasq_is_not_its_own_forwarder():
+    told = make_vif(details={**NAT, 'dns': ['10.9.0.1', '9.9.9.9']})
+    assert vif.nat_network(told, []).dns == ['9.9.9.9']
+
+
 def test_a_missing_filter_stops_the_start(networks, option):
     with pytest.raises(exception.ConfigurationError, match='libvirt-daemon-config-nwfilter'):
         networks.check()
