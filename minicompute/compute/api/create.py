@@ -22,7 +22,6 @@ from minicompute.db.api import actions, instance_groups, instances
 from minicompute.network import base as network
 from minicompute.objects import (
     Action,
-    ActionState,
     BlockDevice,
     Instance,
     RequestSpec,
@@ -36,7 +35,7 @@ def create(context: RequestContext, request: CreateRequest) -> Created:
     """Accept `least` to `most` servers. Raises Invalid, Forbidden, Conflict; nothing is written then."""
     found = lookup.for_create(context, request)
     _check(request, found)
-    network.load().validate(context, request.networks, request.most)
+    _check_networks(context, request)
     devices = block_devices.plan(request.block_devices, request.image_id, found.flavor)
     pattern = _pattern(context, request, found)
     spec = _spec(pattern, request, found)
@@ -54,6 +53,14 @@ def _check(request: CreateRequest, found: lookup.Found) -> None:
         quota.check_members(limits, found.group, request.least)
     if request.hostname is not None and request.most > 1:
         raise exception.Invalid('Unable to allocate a single hostname to multiple instances')
+
+
+def _check_networks(context: RequestContext, request: CreateRequest) -> None:
+    """What a body names and is not there is a bad request, not a bad path."""
+    try:
+        network.load().validate(context, request.networks, request.most)
+    except exception.NotFound as error:
+        raise exception.Invalid(error.message) from None
 
 
 def _pattern(context: RequestContext, request: CreateRequest, found: lookup.Found) -> Instance:
@@ -108,11 +115,7 @@ def _write(conn: sa.Connection, context: RequestContext, request: CreateRequest,
     data = _data(request, found)
     leader = _action(context, many[0], {**data, 'group': [one.uuid for one in many]})
     actions.begin(conn, [leader])
-    followers = [_action(context, one, data) for one in many[1:]]
-    for action in followers:
-        action.state, action.after = ActionState.QUEUED, leader.id
-    if followers:
-        actions.begin(conn, followers)
+    actions.begin_behind(conn, leader, [_action(context, one, data) for one in many[1:]])
     return leader
 
 

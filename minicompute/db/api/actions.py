@@ -36,28 +36,31 @@ def queued_key(uuid: str) -> str:
 
 def begin(conn: sa.Connection, many: Sequence[Action]) -> list[int]:
     """Write the rows of accepted operations. -> their ids. Raises ActionInProgress when a server is busy."""
+    try:
+        for action, values in zip(many, _new_rows(conn, many), strict=True):
+            action.id = int(conn.execute(actions.insert().values(**values)).inserted_primary_key[0])
+    except db_exc.DBDuplicateEntry:
+        # The caller's transaction is lost with this, as it should be.
+        raise exception.ActionInProgress(method=action.action, instance_uuid=action.instance_uuid) from None
+    return [action.id for action in many if action.id is not None]
+
+
+def begin_behind(conn: sa.Connection, leader: Action, many: Sequence[Action]) -> None:
+    """The same for actions of new servers that wait for `leader`, in one statement: nobody needs their ids."""
+    for action in many:
+        action.state, action.after = ActionState.QUEUED, leader.id
+    if many:
+        conn.execute(actions.insert(), _new_rows(conn, many))
+
+
+def _new_rows(conn: sa.Connection, many: Sequence[Action]) -> list[dict[str, Any]]:
     now = db_now(conn)
     rows = []
     for action in many:
         action.start_time = action.updated_at = now
         values = {name: getattr(action, name) for name in _FIELDS if name != 'id'}
         rows.append({**values, 'lease_until': now + GRACE})
-    try:
-        ids = _insert(conn, rows)
-    except db_exc.DBDuplicateEntry:
-        # The caller's transaction is lost with this, as it should be.
-        raise exception.ActionInProgress(method=many[0].action, instance_uuid=many[0].instance_uuid) from None
-    for action, action_id in zip(many, ids, strict=True):
-        action.id = action_id
-    return ids
-
-
-def _insert(conn: sa.Connection, rows: Sequence[dict[str, Any]]) -> list[int]:
-    """-> the ids in the order of the rows; one statement where the database can say them (MySQL cannot)."""
-    if conn.dialect.insert_executemany_returning_sort_by_parameter_order:
-        query = actions.insert().returning(actions.c.id, sort_by_parameter_order=True)
-        return [int(found) for found in conn.scalars(query, list(rows))]
-    return [int(conn.execute(actions.insert().values(**values)).inserted_primary_key[0]) for values in rows]
+    return rows
 
 
 def running(conn: sa.Connection, uuid: str) -> Action | None:
