@@ -18,7 +18,6 @@ from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db import session
 from minicompute.db.api import aggregates, instance_list, instances, quotas, tags
-from minicompute.objects import to_primitive
 
 MOST_TAGS = 50
 Allow = Callable[[Any], None]
@@ -55,7 +54,7 @@ def pin_zone(context: RequestContext, uuid: str, zone: str | None) -> None:
         if spec is None:
             raise exception.Conflict(f'The request of instance {uuid} is not in the records.')
         spec.availability_zone = zone
-        instances.update(conn, uuid, {'request_spec': to_primitive(spec)})
+        instances.update(conn, uuid, {'request_spec': spec})
     session.write(write)
 
 

@@ -18,6 +18,7 @@ from minicompute.api.openstack.compute.views import addresses
 from minicompute.api.openstack.wsgi import Request
 from minicompute.conf import CONF
 from minicompute.db.api.instance_list import SERVICE
+from minicompute.objects import from_primitive
 
 Shown = dict[str, Any]
 SHOW = 'os_compute_api:servers:show:'
@@ -223,7 +224,7 @@ class ServerView:
         spec = self._parse(row.request_spec) or {}
         shown['pinned_availability_zone'] = spec.get('availability_zone')
         if self.v['2.100']:
-            shown['scheduler_hints'] = spec.get('scheduler_hints') or {}
+            shown['scheduler_hints'] = from_primitive(spec.get('scheduler_hints') or {})
 
 
 class _ImageLinks(common.Links):
