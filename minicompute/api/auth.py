@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from keystoneauth1 import exceptions as keystone_errors
+
 from minicompute import exception
 from minicompute.api.filters import ENV_GLOBAL_REQUEST_ID, ENV_REQUEST_ID
 from minicompute.api.openstack import faults
@@ -34,9 +36,23 @@ def pipeline_factory(loader: Any, global_conf: dict[str, Any], **pipelines: str)
         raise exception.ConfigurationError(reason=f'api-paste.ini has no pipeline for auth_strategy {strategy}')
     *filters, last = names.split()
     application: WSGIApplication = loader.get_app(last, global_conf=global_conf)
-    for name in reversed(filters):
-        application = loader.get_filter(name, global_conf=global_conf)(application)
+    try:
+        for name in reversed(filters):
+            application = loader.get_filter(name, global_conf=global_conf)(application)
+    except keystone_errors.ClientException as error:
+        raise exception.ConfigurationError(reason=f'[keystone_authtoken]: {error}') from error
+    if strategy == 'keystone':
+        _require_keystone()
     return application
+
+
+def _require_keystone() -> None:
+    """keystonemiddleware would find out at the first request, and answer 500."""
+    section = CONF.keystone_authtoken
+    if not section.auth_type or not section.www_authenticate_uri:
+        raise exception.ConfigurationError(
+            reason='[api] auth_strategy is keystone, and [keystone_authtoken] lacks auth_type or www_authenticate_uri: '
+                   'say where Keystone is and as whom to ask it, or use noauth2')
 
 
 def noauth2_factory(_global_conf: dict[str, Any], **_local_conf: Any) -> Filter:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
+from gunicorn.workers.gthread import ThreadWorker
 
+from minicompute import concurrency
 from minicompute.conf import CONF
 
 if TYPE_CHECKING:
@@ -41,6 +43,13 @@ class OsloLogger(Logger):
         pass
 
 
+class GreenWorker(ThreadWorker):
+    """The same under eventlet, where a signal arrives in the hub, which may not touch a queue."""
+
+    def handle_exit(self, _sig: int, _frame: Any) -> None:
+        self.alive = False      # the loop looks each second
+
+
 class Server(BaseApplication):
     """`load` makes the application, once, before the fork; `after_fork` runs in each worker."""
 
@@ -57,7 +66,7 @@ class Server(BaseApplication):
             'bind': [self._bind],
             'workers': CONF.osapi_compute_workers,
             'threads': CONF.osapi_compute_threads,
-            'worker_class': 'gthread',
+            'worker_class': GreenWorker if concurrency.backend() == concurrency.EVENTLET else ThreadWorker,
             'worker_connections': 4096,
             'preload_app': True,
             'timeout': 60,

@@ -25,7 +25,6 @@ from minicompute.api.openstack.answer import Answer
 from minicompute.api.openstack.wsgi import ActionResource, Operation, Request, Resource
 
 if TYPE_CHECKING:
-    from types import ModuleType
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 LOG = logging.getLogger(__name__)
@@ -37,7 +36,7 @@ NOT_FOUND = Answer({'message': 'The resource could not be found.', 'code': '404 
                    code=404)
 
 
-def load_modules() -> list[ModuleType]:
+def load_modules() -> list[Any]:
     """The resource modules by name. One that cannot be loaded stops the daemon: half an API is worse."""
     def fail(_manager: Any, entry_point: Any, error: BaseException) -> None:
         raise exception.ConfigurationError(

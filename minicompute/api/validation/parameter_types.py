@@ -27,7 +27,7 @@ def single(name: str, schema: Schema) -> Schema:
     return closed({name: schema}, required=[name])
 
 
-def extended(base: Schema, *path: str, required: list[str] | None = None, **properties: Schema) -> Schema:
+def extended(base: Schema, *path: str, required: list[str] | None = None, **properties: Schema | None) -> Schema:
     """A copy of `base` with more (or, by None, fewer) properties in the object at `path`."""
     copy = {**base, 'properties': dict(base['properties'])}
     if path:

@@ -74,6 +74,7 @@ def create(conn: sa.Connection, name: str, zone: str | None = None) -> Aggregate
         done = conn.execute(aggregates.insert().values(values))
     except db_exc.DBDuplicateEntry:
         raise AggregateNameExists(name=name) from None
+    assert done.inserted_primary_key is not None
     return get(conn, int(done.inserted_primary_key[0]))
 
 

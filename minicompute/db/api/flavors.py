@@ -91,7 +91,8 @@ def _page(is_public: bool | None, disabled: bool | None, named: bool, sort_key: 
 
 
 def _behind(column: sa.Column[Any], descending: bool, after: str) -> sa.ColumnElement[bool]:
-    identity, value = sa.bindparam('identity'), sa.bindparam('value')
+    identity: sa.BindParameter[Any] = sa.bindparam('identity')
+    value: sa.BindParameter[Any] = sa.bindparam('value')
     later = flavors.c.id < identity if descending else flavors.c.id > identity
     if after == 'null':
         behind = sa.and_(column.is_(None), later)
@@ -113,6 +114,7 @@ def create(conn: sa.Connection, flavor: Flavor) -> Flavor:
         done = conn.execute(flavors.insert().values(**values, created_at=utcnow()))
     except db_exc.DBDuplicateEntry:
         raise exception.FlavorExists(name=flavor.name) from None
+    assert done.inserted_primary_key is not None
     flavor.id = int(done.inserted_primary_key[0])
     return flavor
 

@@ -51,6 +51,7 @@ def create(conn: sa.Connection, keypair: KeyPair, most: int) -> KeyPair:
         done = conn.execute(key_pairs.insert().values(**values))
     except db_exc.DBDuplicateEntry:
         raise exception.KeyPairExists(key_name=keypair.name) from None
+    assert done.inserted_primary_key is not None
     keypair.id = int(done.inserted_primary_key[0])
     return keypair
 

@@ -31,6 +31,11 @@ def test_limits_of_others(api, member):
     api.get('/limits?nope=1', version='2.75', code=400)
 
 
+def test_version_documents(member):
+    assert member.get('/versions/v2.1')['version']['id'] == 'v2.1'
+    member.get('/versions/v3', code=404)
+
+
 def test_removed(api):
     for method, path in (('GET', '/os-agents'), ('POST', '/os-cells'), ('DELETE', '/os-networks/1'),
                          ('POST', '/os-fixed-ips/10.0.0.1/action'), ('GET', '/servers/1/os-virtual-interfaces'),

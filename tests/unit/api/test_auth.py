@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from minicompute import conf as conf_module
 from minicompute import exception, policy
 from minicompute.api import auth
 from minicompute.cmd import api as cmd
@@ -113,3 +114,44 @@ def test_a_policy_file_counts(app, conf, tmp_path):
     assert not policy.allowed(who(), 'os_compute_api:servers:show', {**target, 'colour': 'red'})
     conf.clear_override('policy_file', 'oslo_policy')
     policy.reset()
+
+
+# -- the keystone pipeline without a Keystone -----------------------------------------
+
+@pytest.fixture
+def keystone_call(app, conf, tmp_path):
+    from minicompute.api.openstack.wsgi import Request
+    from minicompute.wsgi import paste
+    path = tmp_path / 'minicompute.conf'
+    path.write_text('[keystone_authtoken]\nauth_type = none\nwww_authenticate_uri = http://keystone.example\n')
+    conf_module.setup(['--config-file', str(path)], 'tests', [])
+    conf.set_override('auth_strategy', 'keystone', 'api')
+    stack = paste.load()
+    yield lambda path, **headers: Request.blank(path, headers=headers).get_response(stack)
+    conf.set_override('auth_strategy', 'noauth2', 'api')
+
+
+def test_keystone_refuses_who_brings_no_token(keystone_call):
+    answer = keystone_call('/v2.1/echo')
+    assert answer.status_int == 401 and 'WWW-Authenticate' in answer.headers
+    assert 'x-openstack-request-id' in answer.headers
+
+
+def test_identity_headers_are_not_believed(keystone_call):
+    answer = keystone_call('/v2.1/echo', **{'X-User-Id': 'admin', 'X-Project-Id': 'admin', 'X-Roles': 'admin',
+                                            'X-Identity-Status': 'Confirmed'})
+    assert answer.status_int == 401
+
+
+def test_versions_need_no_token(keystone_call):
+    for path in ('/', '/v2.1/', '/v2.1', '/v2/'):
+        assert keystone_call(path).status_int == 200
+    assert keystone_call('/nope').status_int == 300
+
+
+def test_keystone_must_be_configured(app, conf):
+    from minicompute.wsgi import paste
+    conf.set_override('auth_strategy', 'keystone', 'api')
+    with pytest.raises(exception.ConfigurationError, match='keystone_authtoken'):
+        paste.load()
+    conf.set_override('auth_strategy', 'noauth2', 'api')

@@ -28,7 +28,8 @@ def every_schema():
 
 ALL = every_schema()
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-2, 2 ** 31 + 1), st.floats(allow_nan=False),
-                    st.text(max_size=5), st.sampled_from(['1', 'True', 'asc', 'enabled', 'a' * 256, 'x\n', ' a', '2026-01-01T00:00:00Z',
+                    st.text(max_size=5), st.sampled_from(['1', 'True', 'asc', 'enabled', 'a' * 256, 'x\n', ' a',
+                                     '2026-01-01T00:00:00Z',
                                      'b1e43b5f-eec1-44e0-9f10-7b4945c0226d', '10.0.0.1', '::1']))
 
 
