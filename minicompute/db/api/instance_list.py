@@ -187,6 +187,8 @@ def _keys(sort: Sequence[tuple[str, str]]) -> list[tuple[sa.ColumnElement[Any], 
 
 
 def _sortable(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    if isinstance(column.type, sa.Boolean):
+        return sa.cast(column, sa.Integer)      # what PostgreSQL and SQLAlchemy can compare
     if not column.nullable or column.name in ('created_at', 'updated_at'):
         return column
     least = _EPOCH if isinstance(column.type, Timestamp) else '' if isinstance(column.type, sa.String) else -1

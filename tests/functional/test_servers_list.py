@@ -1,0 +1,162 @@
+"""Lists of servers: filters, order, pages."""
+from __future__ import annotations
+
+import datetime
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from minicompute.db import session
+from minicompute.db.api import instances
+from minicompute.db.models import instances as table
+from tests.functional.api.client import Client, fault
+from tests.functional.servers_fixtures import *  # noqa: F403
+from tests.functional.servers_fixtures import place
+
+LATER = '2030-01-01T00:00:00Z'
+
+
+@pytest.fixture
+def fleet(world):
+    """web1 ACTIVE, web2 rebooting, db1 SHUTOFF, old deleted, bad ERROR. -> {name: id}"""
+    made = {
+        'web1': place(world.boot(name='web1', tags=['a', 'b'], metadata={'role': 'web', 'x': 'y'}), address='10.0.0.5'),
+        'web2': place(world.boot(name='web2', tags=['a']), task_state='rebooting', address='10.0.1.5'),
+        'db1': place(world.boot(name='db1', metadata={'role': 'db'}), vm_state='stopped', host='c2'),
+        'bad': place(world.boot(name='bad'), vm_state='error', locked=True, key_name='k'),
+        'old': world.boot(name='old')}
+    session.write(instances.destroy, made['old'])
+    return made
+
+
+def names(client, query='', version='2.104', path='/servers'):
+    return sorted(server['name'] for server in client.get(f'{path}?{query}', version=version)['servers'])
+
+
+@pytest.mark.parametrize('query, expected', [
+    ('', 'bad db1 web1 web2'), ('name=web', 'web1 web2'), ('name=^web[1]$', 'web1'), ('name=WEB', ''),
+    ('status=ACTIVE', 'web1'), ('status=reboot', 'web2'), ('status=ACTIVE&status=REBOOT', 'web1 web2'),
+    ('status=SHUTOFF', 'db1'), ('status=ERROR', 'bad'), ('status=BUILD', ''), ('flavor=1', 'bad db1 web1 web2'),
+    ('flavor=2', ''), ('ip=10.0.0', 'web1'), ('ip=10', 'web1 web2'), ('ip=^10\\.0\\.[01]\\.5$', 'web1 web2'),
+    ('ip=0.0.5', ''), ('ip=10.*1.5', 'web2'), ('ip6=fe80', ''), ('tags=a', 'web1 web2'), ('tags=a,b', 'web1'),
+    ('tags-any=b,c', 'web1'), ('not-tags=a,b', 'bad db1 web2'), ('not-tags-any=a', 'bad db1'),
+    ('vm_state=stopped', 'db1'), ('task_state=rebooting', 'web2'), ('power_state=1', 'bad db1 web1 web2'),
+    ('locked=true', 'bad'), ('locked=false', 'db1 web1 web2'), ('key_name=k', 'bad'), ('limit=0', ''),
+    (f'changes-since={LATER}', ''), ('changes-since=2020-01-01T00:00:00Z', 'bad db1 old web1 web2'),
+    (f'changes-before={LATER}', 'bad db1 old web1 web2'), ('created_at=2020-01-01T00:00:00Z', ''),
+    ('uuid=x', 'bad db1 web1 web2'), ('host=c2', 'bad db1 web1 web2'), ('deleted=true', 'bad db1 web1 web2')])
+def test_filters_of_users(fleet, member, query, expected):
+    """The last three are for administrators, and passed over."""
+    assert names(member, query) == expected.split()
+    assert names(member, query, path='/servers/detail') == expected.split()
+
+
+@pytest.mark.parametrize('query, expected', [
+    ('', ''), ('all_tenants=1', 'bad db1 web1 web2'), ('all_tenants', 'bad db1 web1 web2'),
+    ('all_tenants=1&host=c2', 'db1'), ('all_tenants=1&node=c', 'bad db1 web1 web2'),
+    ('all_tenants=1&deleted=true', 'old'), ('all_tenants=1&status=DELETED', 'old'),
+    ('all_tenants=1&project_id=demo', 'bad db1 web1 web2'), ('all_tenants=1&tenant_id=x', ''),
+    ('all_tenants=1&hostname=web2', 'web2'), ('all_tenants=0', ''), ('all_tenants=1&user_id=alice&name=db', 'db1'),
+    ('all_tenants=1&metadata=' + quote('{"role":"web"}'), 'web1'),
+    ('all_tenants=1&metadata=' + quote('{"role":"w"}'), ''), ('all_tenants=1&description=zzz', ''),
+    ('all_tenants=1&launch_index=0', 'bad db1 web1 web2'), ('all_tenants=1&soft_deleted=1', '')])
+def test_filters_of_administrators(fleet, api, query, expected):
+    assert names(api, query) == expected.split()
+
+
+@pytest.mark.parametrize('query', [
+    'status=nope', 'limit=x', 'limit=-1', 'marker=nope', 'changes-since=x', 'sort_dir=up', 'sort_key=nope',
+    'locked=perhaps', 'power_state=x', 'name=[', 'nope=1', 'ip=10.0.0.1"', 'ip=[^1]', 'created_at=x',
+    'sort_key=id', 'sort_key=host&sort_dir=asc&sort_dir=desc',
+    'changes-since=2030-01-02T00:00:00Z&changes-before=2030-01-01T00:00:00Z'])
+def test_bad_queries(fleet, api, query):
+    name, code, message = fault(api.get(f'/servers?{query}', code=400, version='2.104'))
+    assert message
+
+
+def test_what_older_versions_pass_over(fleet, member):
+    everything = ['bad', 'db1', 'web1', 'web2']
+    assert names(member, 'nope=1', '2.74') == everything
+    assert names(member, 'tags=b', '2.25') == everything and names(member, 'tags=b', '2.26') == ['web1']
+    assert names(member, 'locked=true', '2.72') == everything
+    assert names(member, 'status=nope', '2.37') == []
+    assert names(member, 'sort_key=id', '2.74') == everything
+    assert names(member, 'ip6=fe80', '2.4') == everything and names(member, 'ip6=fe80', '2.5') == []
+    assert names(member, 'key_name=k', '2.82') == everything and names(member, 'key_name=k', '2.83') == ['bad']
+
+
+def test_only_administrators(fleet, member, api, app):
+    assert 'list deleted' in fault(member.get('/servers?status=DELETED', code=403, version='2.104'))[2]
+    assert 'get_all_tenants' in fault(member.get('/servers?all_tenants=1', code=403))[2]
+    assert 'sort servers by host' in fault(member.get('/servers?sort_key=host', code=403))[2]
+    assert names(api, 'all_tenants=1&sort_key=host') == ['bad', 'db1', 'web1', 'web2']
+    shown = api.get('/servers/detail?all_tenants=1&deleted=1', version='2.104')['servers'][0]
+    assert shown['status'] == 'DELETED' and shown['OS-SRV-USG:terminated_at']
+
+
+@pytest.mark.parametrize('order', ['', 'sort_key=display_name', 'sort_key=display_name&sort_dir=asc',
+                                   'sort_key=task_state&sort_dir=asc', 'sort_key=launched_at', 'sort_key=locked',
+                                   'sort_key=key_name&sort_key=display_name&sort_dir=desc&sort_dir=asc',
+                                   'sort_key=vm_state&sort_dir=desc&sort_key=uuid&sort_dir=asc', 'sort_dir=asc',
+                                   'sort_key=instance_type_id', 'sort_key=created_at&sort_dir=asc'])
+def test_pages_of_every_order(fleet, member, order):
+    """Pages of two hold together what one page holds, in its order, with NULLs among the keys."""
+    whole = [server['id'] for server in member.get(f'/servers?{order}', version='2.104')['servers']]
+    assert len(whole) == 4
+    found, path = [], f'/servers?limit=2&{order}'
+    while path:
+        page = member.get(path, version='2.104')
+        found += [server['id'] for server in page['servers']]
+        links = page.get('servers_links')
+        path = f'/servers?{urlsplit(links[0]["href"]).query}' if links else None
+        assert len(found) <= 4
+    assert found == whole
+
+
+def test_newest_first(fleet, member):
+    assert [s['name'] for s in member.get('/servers')['servers']] == ['bad', 'db1', 'web2', 'web1']
+
+
+def test_markers(fleet, member, app, api):
+    assert fault(member.get('/servers?marker=x', code=400))[2] == 'Marker x could not be found.'
+    member.get(f'/servers?marker={fleet["old"]}', code=400)
+    other = Client(app, user='eve', project='other')
+    other.get(f'/servers?marker={fleet["web1"]}', code=400)
+    assert names(member, f'marker={fleet["web2"]}') == ['web1']
+    assert names(api, f'all_tenants=1&name=web1&marker={fleet["db1"]}') == ['web1']
+
+
+def test_max_limit(fleet, member, conf):
+    conf.set_override('max_limit', 3, 'api')
+    page = member.get('/servers?limit=1000')
+    assert len(page['servers']) == 3 and 'marker=' in page['servers_links'][0]['href']
+
+
+def test_a_page_costs_the_same_for_many(world, member, count_queries):
+    costs = []
+    for _ in range(2):
+        world.boot(min_count=3)
+        with count_queries() as seen:
+            member.get('/servers/detail', version='2.104')
+        costs.append(len(seen))
+    assert costs == [3, 3]
+    with count_queries() as seen:
+        member.get('/servers', version='2.104')
+    assert len(seen) == 1
+
+
+def test_equal_times_do_not_lose_servers(world, member):
+    world.boot(min_count=4)
+    same = datetime.datetime(2026, 1, 1)
+    session.write(lambda conn: conn.execute(table.update().values(created_at=same)))
+    first = member.get('/servers?limit=2')['servers']
+    rest = member.get(f'/servers?limit=2&marker={first[-1]["id"]}')['servers']
+    assert len({server['id'] for server in first + rest}) == 4
+
+
+def test_texts_find_no_more_than_themselves(world, member):
+    for name in ('100%', '100x', "o'brien", 'a_b', 'axb'):
+        world.boot(name=name)
+    assert names(member, 'name=' + quote('100%')) == ['100%']
+    assert names(member, 'name=a_b') == ['a_b']
+    assert names(member, 'name=' + quote("o'b")) == ["o'brien"]
