@@ -10,8 +10,7 @@ write_configuration() {
     write_file "$CONFIG" 600 << CONF
 # Written by tools/quickstart.sh; your own settings go to $RUN/local.conf, which is read after this file.
 [DEFAULT]
-# The name of this checkout too: computes of two of them on one libvirtd must not share a name.
-host = $(hostname -s)-$(($(tag) % 10000))
+host = $(host_name)
 transport_url = $(transport_url)
 state_path = $STATE
 my_ip = 127.0.0.1
@@ -28,6 +27,13 @@ CONF
     [ -e "$RUN/local.conf" ] || printf '# Settings of your own. See etc/minicompute/minicompute.conf.\n' > "$RUN/local.conf"
     write_clouds
     write_openrc
+}
+
+# host_name: kept, because a compute that changes its name is another one; with a mark of this checkout, because
+# the computes of two of them on one libvirtd must not share a name.
+host_name() {
+    [ -s "$RUN/host" ] || printf '%s-%s' "$(hostname -s)" $(($(tag) % 10000)) > "$RUN/host"
+    cat "$RUN/host"
 }
 
 # write_file PATH MODE: from standard input, in one piece; a file that is the same already keeps its date.

@@ -54,7 +54,7 @@ import sys, urllib.request
 urllib.request.urlopen(sys.argv[1], timeout=5).read()' "http://127.0.0.1:$PORT/" 2> /dev/null
 }
 
-daemon_trouble() { grep -hvE ' (DEBUG|INFO) ' "$LOGS/$1.log" | tail -n 8 | sed 's/^/    | /' >&2; }
+daemon_trouble() { grep -hvE ' (DEBUG|INFO) ' "$LOGS/$1.log" | tail -n 5 | cut -c1-300 | sed 's/^/    | /' >&2; }
 
 stop_daemons() {
     local daemon
@@ -64,12 +64,22 @@ stop_daemons() {
     stop_strays
 }
 
-# stop_strays: whatever still runs with our configuration file, such as workers of an api that was killed.
+# stop_strays: whatever no pid file names, such as workers of an api that was killed.
 stop_strays() {
     local pid
     for pid in $(strays); do kill -TERM "$pid" 2> /dev/null || true; done
     wait_until 5 no_strays || for pid in $(strays); do kill -KILL "$pid" 2> /dev/null || true; done
 }
 
-strays() { pgrep -f -- "minicompute-[a-z]+ .*--config-file $CONFIG " || true; }
+# strays: our daemons work in $RUN, whatever they call themselves.
+strays() {
+    local directory
+    for directory in /proc/[0-9]*; do
+        if [ "$(readlink "$directory/cwd" 2> /dev/null)" = "$RUN" ] &&
+            tr '\0' ' ' 2> /dev/null < "$directory/cmdline" | grep -qE 'minicompute-(api|conductor|scheduler|compute)'; then
+            basename "$directory"
+        fi
+    done
+}
+
 no_strays() { [ -z "$(strays)" ]; }
