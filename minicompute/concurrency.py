@@ -31,6 +31,10 @@ def setup(backend: str | None = None) -> str:
         os.environ.setdefault('EVENTLET_NO_GREENDNS', 'yes')
         import eventlet
         eventlet.monkey_patch()
+    else:
+        # oslo.messaging imports oslo.service, which would otherwise load eventlet for nothing.
+        from oslo_service import backend as oslo_backend
+        oslo_backend.init_backend(oslo_backend.BackendType.THREADING)
     os.environ['MINICOMPUTE_CONCURRENCY'] = _backend = chosen
     return chosen
 

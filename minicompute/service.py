@@ -84,6 +84,7 @@ class Service:
         self._periodics: list[Periodic] = []
         self._server: Any = None
         self._stop = threading.Event()
+        self._started = False
 
     def start(self) -> None:
         began = time.monotonic()
@@ -117,14 +118,20 @@ class Service:
     def run(self) -> None:
         """Start, wait for SIGTERM or SIGINT, leave. The entry points call this."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stop.set())
+            signal.signal(number, self._on_signal)
         self.start()
+        self._started = True
         while not self._stop.wait(1.0):
             pass
         LOG.info('%s leaves', self.binary)
         # A handler that hangs must not keep us: after the grace we are gone.
         threading.Thread(target=_leave_anyway, daemon=True).start()
         self.stop()
+
+    def _on_signal(self, *_: Any) -> None:
+        self._stop.set()
+        if not self._started:
+            raise SystemExit(0)   # it waits for a part that is not there; nothing is under way yet
 
 
 def _leave_anyway() -> None:

@@ -41,9 +41,19 @@ def setup(argv: list[str], prog: str, config_files: list[str] | None = None) -> 
     try:
         CONF(argv, project='minicompute', prog=prog, version=version.__version__,
              default_config_files=default_config_files() if config_files is None else config_files)
+        _check_values()
     except (cfg.ConfigFileValueError, cfg.ConfigFileParseError, cfg.ConfigFilesNotFoundError,
             cfg.RequiredOptError, cfg.ConfigFilesPermissionDeniedError) as error:
         raise SystemExit(f'{prog}: configuration: {" ".join(str(error).split())}') from None
+
+
+def _check_values() -> None:
+    """oslo.config parses a value when it is first read; a daemon should not find out after an hour.
+    Raises ConfigFileValueError, which names option and value."""
+    for module in MODULES:
+        for group, opts in module.OPTIONS.items():
+            for opt in opts:
+                getattr(CONF if group == 'DEFAULT' else CONF[group], opt.dest)
 
 
 def setup_logging(prog: str) -> None:

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from oslo_db import api as oslo_db_api
 from oslo_db import exception as db_exc
 from oslo_db.sqlalchemy import enginefacade
+from sqlalchemy import exc as sa_exc
 
 from minicompute import exception
 from minicompute.conf import CONF
@@ -45,7 +46,11 @@ def _make() -> sa.Engine:
                    'such as sqlite:////var/lib/minicompute/minicompute.sqlite')
     context = enginefacade.transaction_context()
     context.configure(sqlite_fk=True, mysql_sql_mode='TRADITIONAL')
-    made = context.writer.get_engine()
+    try:
+        made = context.writer.get_engine()
+    except (sa_exc.ArgumentError, sa_exc.NoSuchModuleError, ImportError) as error:
+        raise exception.ConfigurationError(
+            reason=f'[database] connection cannot be used: {error}') from None
     if made.dialect.name == 'sqlite':
         _tune_sqlite(made)
         return made

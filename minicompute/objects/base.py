@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import typing
 from typing import Any, TypeVar
 
 T = TypeVar('T', bound=type)
@@ -17,6 +18,7 @@ _records: dict[str, type] = {}
 _fields: dict[type, tuple[str, ...]] = {}
 
 
+@typing.dataclass_transform()
 def record(cls: T) -> T:
     """Class decorator: make `cls` a keyword dataclass that the wire knows."""
     cls = dataclasses.dataclass(slots=True)(cls)
