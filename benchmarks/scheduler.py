@@ -93,7 +93,8 @@ def measure(placer: Placer, count: int, batch: int, **how: Any) -> dict[str, Any
     spent, burnt = time.perf_counter() - began, time.process_time() - burnt
     latencies.sort()
     return {'per_second': round(count / spent), 'microseconds_each': round(spent / count * 1e6, 1),
-            'cpu_microseconds_each': round(burnt / count * 1e6, 1), 'batch': batch, 'call_ms_median': round(latencies[len(latencies) // 2] * 1e3, 2),
+            'cpu_microseconds_each': round(burnt / count * 1e6, 1),
+            'batch': batch, 'call_ms_median': round(latencies[len(latencies) // 2] * 1e3, 2),
             'call_ms_worst': round(latencies[-1] * 1e3, 2)}
 
 

@@ -85,7 +85,7 @@ class Feed:
             self._forget(set(self._table.row_of) - compute_nodes.ids(conn))
 
     def _forget(self, gone: set[int]) -> None:
-        gone &= set(self._table.row_of)
+        gone = {node_id for node_id in gone if node_id in self._table.row_of}
         if gone:
             self._table.drop(gone)
             for node_id in gone:
