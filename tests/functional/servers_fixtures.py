@@ -18,7 +18,7 @@ from minicompute.objects import VIF, FixedIP, ImageMeta, Instance
 from tests.functional.api.client import Client
 from tests.functional.api.conftest import api, app, count_queries, member, reader
 
-__all__ = ['api', 'app', 'count_queries', 'member', 'reader', 'image', 'rung', 'world']
+__all__ = ['api', 'app', 'count_queries', 'member', 'reader', 'image', 'override', 'rung', 'world']
 
 
 @dataclasses.dataclass
@@ -94,6 +94,20 @@ def rung(monkeypatch):
     monkeypatch.setattr(rpc.outbox, 'put', lambda topic, method, item, server=None: found.append(
         (topic, method, item, server)))
     return found
+
+
+@pytest.fixture
+def override(conf):
+    """override('quota', instances=3), until the test ends."""
+    done = []
+
+    def change(group: str, **values: Any) -> None:
+        for name, value in values.items():
+            conf.set_override(name, value, group)
+            done.append((name, group))
+    yield change
+    for name, group in done:
+        conf.clear_override(name, group)
 
 
 def make_image(**changes: Any) -> str:

@@ -233,9 +233,9 @@ def test_the_first_form_of_devices(world):
         block_device_mapping=[{'volume_id': str(uuid.uuid4())}], block_device_mapping_v2=[{'source_type': 'blank'}])
 
 
-def test_quota(world, conf):
-    conf.set_override('instances', 3, 'quota')
-    conf.set_override('cores', 2, 'quota')
+def test_quota(world, override):
+    override('quota', instances=3)
+    override('quota', cores=2)
     assert world.refuse(403, min_count=3) == ('Quota exceeded for cores: Requested 3, but already used 0 of 2 cores')
     assert world.refuse(403, min_count=4) == (
         'Quota exceeded for cores, instances: Requested 4, 4, but already used 0, 0 of 2, 3 cores, instances')
@@ -243,7 +243,7 @@ def test_quota(world, conf):
     assert len(actions_of()) == 2
     answer = world.member.post('/servers', world.body(), code=403, version='2.104')
     assert 'already used 2 of 2 cores' in fault(answer)[2]
-    conf.set_override('metadata_items', 1, 'quota')
+    override('quota', metadata_items=1)
     answer = world.member.post('/servers', world.body(metadata={'a': 'b', 'c': 'd'}), code=403, version='2.104')
     assert fault(answer)[2] == 'Maximum number of metadata items exceeds 1'
 

@@ -126,8 +126,8 @@ def test_markers(fleet, member, app, api):
     assert names(api, f'all_tenants=1&name=web1&marker={fleet["db1"]}') == ['web1']
 
 
-def test_max_limit(fleet, member, conf):
-    conf.set_override('max_limit', 3, 'api')
+def test_max_limit(fleet, member, override):
+    override('api', max_limit=3)
     page = member.get('/servers?limit=1000')
     assert len(page['servers']) == 3 and 'marker=' in page['servers_links'][0]['href']
 
