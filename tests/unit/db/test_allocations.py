@@ -174,7 +174,7 @@ def test_threads_never_take_the_same_room_twice() -> None:
 
 
 def test_a_step_that_runs_twice_at_once_claims_once() -> None:
-    ids = store(node('a'), node('b'))
+    ids = store(*(node(host, vcpus=64, local_gb=1000) for host in 'ab'))
     for _ in range(10):
         server = str(uuid.uuid4())
         store_servers(server)
