@@ -43,34 +43,32 @@ write_file() {
     if cmp -s "$1" "$1.new"; then rm -f "$1.new"; else mv "$1.new" "$1"; fi
 }
 
-# openstackclient and openstacksdk: there is no catalogue, so each service is named.
+# openstackclient and openstacksdk: there is no catalogue, so each service is named. See docs/local_backends.md.
 write_clouds() {
     local base="http://127.0.0.1:$PORT"
     write_file "$RUN/clouds.yaml" 644 << YAML
 clouds:
   minicompute:
     auth_type: none
-    auth:
-      endpoint: $base/v2.1
-    compute_api_version: '2'
+    auth: {}
     compute_endpoint_override: $base/v2.1
     image_endpoint_override: $base/image
     network_endpoint_override: $base/network
-    identity_endpoint_override: $base
+    identity_endpoint_override: $base/identity
 YAML
 }
 
 write_openrc() {
+    local base="http://127.0.0.1:$PORT"
     write_file "$RUN/openrc" 644 << RC
-# . run/openrc       our CLI, openstack and nova then talk to this minicompute.
-export OS_ENDPOINT_OVERRIDE=http://127.0.0.1:$PORT/v2.1
+# . run/openrc       minicompute, openstack and nova then talk to this service, as its operator.
+export OS_ENDPOINT_OVERRIDE=$base/v2.1
+export OS_AUTH_TYPE=none
 # openstackclient, openstacksdk
 export OS_CLIENT_CONFIG_FILE='$RUN/clouds.yaml'
 export OS_CLOUD=minicompute
-# novaclient; an operator of the project admin
-export OS_AUTH_TYPE=none
-export OS_ENDPOINT=http://127.0.0.1:$PORT/v2.1
-export OS_COMPUTE_API_VERSION=\${OS_COMPUTE_API_VERSION:-2.latest}
+# novaclient wants a user, a project and a Keystone, and uses none of them. By OS_* names openstackclient would trip.
+export NOVA_USERNAME=admin NOVA_PROJECT_ID=admin NOVA_URL=$base/identity
 case ":\$PATH:" in *:'$VENV/bin':*) ;; *) export PATH='$VENV/bin':"\$PATH" ;; esac
 RC
 }
