@@ -1,12 +1,13 @@
 """The first import of every entry point, and the only file that names eventlet.
 
-`MINICOMPUTE_CONCURRENCY` (or `[DEFAULT] concurrency_backend`, which the entry
-point copies into it before anything else is imported) picks native threads (the
-default) or eventlet.  Everything else asks this module and does not care.
+`MINICOMPUTE_CONCURRENCY`, or else `[DEFAULT] concurrency_backend` in the
+configuration files, picks native threads (the default) or eventlet.  Everything else asks this module and does not care.
 """
 from __future__ import annotations
 
 import os
+import re
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ def setup(backend: str | None = None) -> str:
     global _backend
     if _backend is not None:
         return _backend
-    chosen = backend or os.environ.get('MINICOMPUTE_CONCURRENCY') or THREADING
+    chosen = backend or os.environ.get('MINICOMPUTE_CONCURRENCY') or _configured(sys.argv) or THREADING
     if chosen not in (THREADING, EVENTLET):
         raise SystemExit(f'concurrency_backend: {chosen!r} is not one of threading, eventlet')
     if chosen == EVENTLET:
@@ -37,6 +38,23 @@ def setup(backend: str | None = None) -> str:
         oslo_backend.init_backend(oslo_backend.BackendType.THREADING)
     os.environ['MINICOMPUTE_CONCURRENCY'] = _backend = chosen
     return chosen
+
+
+def _configured(argv: list[str]) -> str | None:
+    """`concurrency_backend` of the configuration files: oslo.config cannot be asked, as importing it is too late
+    to patch. The last file that says it wins, as there."""
+    named = [argv[n + 1] for n, word in enumerate(argv[:-1]) if word == '--config-file']
+    named += [word.partition('=')[2] for word in argv if word.startswith('--config-file=')]
+    files = named or [os.environ.get('MINICOMPUTE_CONFIG') or '/etc/minicompute/minicompute.conf']
+    found = None
+    for path in files:
+        try:
+            with open(path, encoding='utf-8', errors='replace') as file:
+                said = re.findall(r'^\s*concurrency_backend\s*[=:]\s*(\w+)', file.read(), re.MULTILINE)
+        except OSError:
+            continue   # who reads the configuration says so, and better
+        found = said[-1] if said else found
+    return found
 
 
 def backend() -> str:

@@ -29,10 +29,10 @@ class ConductorAPI:
     def __init__(self) -> None:
         self._client = rpc.Client(rpc.CONDUCTOR)
 
-    def hello(self, context: RequestContext, node: ComputeNode) -> dict[str, Any]:
+    def hello(self, context: RequestContext, node: ComputeNode, timeout: float = 30) -> dict[str, Any]:
         """A compute has started. -> {'instances': [Instance, ...] that live on its host, 'busy': uuids that an
         action works on, 'owed': uuids whose remains it must remove}."""
-        return dict(self._client.call(context, 'hello', timeout=30, node=node))
+        return dict(self._client.call(context, 'hello', timeout=timeout, node=node))
 
     def started(self, context: RequestContext, host: str) -> None:
         """To all conductors: what they had asked of this host is forgotten there."""

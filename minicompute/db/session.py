@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from oslo_db import api as oslo_db_api
 from oslo_db import exception as db_exc
-from oslo_db.sqlalchemy import enginefacade
+from oslo_db.sqlalchemy import enginefacade, exc_filters
 from sqlalchemy import exc as sa_exc
 
 from minicompute import exception
@@ -44,29 +45,48 @@ def _make() -> sa.Engine:
         raise exception.ConfigurationError(
             reason='[database] connection is not set: say where the records are, '
                    'such as sqlite:////var/lib/minicompute/minicompute.sqlite')
-    context = enginefacade.transaction_context()
-    context.configure(sqlite_fk=True, mysql_sql_mode='TRADITIONAL')
     try:
-        made = context.writer.get_engine()
+        url = sa.make_url(CONF.database.connection)
+        return _sqlite(url) if url.get_backend_name() == 'sqlite' else _server(url)
     except (sa_exc.ArgumentError, sa_exc.NoSuchModuleError, ImportError) as error:
-        raise exception.ConfigurationError(
-            reason=f'[database] connection cannot be used: {error}') from None
-    if made.dialect.name == 'sqlite':
-        _tune_sqlite(made)
-        return made
+        raise exception.ConfigurationError(reason=f'[database] connection cannot be used: {error}') from None
+
+
+def _server(url: sa.URL) -> sa.Engine:
+    """MariaDB or PostgreSQL, by oslo.db with its options."""
+    if url.get_backend_name() == 'mysql':
+        # oslo.db's default is the utf8 that has no room for every character of a name.
+        url = url.update_query_dict({'charset': 'utf8mb4'})
+    context = enginefacade.transaction_context()
+    context.configure(connection=url.render_as_string(hide_password=False), mysql_sql_mode='TRADITIONAL',
+                      thread_checkin=False)
+    made: sa.Engine = context.writer.get_engine()
     return made.execution_options(isolation_level='READ COMMITTED')
 
 
-def _tune_sqlite(made: sa.Engine) -> None:
+def _sqlite(url: sa.URL) -> sa.Engine:
+    """oslo.db would connect anew for each transaction and begin it deferred. Ours are pooled, and a write
+    begins immediately, so that two writers queue instead of one failing half-way."""
+    made = sa.create_engine(url, poolclass=sa.pool.QueuePool, pool_size=5, max_overflow=50,
+                            connect_args={'check_same_thread': False})
+    exc_filters.register_engine(made)
+
     @sa.event.listens_for(made, 'connect')
     def on_connect(raw: Any, record: Any) -> None:
-        for pragma in ('journal_mode=WAL', 'synchronous=NORMAL', 'busy_timeout=30000'):
+        raw.isolation_level = None
+        raw.create_function('regexp', 2, _regexp)
+        for pragma in ('journal_mode=WAL', 'synchronous=NORMAL', 'busy_timeout=30000', 'foreign_keys=ON'):
             raw.execute(f'PRAGMA {pragma}')
 
     @sa.event.listens_for(made, 'begin')
     def on_begin(conn: sa.Connection) -> None:
-        if conn.get_execution_options().get('minicompute_write'):
-            conn.exec_driver_sql('BEGIN IMMEDIATE')
+        write = conn.get_execution_options().get('minicompute_write')
+        conn.exec_driver_sql('BEGIN IMMEDIATE' if write else 'BEGIN')
+    return made
+
+
+def _regexp(pattern: str, value: Any) -> bool:
+    return value is not None and re.search(pattern, str(value)) is not None
 
 
 def dispose() -> None:
@@ -86,14 +106,8 @@ def read() -> Iterator[sa.Connection]:
 
 @contextlib.contextmanager
 def _writing() -> Iterator[sa.Connection]:
-    with engine().connect() as conn:
-        if conn.dialect.name == 'sqlite':
-            # oslo.db begins deferred unless this mark is set; a write must begin immediately, so that two
-            # writers queue instead of one failing half-way.
-            conn.info['in_transaction'] = True
-            conn = conn.execution_options(minicompute_write=True)
-        with conn.begin():
-            yield conn
+    with engine().connect().execution_options(minicompute_write=True) as conn, conn.begin():
+        yield conn
 
 
 def write(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:

@@ -398,9 +398,11 @@ class Api:
         return list(self._pages())
 
     def _pages(self) -> Iterator[dict[str, Any]]:
-        marker = ''
-        while page := self.ok('GET', f'/servers/detail?all_tenants=1&limit=500{marker}')['servers']:
+        marker, size = '', 500
+        while page := self.ok('GET', f'/servers/detail?all_tenants=1&limit={size}{marker}')['servers']:
             yield from page
+            if len(page) < size:
+                return   # a marker that was deleted meanwhile would be refused, as Nova does
             marker = f'&marker={page[-1]["id"]}'
 
     def wait_status(self, uuid: str, status: str, seconds: float = 30) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What a compute does unasked: heartbeats, power states, and the comparison with the records."""
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 
@@ -43,7 +44,9 @@ class Housekeeping:
     def say_hello(self) -> None:
         """Compare what runs here with the records before any work is taken."""
         node = self._node()
-        answer = wait_for(lambda: self._conductor.hello(admin_context(), node), 'the conductor')
+        # The first call of a fresh cloud may find no queue yet: a short wait first, a long one for a full host.
+        patience = itertools.chain((2, 4, 8, 16), itertools.repeat(60))
+        answer = wait_for(lambda: self._conductor.hello(admin_context(), node, next(patience)), 'the conductor')
         self._inventory_at = time.monotonic()
         self._reconcile({i.uuid: i for i in answer['instances']}, set(answer['busy']), set(answer['owed']))
 
