@@ -71,7 +71,7 @@ check_port() {
 
 boot_guest() {
     local address again=''
-    if server_is ACTIVE; then again=1; fi
+    if server_is ACTIVE && server_lives; then again=1; fi
     make_server
     address="$(server_address)"
     if [ -n "$again" ]; then
@@ -107,6 +107,7 @@ down() {
     make_directories
     take_lock
     if [ -x "$VENV/bin/minicompute" ]; then
+        revive
         delete_servers
         stop_daemons
     fi
@@ -115,6 +116,12 @@ down() {
     close_paths
     stop_rabbitmq
     say "minicompute is down. Its state is in $RUN: tools/quickstart.sh starts it again, rm -rf forgets it."
+}
+
+# revive: daemons that died while guests run are started once more, so that the records end as the guests do.
+revive() {
+    if all_daemons_run || [ ! -e "$CONFIG" ] || ! libvirt_answers || [ -z "$(our_domains)" ]; then return 0; fi
+    (start_rabbitmq && prepare_broker && start_daemons) || warn 'the daemons do not start: their guests are removed from libvirt alone'
 }
 
 delete_servers() {

@@ -232,7 +232,8 @@ class Stack:
             self._write_config(daemon)
         self.manage('db', 'sync')
         for role, number in self.daemons:
-            self.spawn(role, number, wait=False)
+            # The compute's first word is to a conductor.
+            self.spawn(role, number, wait=role == 'conductor')
         for role, number in self.daemons:
             self.wait_ready(role, number)
 

@@ -1,12 +1,14 @@
 # shellcheck shell=bash
 # What is written under run/: the daemons' configuration, and what clients read.
 
-PORT="${MINICOMPUTE_PORT:-8774}"
+# MINICOMPUTE_PORT is said once, and kept.
+PORT="${MINICOMPUTE_PORT:-$(cat "$RUN/port" 2> /dev/null || echo 8774)}"
 CONFIG="$RUN/minicompute.conf"
 STATE="$RUN/state"
 
 write_configuration() {
     mkdir -p "$STATE"
+    printf '%s\n' "$PORT" > "$RUN/port"
     write_file "$CONFIG" 600 << CONF
 # Written by tools/quickstart.sh; your own settings go to $RUN/local.conf, which is read after this file.
 [DEFAULT]

@@ -9,26 +9,34 @@ sync_database() {
         --config-file "$RUN/local.conf" db sync
 }
 
+# start_daemons: those that do not run; the conductor first, because the compute's first word is to it.
 start_daemons() {
     local daemon started=''
     for daemon in $DAEMONS; do
-        if ! alive "$PIDS/$daemon.pid"; then
-            [ -n "$started" ] || say 'Starting the daemons'
-            start_daemon "$daemon"
-            started="$started $daemon"
-        fi
+        alive "$PIDS/$daemon.pid" && continue
+        [ -n "$started" ] || say 'Starting the daemons'
+        start_daemon "$daemon"
+        [ "$daemon" != conductor ] || await_daemon conductor
+        started="$started $daemon"
     done
     for daemon in $started; do
-        wait_until 60 ready_or_dead "$daemon" || true
-        alive "$PIDS/$daemon.pid" || {
-            daemon_trouble "$daemon"
-            fail "minicompute-$daemon ended: see $LOGS/$daemon.log"
-        }
-        is_ready "$daemon" || {
-            daemon_trouble "$daemon"
-            fail "minicompute-$daemon is not ready after 60 s: see $LOGS/$daemon.log"
-        }
+        await_daemon "$daemon"
         note "minicompute-$daemon is ready (pid $(cat "$PIDS/$daemon.pid"))"
+    done
+}
+
+await_daemon() {
+    wait_until 60 ready_or_dead "$1" || true
+    is_ready "$1" && alive "$PIDS/$1.pid" && return 0
+    daemon_trouble "$1"
+    if alive "$PIDS/$1.pid"; then fail "minicompute-$1 is not ready after 60 s: see $LOGS/$1.log"; fi
+    fail "minicompute-$1 ended: see $LOGS/$1.log"
+}
+
+all_daemons_run() {
+    local daemon
+    for daemon in $DAEMONS; do
+        alive "$PIDS/$daemon.pid" || return 1
     done
 }
 

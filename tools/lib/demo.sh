@@ -52,7 +52,10 @@ make_server() {
     local status
     status="$(server_status)"
     case "$status" in
-        ACTIVE) return 0 ;;
+        ACTIVE)
+            if server_lives; then return 0; fi
+            remove_server
+            ;;
         SHUTOFF)
             say 'Starting the server demo, which is shut off'
             if logged demo cli start "$SERVER" && wait_until 60 server_is ACTIVE; then return 0; fi
@@ -68,11 +71,13 @@ make_server() {
 }
 
 server_status() { cli list --name "^$SERVER\$" -f value -c Status 2>> "$LOGS/demo.log" | head -n 1; }
+# server_lives: not so after a `down` that found no daemon, or a reboot of this machine, until the compute has looked.
+server_lives() { virsh_ list --uuid | has_line "$(cli list --name "^$SERVER\$" --minimal -f value -c ID 2>> "$LOGS/demo.log")"; }
 server_is() { [ "$(server_status)" = "$1" ]; }
 server_address() { cli list --name "^$SERVER\$" -f value -c Networks 2>> "$LOGS/demo.log" | grep -oE '([0-9]+\.){3}[0-9]+' | head -n 1; }
 
 remove_server() {
-    note "server $SERVER is $(server_status): it is made anew"
+    note "server $SERVER has no guest that runs: it is made anew"
     must "minicompute delete $SERVER" demo cli delete "$SERVER" --poll
 }
 
