@@ -19,12 +19,11 @@ class RequestContext(oslo_context.RequestContext):
         self.remote_address = remote_address
 
     def to_dict(self) -> dict[str, Any]:
-        """What travels over RPC: identity and request id, never the token of a user
-        who does not need one there (auth_token stays for the neighbours' clients)."""
+        """What travels over RPC: who asks and the request id. The token stays here."""
         return {
             'user_id': self.user_id, 'project_id': self.project_id,
             'roles': self.roles, 'is_admin': self.is_admin,
-            'request_id': self.request_id, 'auth_token': self.auth_token,
+            'request_id': self.request_id,
             'user_domain_id': self.user_domain_id,
             'project_domain_id': self.project_domain_id,
             'system_scope': self.system_scope,
@@ -33,7 +32,7 @@ class RequestContext(oslo_context.RequestContext):
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], **kwargs: Any) -> RequestContext:
-        known = ('user_id', 'project_id', 'roles', 'is_admin', 'request_id', 'auth_token',
+        known = ('user_id', 'project_id', 'roles', 'is_admin', 'request_id',
                  'user_domain_id', 'project_domain_id', 'system_scope', 'remote_address')
         return cls(**{k: values[k] for k in known if k in values}, overwrite=False)
 

@@ -89,6 +89,16 @@ class Client:
         self._prepare(server, fanout=fanout or None, retry=0).cast(context, method, **kwargs)
 
 
+class Endpoint:
+    """The methods of a manager that the wire may call, and no others. Each takes the context first."""
+
+    target = messaging.Target(version=VERSION)
+
+    def __init__(self, manager: Any, *names: str) -> None:
+        for name in names:
+            setattr(self, name, getattr(manager, name))
+
+
 def server(topic: str, host: str, endpoints: list[Any]) -> Any:
     """A server of `topic` named `host`; the caller starts and stops it."""
     target = messaging.Target(topic=topic, server=host)

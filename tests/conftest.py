@@ -44,11 +44,11 @@ def configured() -> None:
 @pytest.fixture
 def conf(configured: None, tmp_path: pathlib.Path) -> Iterator[Any]:
     """The global CONF with a state path of its own, as it was before when the test ends."""
-    conf_module.setup([], 'tests', [])   # CONF.clear() below takes the parsed command line with it
+    conf_module.setup([], 'tests', [])   # CONF.reset() below takes the parsed command line with it
     CONF.set_override('state_path', str(tmp_path))
     CONF.set_override('host', 'host1')
     yield CONF
-    CONF.clear()
+    CONF.reset()
 
 
 @pytest.fixture(scope='session')

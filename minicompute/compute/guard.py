@@ -60,9 +60,11 @@ class Guard:
                 if request.fence >= state.running.fence:
                     state.running.generation, state.running.reply_to = request.generation, request.reply_to
                     state.fence = max(state.fence, request.fence)
+                    self._save(request.key, state)
                 return
             if state.last is not None and _answers(state.last, request):
                 state.fence = request.fence
+                self._save(request.key, state)
                 answer = dataclasses.replace(state.last, generation=request.generation)
                 self._reply(answer, request.reply_to)
                 return

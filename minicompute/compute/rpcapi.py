@@ -13,6 +13,11 @@ def send(host: str, request: StepRequest) -> None:
     rpc.outbox.put(rpc.COMPUTE, 'run_steps', request, server=host)
 
 
+def pay(host: str, uuids: list[str]) -> None:
+    """Tell a host that is back what it still has to remove."""
+    rpc.outbox.put(rpc.COMPUTE, 'pay', uuids, server=host)
+
+
 class ComputeAPI:
     """Questions that a host must answer at once, and steps that the API asks for itself."""
 
@@ -29,9 +34,3 @@ class ComputeAPI:
         """Raises MessagingTimeout when the host does not answer."""
         return str(self._client.call(context, 'console_output', server=instance.host, timeout=10,
                                      instance=instance, length=length))
-
-    def uptime(self, context: RequestContext, host: str) -> str:
-        return str(self._client.call(context, 'uptime', server=host, timeout=10))
-
-    def diagnostics(self, context: RequestContext, instance: Instance) -> dict[str, Any]:
-        return dict(self._client.call(context, 'diagnostics', server=instance.host, timeout=10, instance=instance))

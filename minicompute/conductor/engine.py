@@ -10,6 +10,7 @@ checks under a row lock that the generation is still the one that this engine cl
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import queue
 import threading
 import time
@@ -66,7 +67,7 @@ class Engine:
             self._threads.append(thread)
 
     def stop(self) -> None:
-        """Let the batches under way commit; the rest is in the journal."""
+        """The batches under way commit the step they are at; the rest is in the journal."""
         self._stopped.set()
         for _ in self._threads:
             self._ready.put(None)
@@ -89,6 +90,7 @@ class Engine:
             if entry.task.action.id in ids and settle.may_cancel(entry.task.action):
                 if self._unpark(entry.task.action.id or 0) is not None:
                     self._ready.put((entry.task, settle.Cancelled()))
+        self._wake(ids)
 
     def host_started(self, host: str) -> None:
         """A compute lost what it was doing: ask it again for all that is parked on it."""
@@ -100,23 +102,36 @@ class Engine:
         """Find what no bell announced, and what is mine by name but not in my hands: from before a
         restart, or put down after an error."""
         def look(conn: sa.Connection) -> list[int]:
-            found = journal.unclaimed(conn, self.owner, list(Flow.registry))
+            found = journal.unclaimed(conn, self.owner, Flow.known())
             return found + journal.release_orphans(conn)
         with self._lock:
             held = set(self._held)
         self.ring(action_id for action_id in session.write(look) if action_id not in held)
 
     def tick(self) -> None:
-        """Renew the leases, and see to what is parked: cancelled, too long, or its host gone."""
+        """Renew the leases, and see to what waits: cancelled, too long, or its host gone."""
         session.write(journal.renew, self.owner, CONF.conductor.lease)
         parked = self._parked_now()
-        if not parked:
+        with self._lock:
+            waiting = [task.action.id or 0 for _, task in self._timers]
+        if not parked and not waiting:
             return
         with session.read() as conn:
-            cancelled = set(journal.cancelled(conn, [p.task.action.id or 0 for p in parked]))
+            now = session.now(conn)
+            cancelled = set(journal.cancelled(conn, [p.task.action.id or 0 for p in parked] + waiting))
             down = servicegroup.down_hosts(conn, {p.asked.host for p in parked})
         for entry in parked:
-            self._look_after(entry, cancelled, down)
+            self._look_after(entry, now, cancelled, down)
+        self._wake(cancelled)
+
+    def _wake(self, cancelled: set[int]) -> None:
+        """What waits for its time and is to be ended need not wait."""
+        with self._lock:
+            found = [task for _, task in self._timers if task.action.id in cancelled]
+            self._timers = [(at, task) for at, task in self._timers if task not in found]
+        for task in found:
+            task.action.cancel = True
+            self._ready.put(task)
 
     def due(self) -> None:
         """Put back to work what waited for its time."""
@@ -141,11 +156,11 @@ class Engine:
         with self._lock:
             return self._parked.pop(action_id, None)
 
-    def _look_after(self, entry: Parked, cancelled: set[int], down: dict[str, Any]) -> None:
+    def _look_after(self, entry: Parked, now: datetime.datetime, cancelled: set[int], down: dict[str, Any]) -> None:
         action = entry.task.action
         step = Flow.registry[action.flow].step(action.step)
         error: Exception | None = None
-        age = (session.utcnow() - action.updated_at).total_seconds() if action.updated_at else 0.0
+        age = (now - action.updated_at).total_seconds() if action.updated_at else 0.0
         if entry.asked.host in down:
             error = exception.HostDown(host=entry.asked.host, since=down[entry.asked.host] or 'it was forced down')
         elif age > step.deadline():
@@ -169,14 +184,14 @@ class Engine:
 
     def _work(self) -> None:
         while not self._stopped.is_set():
-            entries = self._take()
+            entries, going = self._take(), []
             try:
-                tasks = self._admit(entries)
-                while tasks:
-                    tasks = self._advance(tasks)
+                going = self._admit(entries)
+                while going and not self._stopped.is_set():
+                    going = self._advance(going)
             except Exception:
                 LOG.exception('A batch of %d was put down; the sweep takes it up again', len(entries))
-                self._drop_all(entries)
+                self._drop({task.action.id for task, _, _ in going} | {_id_of(entry) for entry in entries})
 
     def _take(self) -> list[Any]:
         """What gathered; nothing when the engine stops."""
@@ -234,7 +249,7 @@ class Engine:
         if not wanted:
             return []
         try:
-            taken = session.write(journal.claim, wanted, self.owner, CONF.conductor.lease, list(Flow.registry))
+            taken = session.write(journal.claim, wanted, self.owner, CONF.conductor.lease, Flow.known())
             tasks = self._tasks(taken)
         except BaseException:
             self._drop(wanted)
@@ -250,7 +265,7 @@ class Engine:
         with session.read() as conn:
             found = [action for action in journal.load(conn, by_id) if action.owner is None and
                      action.state == ActionState.RUNNING and action.generation == by_id[action.id or 0].generation and
-                     action.flow in Flow.registry]
+                     action.step in Flow.known().get(action.flow, ())]
         with self._lock:
             found = [action for action in found if action.id not in self._held]
             self._held.update(action.id or 0 for action in found)
@@ -290,7 +305,7 @@ class Engine:
             verdict = settle.settle(task, outcome)
             if isinstance(verdict, Asked):
                 self._ask(task, verdict)
-            elif isinstance(verdict, float):
+            elif isinstance(verdict, (int, float)):
                 with self._lock:
                     self._timers.append((time.monotonic() + verdict, task))
             else:
@@ -303,19 +318,12 @@ class Engine:
         """One transaction for all. -> those that are mine still and have a next step."""
         if not tasks:
             return []
-        while not self._stopped.is_set():
-            try:
-                kept, released = session.write(self._write, tasks)
-                break
-            except db_exc.DBConnectionError as error:
-                LOG.error('The database does not answer: %s. %d steps wait for it.', error, len(tasks))
-                time.sleep(1.0)
-            except Exception as error:
-                if len(tasks) > 1:
-                    return [task for one in tasks for task in self._commit([one])]
-                return self._refused(tasks[0], error)
-        else:
-            return []
+        written = self._write_or_wait(tasks)
+        if isinstance(written, Exception):
+            if len(tasks) > 1:
+                return [task for one in tasks for task in self._commit([one])]
+            return self._refused(tasks[0], written)
+        kept, released = written
         self._drop(set(task.action.id for task in tasks) - set(task.action.id for task in kept))
         ended = [task.action.id for task in kept if task.action.state not in settle.GOING]
         self._drop(ended)
@@ -326,6 +334,19 @@ class Engine:
             if task.action.state in settle.GOING:
                 going.append(task)
         return going
+
+    def _write_or_wait(self, tasks: Sequence[Task]) -> tuple[list[Task], list[int]] | Exception:
+        """While the database is away the steps wait: nobody else can take them over either."""
+        while True:
+            try:
+                return session.write(self._write, tasks)
+            except db_exc.DBConnectionError as error:
+                if self._stopped.is_set():
+                    return [], []
+                LOG.error('The database does not answer: %s. %d steps wait for it.', error, len(tasks))
+                time.sleep(1.0)
+            except Exception as error:
+                return error
 
     def _write(self, conn: sa.Connection, tasks: Sequence[Task]) -> tuple[list[Task], list[int]]:
         rows = journal.lock(conn, [task.action.id or 0 for task in tasks])
@@ -355,28 +376,35 @@ class Engine:
 
     def _refused(self, task: Task, error: Exception) -> list[Task]:
         """The database would not have the step's writes: the step has failed, and unwinds."""
-        LOG.exception('The commit of action %s was refused', task.action.id)
+        LOG.error('The commit of action %s was refused', task.action.id, exc_info=error)
         with session.read() as conn:
             before = journal.load(conn, [task.action.id or 0])
         if not before or before[0].generation != task.action.generation:
-            self._drop([task.action.id or 0])
+            self._drop([task.action.id])
             return []
         task.action, task.changes, task.commits, task.log = before[0], {}, [], []
-        settle.settle(task, StepFailed(f'{type(error).__name__} while the step was written'))
-        return self._commit([task])
+        verdict = settle.settle(task, StepFailed(f'{type(error).__name__} while the step was written'))
+        if verdict is None and not isinstance(self._write_or_wait([task]), Exception):
+            self._drop([task.action.id])
+            self.ring([task.action.id or 0])   # claimed anew, from what is written
+            return []
+        LOG.error('Action %s is put down; the sweep takes it up again', task.action.id)
+        self._drop([task.action.id])
+        return []
 
     def _drop(self, ids: Iterable[int | None]) -> None:
         with self._lock:
             self._held.difference_update(i for i in ids if i is not None)
 
-    def _drop_all(self, entries: Sequence[Any]) -> None:
-        for entry in entries:
-            if isinstance(entry, Task):
-                self._drop([entry.action.id])
-            elif isinstance(entry, tuple):
-                self._drop([entry[0].action.id])
-            elif isinstance(entry, StepReport):
-                self._drop([entry.action_id])
+
+def _id_of(entry: Any) -> int | None:
+    """The action of an entry of the queue; a ring is held only once it is claimed."""
+    if isinstance(entry, Task):
+        return entry.action.id
+    if isinstance(entry, tuple):
+        task: Task = entry[0]
+        return task.action.id
+    return entry.action_id if isinstance(entry, StepReport) else None
 
 
 def _run(tasks: Sequence[Task]) -> list[tuple[Task, Outcome | Exception]]:

@@ -145,6 +145,11 @@ class Flow:
             raise ValueError(f'flow {name}: two steps of one name')
         Flow.registry[name] = self
 
+    @classmethod
+    def known(cls) -> dict[str, set[str]]:
+        """{flow: its steps} that this version can run; rows with others are left to a conductor that can."""
+        return {name: set(flow._index) for name, flow in cls.registry.items()}
+
     @property
     def first(self) -> str:
         return self.steps[0].name

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from oslo_log import log as logging
 from oslo_utils import uuidutils
 
-from minicompute import servicegroup
+from minicompute import rpc, servicegroup
 from minicompute.compute import rpcapi as compute
 from minicompute.conductor import flows
 from minicompute.conductor.engine import Engine
@@ -31,6 +31,10 @@ class ConductorManager(Manager):
 
     # -- the daemon --------------------------------------------------------
 
+    def endpoints(self) -> list[Any]:
+        return [rpc.Endpoint(self, 'ring', 'cancel', 'report', 'host_started', 'heartbeats', 'hello', 'servers',
+                             'paid', 'power_states')]
+
     def start(self) -> None:
         self.engine.start()
 
@@ -44,17 +48,19 @@ class ConductorManager(Manager):
                 Periodic(self.audit, AUDIT_INTERVAL)]
 
     def audit(self) -> None:
-        """Give back what is held for servers that are gone."""
-        def mend(conn: sa.Connection) -> tuple[list[str], list[str]]:
+        """Give back what is held for servers that are gone, and remind hosts that are back of what they owe."""
+        def mend(conn: sa.Connection) -> tuple[list[str], list[str], dict[str, list[str]]]:
             claims, cards = audit.orphan_claims(conn), audit.orphan_ports(conn)
             allocations.release(conn, claims)
             networks.release_ports(conn, cards)
-            return claims, cards
-        claims, cards = session.write(mend)
+            return claims, cards, _collectable(conn)
+        claims, cards, debts = session.write(mend)
         for uuid in claims:
             LOG.warning('The claim of %s was held by nobody: released', uuid)
         for uuid in cards:
             LOG.warning('The addresses of %s were held by nobody: released', uuid)
+        for host, uuids in debts.items():
+            compute.pay(host, uuids)
 
     # -- bells -------------------------------------------------------------
 
@@ -78,6 +84,7 @@ class ConductorManager(Manager):
 
     def hello(self, context: RequestContext, node: ComputeNode) -> dict[str, Any]:
         session.write(_beat, [node.host], [node])
+        session.write(compute_nodes.reset_failed_builds, node.host)   # it starts anew
         return self.servers(context, node.host)
 
     def servers(self, context: RequestContext, host: str) -> dict[str, Any]:
@@ -93,6 +100,13 @@ class ConductorManager(Manager):
     def power_states(self, context: RequestContext, host: str, states: dict[str, int]) -> None:
         """Domains that changed by themselves; a server that something is being done to is left alone."""
         self.engine.ring(session.write(_note_power, host, states))
+
+
+def _collectable(conn: sa.Connection) -> dict[str, list[str]]:
+    """{host: uuids} that hosts owe which report again without having been started anew."""
+    debts = owed.debts(conn)
+    down = servicegroup.down_hosts(conn, set(debts)) if debts else {}
+    return {host: uuids for host, uuids in debts.items() if host not in down}
 
 
 def _beat(conn: sa.Connection, hosts: list[str], nodes: list[ComputeNode]) -> None:

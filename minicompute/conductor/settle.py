@@ -18,14 +18,13 @@ from oslo_log import log as logging
 from minicompute import exception
 from minicompute.conductor.flow import Asked, Flow, Later, Outcome, Reschedule, Retry, Step, StepFailed, Task
 from minicompute.conf import CONF
+from minicompute.db.api import actions as journal
 from minicompute.db.api import owed
 from minicompute.objects import Action, ActionState, StepReport
 
 LOG = logging.getLogger(__name__)
 
 GOING = (ActionState.RUNNING, ActionState.UNWINDING)
-#: key of `data` whose values are wiped from the journal when the action ends
-SECRET = 'secret'
 MOST_BACKOFF = 30.0
 
 
@@ -178,7 +177,7 @@ def _again_or_stuck(task: Task, error: Exception) -> float | None:
 
 def _end(task: Task, state: str, message: str | None = None) -> None:
     task.action.state, task.action.message = state, message
-    task.action.data.pop(SECRET, None)
+    task.action.data.pop(journal.SECRET, None)
 
 
 def _backoff(failures: int) -> float:

@@ -25,7 +25,6 @@ OPTIONS = {
         cfg.BoolOpt('enabled', default=True, help='Give guests a VNC console.'),
         cfg.StrOpt('server_listen', default='127.0.0.1', help='Address that the VNC consoles listen on.'),
         cfg.StrOpt('server_proxyclient_address', default='127.0.0.1', help='Address by which the proxy reaches them.'),
-        cfg.URIOpt('novncproxy_base_url', default='http://127.0.0.1:6080/vnc_auto.html', help='Public URL of the VNC proxy.'),
     ],
     'serial_console': [
         cfg.IntOpt('log_max_bytes', default=102400, min=1024, help='Most bytes of console output in one answer.'),

@@ -5,7 +5,6 @@ OPTIONS = {
     'DEFAULT': [
         cfg.StrOpt('image_backend', default='local', help='Entry point in minicompute.image.backends.'),
         cfg.StrOpt('network_backend', default='local', help='Entry point in minicompute.network.backends.'),
-        cfg.StrOpt('volume_backend', default='none', help='Entry point in minicompute.volume.backends, or none.'),
     ],
     'local_images': [
         cfg.StrOpt('path', default='$state_path/images', help='Directory of the local image store; computes must see it too.'),

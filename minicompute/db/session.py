@@ -56,12 +56,14 @@ def _server(url: sa.URL) -> sa.Engine:
     """MariaDB or PostgreSQL, by oslo.db with its options."""
     if url.get_backend_name() == 'mysql':
         # oslo.db's default is the utf8 that has no room for every character of a name.
-        url = url.update_query_dict({'charset': 'utf8mb4'})
+        # The isolation is set once a connection; SQLAlchemy would set and reset it at each use.
+        url = url.update_query_dict({'charset': 'utf8mb4', 'init_command':
+                                     'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED'})
     context = enginefacade.transaction_context()
     context.configure(connection=url.render_as_string(hide_password=False), mysql_sql_mode='TRADITIONAL',
                       thread_checkin=False)
-    made: sa.Engine = context.writer.get_engine()
-    return made.execution_options(isolation_level='READ COMMITTED')
+    made: sa.Engine = context.writer.get_engine()   # PostgreSQL reads what is committed by itself
+    return made
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:

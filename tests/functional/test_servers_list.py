@@ -74,6 +74,13 @@ def test_bad_queries(fleet, api, query):
     assert message
 
 
+@pytest.mark.parametrize('pattern', ['(?P<a>web)1', '(?<=w)eb1', 'web{1,2}[[:digit:]]', '\\d', '(', 'a{,99999}'])
+def test_expressions_that_databases_take_differently(fleet, member, pattern):
+    for name in ('name', 'ip'):
+        answer = member.call('GET', f'/servers?{name}={quote(pattern)}', version='2.104')
+        assert answer.status_int in (200, 400) and (answer.status_int == 200 or name in fault(answer.json)[2])
+
+
 def test_what_older_versions_pass_over(fleet, member):
     everything = ['bad', 'db1', 'web1', 'web2']
     assert names(member, 'nope=1', '2.74') == everything

@@ -36,6 +36,9 @@ def _write(conn: sa.Connection, instance: Instance, action: Action) -> tuple[Act
     """-> (what holds the server, whether its host is down)."""
     action.id, action.state, action.after, action.busy = None, ActionState.RUNNING, None, instance.uuid
     holder = _holder(conn, instance.uuid)
+    if holder is not None and holder.state == ActionState.STUCK:
+        actions.put_aside(conn, holder.id or 0, f'{holder.message or ""} The server was deleted.'.strip())
+        holder = None
     if holder is not None:
         if holder.flow == FLOW:
             return holder, False
@@ -55,4 +58,7 @@ def _holder(conn: sa.Connection, uuid: str) -> Action | None:
     if holder is None:
         return None
     row = actions.lock(conn, [holder.id or 0]).get(holder.id or 0)
-    return holder if row is not None and row.state in ActionState.LIVE else None
+    if row is None or row.state in ActionState.ENDED:
+        return None
+    holder.state = row.state
+    return holder

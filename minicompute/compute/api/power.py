@@ -15,6 +15,9 @@ from minicompute.db import session
 from minicompute.db.api import actions, instances
 from minicompute.objects import Action, Instance
 
+#: seconds; a step on a host may not take for ever ([conductor] step_deadline)
+LONGEST_SHUTDOWN = 240
+
 
 def start(context: RequestContext, instance: Instance) -> None:
     _begin(context, instance, 'start', 'start', 'power_on')
@@ -24,7 +27,7 @@ def stop(context: RequestContext, instance: Instance) -> None:
     """The guest has its time to shut down: the image's os_shutdown_timeout, or [DEFAULT] shutdown_timeout."""
     said = str(instance.image_properties.get('os_shutdown_timeout', ''))
     _begin(context, instance, 'stop', 'stop', 'power_off',
-           timeout=int(said) if said.isdecimal() else CONF.shutdown_timeout)
+           timeout=min(int(said) if said.isdecimal() else CONF.shutdown_timeout, LONGEST_SHUTDOWN))
 
 
 def reboot(context: RequestContext, instance: Instance, hard: bool) -> None:
@@ -38,8 +41,7 @@ def _begin(context: RequestContext, instance: Instance, name: str, rule: str, ve
     states.check(rule, instance.uuid, instance.vm_state, instance.task_state, method=name)
     if not instance.host:
         raise exception.InstanceNotReady(instance_id=instance.uuid)
-    data = {'hard': args['hard']} if 'hard' in args else {}
-    action = ring.new_action(context, instance, name, name, verb, data)
+    action = ring.new_action(context, instance, name, name, verb, dict(args))
     session.write(_write, instance, action, rule)
     instance.task_state = states.ACTIONS[rule].becomes
     ring.compute(action, instance, verb, **args)

@@ -55,25 +55,35 @@ class Housekeeping:
                   'The conductors were not told of the start')
 
     def _reconcile(self, mine: dict[str, Instance], busy: set[str], owed: set[str]) -> None:
-        removed, states = [], {}
+        states: dict[str, int] = {}
         for domain in self._driver.domains():
             if not domain.ours:
                 continue
-            instance = mine.get(domain.uuid)
-            if instance is not None and domain.uuid not in owed:
+            if domain.uuid in mine:
                 states[domain.uuid] = domain.power_state
-            elif domain.uuid not in busy:
+            elif domain.uuid not in busy | owed:
                 LOG.warning('Domain %s (%s) is not ours any more: removed', domain.name, domain.uuid)
-                self._driver.destroy(Instance(uuid=domain.uuid, project_id='', user_id='', host=self._host))
-                removed.append(domain.uuid)
-        gone = [uuid for uuid in owed if uuid not in mine]
-        for uuid in set(gone) - set(removed):
-            self._driver.destroy(Instance(uuid=uuid, project_id='', user_id='', host=self._host))
-        if owed:
-            self._conductor.paid(admin_context(), self._host, sorted(owed))
+                self._remove(domain.uuid)
+        self.pay(sorted(owed))
         self._start_again(mine, states, busy)
         if states:
-            self._conductor.power_states(admin_context(), self._host, states)
+            rpc.quiet(lambda: self._conductor.power_states(admin_context(), self._host, states),
+                      'The power states were not told')
+
+    def pay(self, owed: list[str]) -> None:
+        """Remove what was left here while this host was away. What fails is asked for again."""
+        paid = [uuid for uuid in owed if self._remove(uuid)]
+        if paid:
+            LOG.info('Removed what %d servers had left here', len(paid))
+            rpc.quiet(lambda: self._conductor.paid(admin_context(), self._host, paid), 'The clean-up was not told')
+
+    def _remove(self, uuid: str) -> bool:
+        try:
+            self._driver.destroy(Instance(uuid=uuid, project_id='', user_id='', host=self._host))
+        except Exception:
+            LOG.exception('What is left of %s cannot be removed', uuid)
+            return False
+        return True
 
     def _start_again(self, mine: dict[str, Instance], states: dict[str, int], busy: set[str]) -> None:
         """After a reboot of the host: what ran runs again, when the operator wants that."""

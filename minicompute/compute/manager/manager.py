@@ -7,7 +7,7 @@ from typing import Any
 
 from oslo_log import log as logging
 
-from minicompute import exception
+from minicompute import exception, rpc
 from minicompute.compute.guard import Guard
 from minicompute.compute.manager import verbs
 from minicompute.compute.manager.housekeeping import Housekeeping
@@ -31,6 +31,8 @@ class ComputeManager(Manager):
     def __init__(self, host: str | None = None, driver: virt.ComputeDriver | None = None) -> None:
         self.host = host or CONF.host
         self.driver = driver or virt.load()
+        #: whether builds failed here since the last good one
+        self._failing = False
         self._builds = ThreadPoolExecutor(CONF.max_concurrent_builds or 1000, thread_name_prefix='build')
         self._quick = ThreadPoolExecutor(QUICK_THREADS, thread_name_prefix='step')
         path = os.path.join(CONF.state_path, 'fences', self.host)
@@ -38,6 +40,9 @@ class ComputeManager(Manager):
         self.housekeeping = Housekeeping(self.host, self.driver, self.guard)
 
     # -- the daemon --------------------------------------------------------
+
+    def endpoints(self) -> list[Any]:
+        return [rpc.Endpoint(self, 'run_steps', 'pay', 'console_output')]
 
     def start(self) -> None:
         self.driver.start(self.housekeeping.power_changed)
@@ -72,20 +77,21 @@ class ComputeManager(Manager):
             if verb is None:
                 raise exception.NotImplementedHere(f'{request.verb} is unknown to this compute')
             report.result = verb(self.driver, request)
+            if request.verb == 'spawn' and self._failing:
+                self._failing, report.result['recovered'] = False, True
         except Exception as error:
             report.error = verbs.failure(request.verb, error)
+            self._failing = self._failing or report.error['kind'] == 'reschedule'
             level = LOG.warning if isinstance(error, exception.ComputeException) else LOG.exception
             level('%s of %s failed: %s', request.verb, request.key, error)
         report.finished_at = utcnow()
         return report
 
+    def pay(self, context: RequestContext, items: list[list[str]]) -> None:
+        """Remove what servers left here that were deleted while this host was away."""
+        self.housekeeping.pay(sorted({uuid for uuids in items for uuid in uuids}))
+
     # -- what the API asks -------------------------------------------------
 
     def console_output(self, context: RequestContext, instance: Instance, length: int | None) -> str:
         return self.driver.console_output(instance, length)
-
-    def diagnostics(self, context: RequestContext, instance: Instance) -> dict[str, Any]:
-        return self.driver.diagnostics(instance)
-
-    def uptime(self, context: RequestContext) -> str:
-        return self.driver.uptime()

@@ -11,22 +11,23 @@ without that host.
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from minicompute import exception
-from minicompute.conductor.flow import Asked, Flow, Outcome, Step, StepFailed, Task
+from minicompute.conductor.flow import Asked, Flow, Later, Outcome, Step, StepFailed, Task
 from minicompute.conf import CONF
-from minicompute.db.api import allocations, groups_of_actions, instances
+from minicompute.db.api import allocations, compute_nodes, groups_of_actions, instances
 from minicompute.db.session import utcnow
 from minicompute.network import base as network
 from minicompute.objects import Selection, TaskState, VMState, from_primitive
 from minicompute.scheduler.rpcapi import SchedulerAPI
 
 #: seconds that a scheduler has for one batch
-SCHEDULER_TIMEOUT = 30
+SCHEDULER_TIMEOUT = 15
 
 
 def schedule(task: Task) -> Outcome:
@@ -38,15 +39,30 @@ def schedule(task: Task) -> Outcome:
 
 
 def schedule_many(tasks: Sequence[Task]) -> list[Outcome | Exception]:
-    """One call for all: the scheduler places them in few transactions."""
-    requests = []
-    for task in tasks:
-        if task.spec is None:
-            raise StepFailed('the request of the server is not in the records')
-        task.spec.ignore_hosts = list(task.data.get('tried', ()))
-        requests.append({'key': task.action.id, 'spec': task.spec, 'instance_uuids': _group(task), 'dry_run': False})
-    answers = SchedulerAPI().select_destinations(tasks[0].context, requests, timeout=SCHEDULER_TIMEOUT)
-    return [_placed(task, answer) for task, answer in zip(tasks, answers, strict=True)]
+    """One call for all: the scheduler places them in few transactions. Only half of the workers may wait
+    for a scheduler, so that one that is away does not keep reports and deletes from being written."""
+    if not _waiting_room().acquire(blocking=False):
+        return [Later(0.05)] * len(tasks)
+    try:
+        good = [task for task in tasks if task.spec is not None]
+        requests = [_request(task) for task in good]
+        answers = SchedulerAPI().select_destinations(tasks[0].context, requests, timeout=SCHEDULER_TIMEOUT)
+        placed = {task.action.id: _placed(task, answer) for task, answer in zip(good, answers, strict=True)}
+    finally:
+        _waiting_room().release()
+    return [placed.get(task.action.id, StepFailed('the request of the server is not in the records'))
+            for task in tasks]
+
+
+@functools.cache
+def _waiting_room() -> threading.BoundedSemaphore:
+    return threading.BoundedSemaphore(max(1, CONF.conductor.workers // 2))
+
+
+def _request(task: Task) -> dict[str, Any]:
+    assert task.spec is not None
+    task.spec.ignore_hosts = list(task.data.get('tried', ()))
+    return {'key': task.action.id, 'spec': task.spec, 'instance_uuids': _group(task), 'dry_run': False}
 
 
 def _group(task: Task) -> list[str]:
@@ -55,6 +71,7 @@ def _group(task: Task) -> list[str]:
 
 def _placed(task: Task, answer: dict[str, Any]) -> Outcome | Exception:
     selections: list[Selection] | None = answer['selections']
+    task.data.setdefault('funnels', []).append(answer['funnel'])   # one an attempt, kept also when it fails
     if not selections:
         return StepFailed(str(exception.NoValidHost(reason=answer['reason'] or '')), code=500)
     by_uuid = {selection.instance_uuid: selection for selection in selections}
@@ -63,7 +80,7 @@ def _placed(task: Task, answer: dict[str, Any]) -> Outcome | Exception:
         task.on_commit(functools.partial(groups_of_actions.release_placed, leader=task.action.id,
                                          step=_next_step(task), places=by_uuid))
     task.data.pop('group', None)
-    return {'funnel': answer['funnel']}
+    return {}
 
 
 def _next_step(task: Task) -> str:
@@ -76,6 +93,9 @@ def _occupy(task: Task, place: Selection) -> None:
 
 
 def release_claim(task: Task) -> Outcome:
+    host = task.instance.host if task.instance else None
+    if host and not task.data.get('error', {}).get('cancelled'):
+        task.on_commit(lambda conn: compute_nodes.bump_failed_builds(conn, host))
     task.set(host=None, node=None)
     uuids = _group(task)
     task.on_commit(lambda conn: _nothing(allocations.release(conn, uuids)))
@@ -113,13 +133,16 @@ def spawn(task: Task) -> Asked:
 
 def spawned(task: Task) -> dict[str, Any]:
     assert task.report is not None
+    if task.report.result.get('recovered'):
+        host = task.report.host
+        task.on_commit(lambda conn: compute_nodes.reset_failed_builds(conn, host))
     task.set(vm_state=VMState.ACTIVE, power_state=task.report.result.get('power_state', 1), launched_at=utcnow(),
              fault=None)
     return {}
 
 
 def destroy(task: Task) -> Outcome:
-    """Remove what the spawn may have left. Its failure counts against the host, a deletion does not."""
+    """Remove what the spawn may have left."""
     if task.instance is None or not task.instance.host:
         return {}
     return task.ask('destroy')

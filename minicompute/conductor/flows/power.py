@@ -17,7 +17,7 @@ def power_on(task: Task) -> Asked:
 
 
 def power_off(task: Task) -> Asked:
-    return task.ask('power_off', timeout=CONF.shutdown_timeout)
+    return task.ask('power_off', timeout=task.data.get('timeout', CONF.shutdown_timeout))
 
 
 def reboot(task: Task) -> Asked:

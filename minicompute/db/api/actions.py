@@ -4,7 +4,7 @@ the API begins them, in the transaction that changes the server.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +18,8 @@ from minicompute.db.session import now as db_now
 from minicompute.objects import Action, ActionState
 
 _FIELDS = tuple(Action.__dataclass_fields__)
+#: key of `data` whose values are wiped when the action ends
+SECRET = 'secret'
 #: a caller that is about to run an action directly has so long before the sweep steps in
 GRACE = datetime.timedelta(seconds=5)
 
@@ -76,6 +78,16 @@ def busy_among(conn: sa.Connection, host: str) -> list[str]:
     return [row.busy for row in conn.execute(query)]
 
 
+def put_aside(conn: sa.Connection, action_id: int, message: str) -> None:
+    """End a stuck action where it is; its secrets go with it."""
+    found = load(conn, [action_id])[0]
+    found.data.pop(SECRET, None)
+    now = db_now(conn)
+    conn.execute(actions.update().where(actions.c.id == action_id).values(
+        state=ActionState.FAILED, data=found.data, message=message[:1000], busy=None, owner=None, finish_time=now,
+        updated_at=now, generation=actions.c.generation + 1))
+
+
 def cancel(conn: sa.Connection, action_id: int) -> None:
     conn.execute(actions.update().where(actions.c.id == action_id).values(cancel=True))
 
@@ -85,18 +97,20 @@ def load(conn: sa.Connection, ids: Iterable[int]) -> list[Action]:
     return [from_row(row) for row in rows]
 
 
-def claim(conn: sa.Connection, ids: Sequence[int], owner: str, lease: float, flows: Sequence[str]) -> list[Action]:
+def claim(conn: sa.Connection, ids: Sequence[int], owner: str, lease: float,
+          known: Mapping[str, Collection[str]]) -> list[Action]:
     """Take those of `ids` that nobody holds: one guarded UPDATE each, by the database's clock.
 
     A row is free when it has no owner or the owner's lease has run out (or it is mine already, from
-    before a restart). -> the claimed actions, with the generation that this claim gave them.
+    before a restart). What this version has no step for (`known`: flow -> steps) is left to others.
+    -> the claimed actions, with the generation that this claim gave them.
     """
     now = db_now(conn)
     free = sa.or_(actions.c.owner.is_(None), actions.c.owner == owner, actions.c.lease_until < now)
     found = conn.execute(sa.select(actions).where(
         actions.c.id.in_(list(ids)), actions.c.state.in_((ActionState.RUNNING, ActionState.UNWINDING)),
-        actions.c.flow.in_(list(flows)), free).with_for_update())
-    taken = [from_row(row) for row in found]
+        actions.c.flow.in_(list(known)), free).order_by(actions.c.id).with_for_update())
+    taken = [action for action in map(from_row, found) if action.step in known[action.flow]]
     until = now + datetime.timedelta(seconds=lease)
     if taken:
         conn.execute(actions.update().where(actions.c.id.in_([a.id for a in taken])).values(
@@ -157,13 +171,15 @@ def cancelled(conn: sa.Connection, ids: Iterable[int]) -> list[int]:
     return [row.id for row in conn.execute(query)]
 
 
-def unclaimed(conn: sa.Connection, owner: str, flows: Sequence[str], limit: int = 10000) -> list[int]:
+def unclaimed(conn: sa.Connection, owner: str, known: Mapping[str, Collection[str]],
+              limit: int = 10000) -> list[int]:
     """What the sweep looks at: live actions that nobody works on, and those of this owner."""
     now = db_now(conn)
-    query = sa.select(actions.c.id).where(
-        actions.c.state.in_((ActionState.RUNNING, ActionState.UNWINDING)), actions.c.flow.in_(list(flows)),
+    query = sa.select(actions.c.id, actions.c.flow, actions.c.step).where(
+        actions.c.state.in_((ActionState.RUNNING, ActionState.UNWINDING)), actions.c.flow.in_(list(known)),
         sa.or_(actions.c.lease_until.is_(None), actions.c.lease_until < now, actions.c.owner == owner))
-    return [row.id for row in conn.execute(query.order_by(actions.c.id).limit(limit))]
+    found = conn.execute(query.order_by(actions.c.id).limit(limit))
+    return [row.id for row in found if row.step in known[row.flow]]
 
 
 def release_orphans(conn: sa.Connection, limit: int = 100) -> list[int]:

@@ -6,13 +6,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from minicompute.db.api import instances
+from minicompute.db.api.actions import SECRET
 from minicompute.db.models import instance_actions as actions
 from minicompute.db.session import utcnow
 from minicompute.objects import ActionState, Selection, TaskState
 
 
 def _waiting(conn: sa.Connection, leader: int | None) -> list[Any]:
-    return list(conn.execute(sa.select(actions.c.id, actions.c.instance_uuid, actions.c.busy).where(
+    return list(conn.execute(sa.select(actions.c.id, actions.c.instance_uuid, actions.c.busy, actions.c.data).where(
         actions.c.after == leader, actions.c.state == ActionState.QUEUED,
         actions.c.busy == actions.c.instance_uuid)))
 
@@ -39,5 +40,6 @@ def fail_waiting(conn: sa.Connection, leader: int | None, fault: dict[str, Any],
     now = utcnow()
     for row in _waiting(conn, leader):
         instances.update(conn, row.instance_uuid, {'vm_state': 'error', 'task_state': None, 'fault': fault})
+        data = {name: value for name, value in (row.data or {}).items() if name != SECRET}
         conn.execute(actions.update().where(actions.c.id == row.id).values(
-            state=ActionState.FAILED, busy=None, message=message, finish_time=now, updated_at=now))
+            data=data, state=ActionState.FAILED, busy=None, message=message, finish_time=now, updated_at=now))

@@ -1,9 +1,11 @@
 """Clean-up that a host owes: written when it was down, paid when it comes back."""
 from __future__ import annotations
 
+from collections import defaultdict
+
 import sqlalchemy as sa
 
-from minicompute.db.models import owed
+from minicompute.db.models import instances, owed
 from minicompute.db.session import utcnow
 
 
@@ -15,9 +17,25 @@ def add(conn: sa.Connection, host: str, instance_uuid: str, verb: str, reason: s
                                           created_at=utcnow()))
 
 
+def _elsewhere() -> sa.ColumnElement[bool]:
+    """A server that lives on the host again is not to be removed from it."""
+    lives_there = sa.select(instances.c.id).where(
+        instances.c.uuid == owed.c.instance_uuid, instances.c.host == owed.c.host, instances.c.deleted == 0)
+    return ~lives_there.exists()
+
+
 def of_host(conn: sa.Connection, host: str) -> list[str]:
     """uuids of the servers that `host` has to remove."""
-    return [row.instance_uuid for row in conn.execute(sa.select(owed.c.instance_uuid).where(owed.c.host == host))]
+    query = sa.select(owed.c.instance_uuid).where(owed.c.host == host, _elsewhere())
+    return [row.instance_uuid for row in conn.execute(query)]
+
+
+def debts(conn: sa.Connection) -> dict[str, list[str]]:
+    """{host: uuids}: all that is owed."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for row in conn.execute(sa.select(owed.c.host, owed.c.instance_uuid).where(_elsewhere())):
+        found[row.host].append(row.instance_uuid)
+    return found
 
 
 def paid(conn: sa.Connection, host: str, uuids: list[str]) -> None:

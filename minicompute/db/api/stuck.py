@@ -9,7 +9,6 @@ from minicompute import exception
 from minicompute.db.api import actions as journal
 from minicompute.db.api import instances
 from minicompute.db.models import instance_actions as actions
-from minicompute.db.session import now as db_now
 from minicompute.objects import Action, ActionState, VMState
 
 
@@ -40,10 +39,7 @@ def abandon(conn: sa.Connection, action_id: int, reason: str) -> Action:
     """End it where it is: the server goes to ERROR and may be deleted; what the step left is the operator's."""
     action = _stuck(conn, action_id)
     message = f'{action.message or ""} Abandoned by the operator{": " + reason if reason else ""}.'.strip()
-    now = db_now(conn)
-    conn.execute(actions.update().where(actions.c.id == action_id).values(
-        state=ActionState.FAILED, message=message[:1000], busy=None, owner=None, finish_time=now, updated_at=now,
-        generation=actions.c.generation + 1))
+    journal.put_aside(conn, action_id, message)
     instances.update(conn, action.instance_uuid, {
         'vm_state': VMState.ERROR, 'task_state': None,
         'fault': instances.fault({'code': 500, 'message': f'{action.action} stopped at {action.step}: {message}'})})

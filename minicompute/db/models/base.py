@@ -17,7 +17,7 @@ MYSQL = {'mysql_engine': 'InnoDB', 'mysql_charset': 'utf8mb4', 'mysql_collate': 
 
 
 class Json(sa.types.TypeDecorator[Any]):
-    """A document in a text column; nothing looks inside it by SQL."""
+    """A document in a text column, read whole."""
 
     impl = sa.Text
     cache_ok = True

@@ -33,8 +33,7 @@ compute_nodes = table(
 #: A claim: what one consumer (a server, or a migration) holds of one node. Usage is the sum over these rows.
 allocations = table(
     'allocations', uuid('consumer_uuid', primary_key=True),
-    sa.Column('node_id', sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column('instance_uuid', sa.String(36), nullable=False),
+    sa.Column('node_id', sa.BigInteger, nullable=False), sa.Column('instance_uuid', sa.String(36), nullable=False),
     sa.Column('vcpus', sa.Integer, nullable=False), sa.Column('memory_mb', sa.Integer, nullable=False),
     sa.Column('disk_gb', sa.Integer, nullable=False), sa.Column('created_at', Timestamp),
     sa.Index('ix_allocations_node_id', 'node_id'), sa.Index('ix_allocations_instance_uuid', 'instance_uuid'),
