@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from minicompute import exception, quota
+from minicompute.db import session
+from minicompute.db.api import instances, quotas
+from minicompute.objects import Flavor, Instance, RequestSpec
+
+FLAVOR = Flavor(flavorid='1', name='f', memory_mb=100, vcpus=2, root_gb=1)
+
+
+def reserve(conn, least, most, user='u'):
+    return quota.reserve_servers(conn, 'p', user, quota.limits(conn, 'p', user), FLAVOR, least, most)
+
+
+def add(conn, number, user='u'):
+    many = [Instance(uuid=f'{user}{n}', project_id='p', user_id=user, flavor=FLAVOR) for n in range(number)]
+    instances.create(conn, many, RequestSpec(project_id='p', user_id=user))
+
+
+@pytest.fixture
+def limited(database):
+    def write(conn):
+        quotas.put(conn, {'instances': 5, 'cores': 8, 'ram': -1}, 'p')
+        add(conn, 1)
+    session.write(write)
+
+
+def test_as_many_as_fit(limited):
+    assert session.write(reserve, 1, 2) == 2
+    assert session.write(reserve, 1, 9) == 3      # eight cores, two are used
+
+
+def test_too_many(limited):
+    with pytest.raises(exception.TooManyInstances, match='for cores: Requested 8, but already used 2 of 8 cores'):
+        session.write(reserve, 4, 4)
+    with pytest.raises(exception.TooManyInstances, match='cores, instances: Requested 18, 5-9, .* used 2, 1 of 8, 5'):
+        session.write(reserve, 5, 9)
+
+
+def test_a_user_of_its_own(limited):
+    session.write(quotas.put, {'instances': 2}, 'p', scope=quotas.USER, user_id='v')
+    session.write(add, 1, 'v')
+    assert session.write(reserve, 1, 9, 'v') == 1
+    assert session.write(reserve, 1, 9) == 2
+
+
+def test_a_flavor_without_cores_is_bound_by_number_only(limited):
+    free = Flavor(flavorid='2', name='g', memory_mb=0, vcpus=0, root_gb=0)
+
+    def write(conn):
+        return quota.reserve_servers(conn, 'p', 'u', quota.limits(conn, 'p', 'u'), free, 1, 9)
+    assert session.write(write) == 4
+
+
+def test_two_at_once_do_not_share_the_last_place(limited):
+    """Each counts under the lock, in the transaction that inserts."""
+    import threading
+    won, lost = [], []
+
+    def attempt(number):
+        def write(conn):
+            reserve(conn, 1, 1)
+            instances.create(conn, [Instance(uuid=f't{number}', project_id='p', user_id='u', flavor=FLAVOR)],
+                             RequestSpec(project_id='p', user_id='u'))
+        try:
+            session.write(write)
+            won.append(number)
+        except exception.TooManyInstances:
+            lost.append(number)
+    threads = [threading.Thread(target=attempt, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(won), len(lost)) == (3, 5)
