@@ -43,11 +43,14 @@ all_daemons_run() {
 start_daemon() {
     local log="$LOGS/$1.log"
     if [ -s "$log" ]; then mv "$log" "$log.1"; fi
+    rm -f "$PIDS/$1.pid"
     # PATH and HOME only: what a shell has set for clients (OS_CLOUD, ...) is not for daemons.
     env -i PATH="$PATH" HOME="${HOME:-/root}" LANG=C.UTF-8 ${MINICOMPUTE_CONCURRENCY:+MINICOMPUTE_CONCURRENCY="$MINICOMPUTE_CONCURRENCY"} \
         start-stop-daemon --start --quiet --background --make-pidfile --pidfile "$PIDS/$1.pid" --chdir "$RUN" \
         --output "$log" --startas "$VENV/bin/minicompute-$1" -- \
         --config-file "$CONFIG" --config-file "$RUN/local.conf"
+    # It comes back before its child has written this.
+    wait_until 10 test -s "$PIDS/$1.pid" || fail "minicompute-$1 could not be started: see $log"
 }
 
 ready_or_dead() { is_ready "$1" || ! alive "$PIDS/$1.pid"; }
