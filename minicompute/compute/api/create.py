@@ -11,6 +11,7 @@ import uuid
 from typing import Any
 
 import sqlalchemy as sa
+from oslo_db import exception as db_exc
 
 from minicompute import exception, quota, rpc
 from minicompute.compute.api import block_devices, fitting, lookup, naming
@@ -39,9 +40,21 @@ def create(context: RequestContext, request: CreateRequest) -> Created:
     devices = block_devices.plan(request.block_devices, request.image_id, found.flavor)
     pattern = _pattern(context, request, found)
     spec = _spec(pattern, request, found)
-    leader = session.write(_write, context, request, found, pattern, spec, devices)
-    rpc.outbox.put(rpc.CONDUCTOR, 'ring', leader.id)
-    return Created(leader.instance_uuid, str(pattern.reservation_id), pattern.auto_disk_config)
+    uuids = [str(uuid.uuid4()) for _ in range(request.most)]
+    try:
+        leader = session.write(_write, context, request, found, pattern, spec, devices, uuids).id
+    except db_exc.DBDuplicateEntry:
+        # The answer to our first commit was lost, and the second try met what the first had written.
+        leader = _written(uuids[0])
+    rpc.outbox.put(rpc.CONDUCTOR, 'ring', leader)
+    return Created(uuids[0], str(pattern.reservation_id), pattern.auto_disk_config)
+
+
+def _written(first: str) -> int | None:
+    with session.read() as conn:
+        action = actions.running(conn, first)
+        instances.get(conn, first)      # raises when it was something else that was there twice
+    return action.id if action else None
 
 
 def _check(request: CreateRequest, found: lookup.Found) -> None:
@@ -103,11 +116,11 @@ def _spec(pattern: Instance, request: CreateRequest, found: lookup.Found) -> Req
 
 
 def _write(conn: sa.Connection, context: RequestContext, request: CreateRequest, found: lookup.Found,
-           pattern: Instance, spec: RequestSpec, devices: list[BlockDevice]) -> Action:
-    """-> the leader's action. Everything that it changes is its own, so that it may run again."""
+           pattern: Instance, spec: RequestSpec, devices: list[BlockDevice], uuids: list[str]) -> Action:
+    """-> the leader's action. It may run again: the ids were made before it, so that it cannot write twice."""
     count = quota.reserve_servers(conn, pattern.project_id, pattern.user_id, found.limits, found.flavor,
                                   request.least, request.most)
-    many = [_server(pattern, request, devices, place, count) for place in range(count)]
+    many = [_server(pattern, request, devices, place, count, uuids[place]) for place in range(count)]
     spec.num_instances = count
     instances.create(conn, many, spec)
     if found.group is not None and found.group.id is not None:
@@ -119,10 +132,10 @@ def _write(conn: sa.Connection, context: RequestContext, request: CreateRequest,
     return leader
 
 
-def _server(pattern: Instance, request: CreateRequest, devices: list[BlockDevice], place: int,
-            count: int) -> Instance:
+def _server(pattern: Instance, request: CreateRequest, devices: list[BlockDevice], place: int, count: int,
+            new_uuid: str) -> Instance:
     one = copy.copy(pattern)
-    one.uuid, one.launch_index = str(uuid.uuid4()), place
+    one.uuid, one.launch_index = new_uuid, place
     one.display_name = naming.display_name(request.name, place, count)
     one.hostname = request.hostname or naming.hostname(one.display_name, one.uuid)
     one.block_devices = [copy.copy(device) for device in devices]
