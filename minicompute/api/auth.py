@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from keystoneauth1 import exceptions as keystone_errors
+from oslo_log import log as logging
 
 from minicompute import exception
 from minicompute.api.filters import ENV_GLOBAL_REQUEST_ID, ENV_REQUEST_ID
@@ -20,9 +21,12 @@ from minicompute.context import RequestContext
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+LOG = logging.getLogger(__name__)
+
 Filter = Callable[['WSGIApplication'], 'WSGIApplication']
 
 OPERATOR = ('admin', 'admin')
+KEYSTONE_TIMEOUT = 10       # seconds that Keystone may take to answer, unless [keystone_authtoken] says otherwise
 NOT_USED = 'notused'                                # the token of keystoneauth's plugin `none`
 IMPLIED = {'admin': ('admin', 'manager', 'member', 'reader'), 'manager': ('manager', 'member', 'reader'),
            'member': ('member', 'reader')}          # as Keystone's bootstrap sets it up
@@ -34,16 +38,37 @@ def pipeline_factory(loader: Any, global_conf: dict[str, Any], **pipelines: str)
     names = pipelines.get(strategy)
     if not names:
         raise exception.ConfigurationError(reason=f'api-paste.ini has no pipeline for auth_strategy {strategy}')
+    if strategy == 'keystone':
+        _bound_keystone()
     *filters, last = names.split()
     application: WSGIApplication = loader.get_app(last, global_conf=global_conf)
     try:
         for name in reversed(filters):
             application = loader.get_filter(name, global_conf=global_conf)(application)
+            if name == 'authtoken':
+                application = _keystone_faults(application)
     except keystone_errors.ClientException as error:
         raise exception.ConfigurationError(reason=f'[keystone_authtoken]: {error}') from error
     if strategy == 'keystone':
         _require_keystone()
     return application
+
+
+def _bound_keystone() -> None:
+    """Without a limit of its own a Keystone that hangs holds every thread of ours, one request each, for ever."""
+    from keystonemiddleware import auth_token  # noqa: F401    registers the section
+    CONF.set_default('http_connect_timeout', KEYSTONE_TIMEOUT, 'keystone_authtoken')
+
+
+def _keystone_faults(app: WSGIApplication) -> WSGIApplication:
+    """keystonemiddleware answers 503 when it cannot connect, but lets a timeout and a broken handshake through."""
+    def filtered(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            return app(environ, start_response)
+        except keystone_errors.ClientException as error:
+            LOG.error('Keystone cannot check a token: %s', error)
+            return faults.fault(503, 'The Keystone service is temporarily unavailable.')(environ, start_response)
+    return filtered
 
 
 def _require_keystone() -> None:
@@ -98,15 +123,19 @@ def noauth2_context(environ: WSGIEnvironment) -> RequestContext:
 
 
 def keystone_context(environ: WSGIEnvironment) -> RequestContext | None:
-    """From the headers that keystonemiddleware set after it removed the caller's. None: nobody is there."""
+    """From the headers that keystonemiddleware set after it removed the caller's. None: nobody is there.
+
+    The rules are about projects: roles on a domain, or on the system, are none here.
+    """
     user = environ.get('HTTP_X_USER_ID')
     if not user or environ.get('HTTP_X_IDENTITY_STATUS', 'Confirmed') != 'Confirmed':
         return None
-    roles = [role.strip().lower() for role in environ.get('HTTP_X_ROLES', '').split(',') if role.strip()]
+    project = environ.get('HTTP_X_PROJECT_ID')
+    roles = [role.strip().lower() for role in environ.get('HTTP_X_ROLES', '').split(',') if role.strip() and project]
     service_roles = [role.strip().lower() for role in environ.get('HTTP_X_SERVICE_ROLES', '').split(',')
                      if role.strip()]
     return RequestContext(
-        user_id=user, project_id=environ.get('HTTP_X_PROJECT_ID'), roles=roles, is_admin='admin' in roles,
+        user_id=user, project_id=project, roles=roles, is_admin='admin' in roles,
         service_roles=service_roles, auth_token=environ.get('HTTP_X_AUTH_TOKEN'),
         user_domain_id=environ.get('HTTP_X_USER_DOMAIN_ID'),
         project_domain_id=environ.get('HTTP_X_PROJECT_DOMAIN_ID'),
