@@ -156,7 +156,7 @@ def _records(columns: Sequence[str], rows: Iterable[Any]) -> list[Any]:
 
 @functools.cache
 def _record_type(columns: tuple[str, ...]) -> Any:
-    return namedtuple('Record', columns)    # type: ignore[misc]
+    return namedtuple('Record', columns)
 
 
 def _raw(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
@@ -206,7 +206,8 @@ def _behind(conn: sa.Connection, search: Search,
     at = conn.execute(query).first()
     if at is None:
         raise exception.MarkerNotFound(marker=search.marker)
-    ways, same = [], []
+    ways: list[sa.ColumnElement[bool]] = []
+    same: list[sa.ColumnElement[bool]] = []
     for (key, way), value in zip(keys, at, strict=True):
         ways.append(sa.and_(*same, key < value if way == 'desc' else key > value))
         same.append(key == value)

@@ -153,8 +153,8 @@ def _devices(server: Body) -> list[dict[str, Any]]:
 def _translated(item: Body, place: int) -> dict[str, Any]:
     """An entry of the first form names a volume or a snapshot, or a virtual disk (ephemeral0, swap)."""
     virtual = item.get('virtual_name') or ''
-    common = {name: item[name] for name in ('device_name', 'delete_on_termination', 'volume_size', 'no_device')
-              if name in item}
+    kept = ('device_name', 'delete_on_termination', 'volume_size', 'no_device')
+    common: dict[str, Any] = {name: item[name] for name in kept if name in item}
     if virtual == 'swap' or virtual.startswith('ephemeral'):
         return {**common, 'source_type': 'blank', 'destination_type': 'local',
                 **({'guest_format': 'swap'} if virtual == 'swap' else {})}

@@ -94,7 +94,7 @@ _create_2_37 = types.extended(_create_2_33, 'server', required=[*_required, 'net
 _create_2_42 = types.extended(_create_2_37, 'server', networks=_networks_or_mode(tag=_DEVICE_TAG),
                               block_device_mapping_v2=_devices(tag=_DEVICE_TAG))
 _create_2_52 = types.extended(_create_2_42, 'server', tags=TAGS)
-_create_2_57 = types.extended(_create_2_52, 'server', personality=None)    # type: ignore[arg-type]
+_create_2_57 = types.extended(_create_2_52, 'server', personality=None)
 _create_2_63 = types.extended(_create_2_57, 'server', trusted_image_certificates=TRUSTED_CERTS)
 _create_2_67 = types.extended(_create_2_63, 'server', block_device_mapping_v2=_devices(
     tag=_DEVICE_TAG, volume_type={'type': ['string', 'null'], 'minLength': 0, 'maxLength': 255}))
