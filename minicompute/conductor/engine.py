@@ -46,10 +46,12 @@ class Parked:
 
 
 class Engine:
-    """One per conductor. `send(host, StepRequest)` announces a request to a compute and never blocks."""
+    """One per conductor. `send(host, StepRequest)` announces a request to a compute and never blocks;
+    `steady()` says whether a host that does not report is down, or we are cut off ourselves."""
 
-    def __init__(self, owner: str, send: Callable[[str, StepRequest], None]) -> None:
-        self.owner, self._send = owner, send
+    def __init__(self, owner: str, send: Callable[[str, StepRequest], None],
+                 steady: Callable[[], bool] = lambda: True) -> None:
+        self.owner, self._send, self._steady = owner, send, steady
         self._ready: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._held: set[int] = set()
@@ -119,7 +121,7 @@ class Engine:
         with session.read() as conn:
             now = session.now(conn)
             cancelled = set(journal.cancelled(conn, [p.task.action.id or 0 for p in parked] + waiting))
-            down = servicegroup.down_hosts(conn, {p.asked.host for p in parked})
+            down = servicegroup.down_hosts(conn, {p.asked.host for p in parked}) if self._steady() else {}
         for entry in parked:
             self._look_after(entry, now, cancelled, down)
         self._wake(cancelled)
@@ -286,7 +288,7 @@ class Engine:
             uuids = {action.instance_uuid for action in taken}
             servers = instances.get_many(conn, uuids)
             specs = instances.specs(conn, [a.instance_uuid for a in taken if settle.needs_spec(a)])
-        return [Task(action=action, instance=servers.get(action.instance_uuid), context=_context(action),
+        return [Task(action=action, instance=servers.get(action.instance_uuid), context=_context(action), steady=self._steady,
                      spec=specs.get(action.instance_uuid)) for action in taken]
 
     def _advance(self, batch: Sequence[tuple[Task, Outcome | Exception | None, bool]]) -> list[Any]:

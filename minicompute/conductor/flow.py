@@ -74,6 +74,8 @@ class Task:
     log: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     began: datetime.datetime | None = None
     failures: int = 0
+    #: whether hosts that do not report are down, or the wire is
+    steady: Callable[[], bool] = lambda: True
 
     @property
     def data(self) -> dict[str, Any]:
@@ -120,8 +122,6 @@ class Step:
     deadline: Callable[[], int] = lambda: CONF.conductor.step_deadline
     #: a host that is down ends this step as if it had done it, and owes it
     owed_when_down: bool = False
-    #: a host that is down sends the action elsewhere instead of failing it
-    reschedule_when_down: bool = False
 
     @property
     def name(self) -> str:

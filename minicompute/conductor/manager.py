@@ -9,8 +9,9 @@ from oslo_utils import uuidutils
 
 from minicompute import rpc, servicegroup
 from minicompute.compute import rpcapi as compute
-from minicompute.conductor import flows
+from minicompute.conductor import flows, wire
 from minicompute.conductor.engine import Engine
+from minicompute.conductor.wire import Wire
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db import session
@@ -27,13 +28,14 @@ TIMER_INTERVAL = 0.1
 class ConductorManager(Manager):
     def __init__(self, host: str | None = None) -> None:
         LOG.debug('Flows: %s', ', '.join(flows.__all__))
-        self.engine = Engine(host or CONF.host, compute.send)
+        self.wire = Wire(host or CONF.host)
+        self.engine = Engine(host or CONF.host, compute.send, self.wire.steady)
 
     # -- the daemon --------------------------------------------------------
 
     def endpoints(self) -> list[Any]:
         return [rpc.Endpoint(self, 'ring', 'cancel', 'report', 'host_started', 'heartbeats', 'hello', 'servers',
-                             'paid', 'power_states')]
+                             'paid', 'power_states', 'echo')]
 
     def start(self) -> None:
         self.engine.start()
@@ -45,7 +47,7 @@ class ConductorManager(Manager):
         conf = CONF.conductor
         return [Periodic(self.engine.sweep, conf.sweep_interval, at_once=True),
                 Periodic(self.engine.tick, conf.renew_interval), Periodic(self.engine.due, TIMER_INTERVAL),
-                Periodic(self.audit, AUDIT_INTERVAL)]
+                Periodic(self.audit, AUDIT_INTERVAL), Periodic(self.wire.send, wire.INTERVAL)]
 
     def audit(self) -> None:
         """Give back what is held for servers that are gone, and remind hosts that are back of what they owe."""
@@ -75,6 +77,9 @@ class ConductorManager(Manager):
 
     def host_started(self, context: RequestContext, host: str) -> None:
         self.engine.host_started(host)
+
+    def echo(self, context: RequestContext, items: list[float]) -> None:
+        self.wire.heard()
 
     # -- computes ----------------------------------------------------------
 

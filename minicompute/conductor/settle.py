@@ -117,7 +117,7 @@ def _failed(task: Task, flow: Flow, step: Step, error: Exception) -> float | Non
     action.data['error'] = {'message': str(error), 'code': getattr(error, 'code', 500),
                             'details': getattr(error, 'details', ''), 'step': step.name,
                             'cancelled': isinstance(error, Cancelled)}
-    if isinstance(error, Reschedule) or (down and step.reschedule_when_down):
+    if isinstance(error, Reschedule):
         _elsewhere(task, flow, str(error))
     action.state, action.attempts = ActionState.UNWINDING, 0
     if step.undo is None:

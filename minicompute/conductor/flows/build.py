@@ -6,7 +6,8 @@
 
 The first server's action schedules for all of one multi-create request: all find a place or none does.
 Then each goes its own way. A build that fails for a reason of its host starts again at `schedule`
-without that host.
+without that host; one whose host went silent is not tried elsewhere, as it may be running there: it
+fails, and the host removes what it has when it is back.
 """
 from __future__ import annotations
 
@@ -71,6 +72,8 @@ def _group(task: Task) -> list[str]:
 
 def _placed(task: Task, answer: dict[str, Any]) -> Outcome | Exception:
     selections: list[Selection] | None = answer['selections']
+    if not selections and not task.steady():
+        return Later(1.0)   # the hosts may only be unheard: the broker was away
     task.data.setdefault('funnels', []).append(answer['funnel'])   # one an attempt, kept also when it fails
     if not selections:
         return StepFailed(str(exception.NoValidHost(reason=answer['reason'] or '')), code=500)
@@ -170,6 +173,5 @@ BUILD = Flow(
     'build',
     Step(schedule, undo=release_claim, retry=lambda: CONF.scheduler.max_attempts, many=schedule_many),
     Step(allocate_networks, undo=release_networks, when=wants_network),
-    Step(spawn, undo=destroy, done=spawned, deadline=lambda: CONF.conductor.build_deadline,
-         reschedule_when_down=True),
+    Step(spawn, undo=destroy, done=spawned, deadline=lambda: CONF.conductor.build_deadline),
     finished=built, failed=failed, with_spec=True)
