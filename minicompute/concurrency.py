@@ -1,7 +1,8 @@
 """The first import of every entry point, and the only file that names eventlet.
 
 `MINICOMPUTE_CONCURRENCY`, or else `[DEFAULT] concurrency_backend` in the
-configuration files, picks native threads (the default) or eventlet.  Everything else asks this module and does not care.
+configuration files, picks native threads (the default) or eventlet.
+Everything else asks this module and does not care.
 """
 from __future__ import annotations
 

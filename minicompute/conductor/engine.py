@@ -288,8 +288,8 @@ class Engine:
             uuids = {action.instance_uuid for action in taken}
             servers = instances.get_many(conn, uuids)
             specs = instances.specs(conn, [a.instance_uuid for a in taken if settle.needs_spec(a)])
-        return [Task(action=action, instance=servers.get(action.instance_uuid), context=_context(action), steady=self._steady,
-                     spec=specs.get(action.instance_uuid)) for action in taken]
+        return [Task(action=action, instance=servers.get(action.instance_uuid), context=_context(action),
+                     steady=self._steady, spec=specs.get(action.instance_uuid)) for action in taken]
 
     def _advance(self, batch: Sequence[tuple[Task, Outcome | Exception | None, bool]]) -> list[Any]:
         """Run what has not run, settle and commit all. -> what goes on at once."""

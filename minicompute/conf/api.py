@@ -22,7 +22,8 @@ OPTIONS = {
         cfg.StrOpt('auth_strategy', default='keystone', choices=['keystone', 'noauth2'],
                    help='keystone, or noauth2 in which the caller says who it is (loopback only).'),
         cfg.BoolOpt('allow_noauth2_anywhere', default=False,
-                    help='Serve noauth2 also on an address that is not loopback. Everybody who reaches it is the operator.'),
+                    help='Serve noauth2 also on an address that is not loopback. Everybody who reaches it is '
+                         'the operator.'),
         cfg.IntOpt('max_limit', default=1000, min=1, help='Most rows in one page of a list.'),
         cfg.StrOpt('compute_link_prefix', help='Public base of the links in answers, when a proxy stands before us.'),
         cfg.StrOpt('glance_link_prefix', help='Public base of the links to images in answers.'),
@@ -30,6 +31,7 @@ OPTIONS = {
                    help='Largest request body of the Compute API, in bytes.'),
         cfg.BoolOpt('enable_proxy_headers_parsing', default=False,
                     help='Believe X-Forwarded-* headers: only behind a proxy that sets them.'),
-        cfg.StrOpt('paste_config', default='api-paste.ini', help='The file that says how the WSGI stack is put together.'),
+        cfg.StrOpt('paste_config', default='api-paste.ini',
+                   help='The file that says how the WSGI stack is put together.'),
     ],
 }

@@ -6,7 +6,8 @@ OPTIONS = {'conductor': [
     cfg.IntOpt('batch', default=64, min=1, help='Actions that one thread advances in one transaction.'),
     cfg.FloatOpt('lease', default=10.0, min=2, help='Seconds that a claim of an action lasts without renewal.'),
     cfg.FloatOpt('renew_interval', default=3.0, min=0.5, help='Seconds between two renewals of the claims.'),
-    cfg.FloatOpt('sweep_interval', default=5.0, min=0.2, help='Seconds between two looks for actions that no bell announced.'),
+    cfg.FloatOpt('sweep_interval', default=5.0, min=0.2,
+                 help='Seconds between two looks for actions that no bell announced.'),
     cfg.FloatOpt('ask_again', default=15.0, min=1,
                  help='A compute that has not answered for so many seconds is asked for the step again; '
                       'one that works on it just goes on.'),

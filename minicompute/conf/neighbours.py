@@ -7,9 +7,11 @@ OPTIONS = {
         cfg.StrOpt('network_backend', default='local', help='Entry point in minicompute.network.backends.'),
     ],
     'local_images': [
-        cfg.StrOpt('path', default='$state_path/images', help='Directory of the local image store; computes must see it too.'),
+        cfg.StrOpt('path', default='$state_path/images',
+                   help='Directory of the local image store; computes must see it too.'),
         cfg.IntOpt('max_size_gb', default=50, min=1, help='Largest image that may be uploaded, in GiB.'),
-        cfg.BoolOpt('fsync', default=True, help='Write an uploaded image through to the disk before it becomes active.'),
+        cfg.BoolOpt('fsync', default=True,
+                    help='Write an uploaded image through to the disk before it becomes active.'),
     ],
     'local_networks': [
         cfg.StrOpt('bridge_prefix', default='mcbr', regex='^[a-z]{1,6}$', help='Names of the bridges begin with this.'),

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -51,4 +52,12 @@ class ImageSource(abc.ABC):
 
 
 def load() -> ImageBackend:
-    return stevedore_driver.DriverManager(NAMESPACE, CONF.image_backend, invoke_on_load=True).driver
+    """The backend that [DEFAULT] image_backend names, one a process."""
+    return _load(CONF.image_backend)
+
+
+@functools.cache
+def _load(name: str) -> ImageBackend:
+    manager: Any = stevedore_driver.DriverManager(NAMESPACE, name, invoke_on_load=True)
+    backend: ImageBackend = manager.driver
+    return backend

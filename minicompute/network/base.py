@@ -59,6 +59,6 @@ def load() -> NetworkBackend:
 
 @functools.cache
 def _load(name: str) -> NetworkBackend:
-    found = stevedore_driver.DriverManager(NAMESPACE, name, invoke_on_load=True)
-    backend: NetworkBackend = found.driver    # type: ignore[assignment]
+    manager: Any = stevedore_driver.DriverManager(NAMESPACE, name, invoke_on_load=True)
+    backend: NetworkBackend = manager.driver
     return backend

@@ -21,10 +21,10 @@ _fields: dict[type, tuple[str, ...]] = {}
 @typing.dataclass_transform()
 def record(cls: T) -> T:
     """Class decorator: make `cls` a keyword dataclass that the wire knows."""
-    cls = dataclasses.dataclass(slots=True)(cls)
-    _records[cls.__name__] = cls
-    _fields[cls] = tuple(f.name for f in dataclasses.fields(cls))
-    return cls
+    made: Any = dataclasses.dataclass(slots=True)(cls)
+    _records[made.__name__] = made
+    _fields[made] = tuple(f.name for f in dataclasses.fields(made))
+    return typing.cast(T, made)
 
 
 def to_primitive(value: Any) -> Any:

@@ -130,7 +130,9 @@ def load(name: str | None = None) -> ComputeDriver:
     """The driver that `compute_driver` names. Raises ConfigurationError."""
     wanted = name or CONF.compute_driver
     try:
-        return stevedore_driver.DriverManager(NAMESPACE, wanted, invoke_on_load=True).driver
+        manager: Any = stevedore_driver.DriverManager(NAMESPACE, wanted, invoke_on_load=True)
     except (ImportError, RuntimeError) as error:
         raise exception.ConfigurationError(
             reason=f'compute_driver: {wanted!r} cannot be loaded: {error}') from error
+    driver: ComputeDriver = manager.driver
+    return driver

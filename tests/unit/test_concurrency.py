@@ -54,6 +54,7 @@ for _ in range(100):
     except Exception:
         pass
 '''
+    env = {'PYTHONPATH': str(pathlib.Path(__file__).parents[2]), 'MINICOMPUTE_CONCURRENCY': backend}
     done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, timeout=60,
-                          env={'PYTHONPATH': str(pathlib.Path(__file__).parents[2]), 'MINICOMPUTE_CONCURRENCY': backend})
+                          env=env)
     assert done.stdout.strip() == '3', done.stderr

@@ -40,7 +40,8 @@ def begin(conn: sa.Connection, many: Sequence[Action]) -> list[int]:
     """Write the rows of accepted operations. -> their ids. Raises ActionInProgress when a server is busy."""
     try:
         for action, values in zip(many, _new_rows(conn, many), strict=True):
-            action.id = int(conn.execute(actions.insert().values(**values)).inserted_primary_key[0])
+            made: Any = conn.execute(actions.insert().values(**values)).inserted_primary_key
+            action.id = int(made[0])
     except db_exc.DBDuplicateEntry:
         # The caller's transaction is lost with this, as it should be.
         raise exception.ActionInProgress(method=action.action, instance_uuid=action.instance_uuid) from None

@@ -61,7 +61,8 @@ def uuid(name: str = 'uuid', **kwargs: Any) -> sa.Column[str]:
 
 
 def table(name: str, *columns: Any) -> sa.Table:
-    return sa.Table(name, metadata, *columns, sqlite_autoincrement=True, **MYSQL)
+    options: dict[str, Any] = {'sqlite_autoincrement': True, **MYSQL}
+    return sa.Table(name, metadata, *columns, **options)
 
 
 def born() -> list[sa.Column[Any]]:

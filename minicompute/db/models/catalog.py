@@ -9,7 +9,8 @@ flavors = table(
     sa.Column('vcpus', sa.Integer, nullable=False), sa.Column('root_gb', sa.Integer, nullable=False),
     sa.Column('ephemeral_gb', sa.Integer, nullable=False), sa.Column('swap', sa.Integer, nullable=False),
     sa.Column('rxtx_factor', sa.Float, nullable=False), sa.Column('is_public', sa.Boolean, nullable=False),
-    sa.Column('disabled', sa.Boolean, nullable=False), sa.Column('description', sa.Text), sa.Column('extra_specs', Json),
+    sa.Column('disabled', sa.Boolean, nullable=False), sa.Column('description', sa.Text),
+    sa.Column('extra_specs', Json),
     *born(),
 )
 
@@ -20,14 +21,16 @@ flavor_projects = table(
 )
 
 key_pairs = table(
-    'key_pairs', Id(), sa.Column('user_id', sa.String(255), nullable=False), sa.Column('name', sa.String(255), nullable=False),
+    'key_pairs', Id(), sa.Column('user_id', sa.String(255), nullable=False),
+    sa.Column('name', sa.String(255), nullable=False),
     sa.Column('fingerprint', sa.String(255)), sa.Column('public_key', sa.Text, nullable=False),
     sa.Column('type', sa.String(16), nullable=False), *born(), sa.UniqueConstraint('user_id', 'name'),
 )
 
 #: What an operator set. `scope` is 'project', 'user' (of a project) or 'class'; user_id is '' but for users.
 quotas = table(
-    'quotas', sa.Column('scope', sa.String(16), primary_key=True), sa.Column('project_id', sa.String(255), primary_key=True),
+    'quotas', sa.Column('scope', sa.String(16), primary_key=True), sa.Column('project_id', sa.String(255),
+    primary_key=True),
     sa.Column('user_id', sa.String(255), primary_key=True), sa.Column('resource', sa.String(64), primary_key=True),
     sa.Column('hard_limit', sa.Integer, nullable=False),
 )

@@ -15,14 +15,17 @@ services = table(
 
 #: `changed_at` (the database's clock) moves with every report, claim and release: schedulers poll it.
 compute_nodes = table(
-    'compute_nodes', Id(), uuid(nullable=False, unique=True), sa.Column('host', sa.String(255), nullable=False, index=True),
+    'compute_nodes', Id(), uuid(nullable=False, unique=True),
+    sa.Column('host', sa.String(255), nullable=False, index=True),
     sa.Column('hypervisor_hostname', sa.String(255), nullable=False),
     sa.Column('hypervisor_type', sa.String(64)), sa.Column('hypervisor_version', sa.Integer),
     sa.Column('host_ip', sa.String(39)), sa.Column('vcpus', sa.Integer, nullable=False),
     sa.Column('memory_mb', sa.Integer, nullable=False), sa.Column('local_gb', sa.Integer, nullable=False),
-    sa.Column('reserved_vcpus', sa.Integer, nullable=False), sa.Column('reserved_memory_mb', sa.Integer, nullable=False),
+    sa.Column('reserved_vcpus', sa.Integer, nullable=False),
+    sa.Column('reserved_memory_mb', sa.Integer, nullable=False),
     sa.Column('reserved_disk_gb', sa.Integer, nullable=False),
-    sa.Column('cpu_allocation_ratio', sa.Float, nullable=False), sa.Column('ram_allocation_ratio', sa.Float, nullable=False),
+    sa.Column('cpu_allocation_ratio', sa.Float, nullable=False),
+    sa.Column('ram_allocation_ratio', sa.Float, nullable=False),
     sa.Column('disk_allocation_ratio', sa.Float, nullable=False), sa.Column('free_disk_least_gb', sa.Integer),
     sa.Column('cpu_info', Json), sa.Column('supported_instances', Json), sa.Column('traits', Json),
     sa.Column('capabilities', Json), sa.Column('uptime', sa.String(255)),

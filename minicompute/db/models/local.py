@@ -6,11 +6,14 @@ from minicompute.db.models.base import Id, Json, Timestamp, born, table, uuid
 images = table(
     'images', Id(), uuid(nullable=False, unique=True), sa.Column('name', sa.String(255), index=True),
     sa.Column('status', sa.String(32), nullable=False), sa.Column('owner', sa.String(255), index=True),
-    sa.Column('visibility', sa.String(16), nullable=False), sa.Column('protected', sa.Boolean, nullable=False, default=False),
+    sa.Column('visibility', sa.String(16), nullable=False),
+    sa.Column('protected', sa.Boolean, nullable=False, default=False),
     sa.Column('disk_format', sa.String(16)), sa.Column('container_format', sa.String(16)),
     sa.Column('size', sa.BigInteger), sa.Column('virtual_size', sa.BigInteger),
-    sa.Column('min_disk', sa.Integer, nullable=False, default=0), sa.Column('min_ram', sa.Integer, nullable=False, default=0),
-    sa.Column('checksum', sa.String(32)), sa.Column('os_hash_algo', sa.String(16)), sa.Column('os_hash_value', sa.String(128)),
+    sa.Column('min_disk', sa.Integer, nullable=False, default=0),
+    sa.Column('min_ram', sa.Integer, nullable=False, default=0),
+    sa.Column('checksum', sa.String(32)), sa.Column('os_hash_algo', sa.String(16)),
+    sa.Column('os_hash_value', sa.String(128)),
     sa.Column('tags', Json), sa.Column('properties', Json), *born(),
 )
 
@@ -28,6 +31,7 @@ ports = table(
     'ports', sa.Column('id', sa.String(36), primary_key=True),
     sa.Column('network_id', sa.String(36), sa.ForeignKey(networks.c.id), nullable=False),
     sa.Column('project_id', sa.String(255)), uuid('instance_uuid', index=True), sa.Column('host', sa.String(255)),
-    sa.Column('mac_address', sa.String(17), nullable=False, unique=True), sa.Column('address', sa.String(39), nullable=False),
+    sa.Column('mac_address', sa.String(17), nullable=False, unique=True),
+    sa.Column('address', sa.String(39), nullable=False),
     sa.Column('tag', sa.String(255)), sa.Column('created_at', Timestamp), sa.UniqueConstraint('network_id', 'address'),
 )

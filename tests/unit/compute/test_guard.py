@@ -38,7 +38,8 @@ def site(tmp_path: pathlib.Path) -> Site:
 
 
 def request(action: int = 1, generation: int = 1, step: str = 'spawn', to: str = 'c1') -> StepRequest:
-    made = Action(action='x', flow='x', instance_uuid='server', request_id='r', id=action, generation=generation, step=step)
+    made = Action(action='x', flow='x', instance_uuid='server', request_id='r', id=action, generation=generation,
+                  step=step)
     return made.request('verb', None, {}, to)
 
 
