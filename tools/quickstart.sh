@@ -34,12 +34,11 @@ up() {
     take_lock
     prepare_machine
     start_services
-    say 'Flavors, key pair, image and network'
-    make_flavors
-    make_keypair
-    make_image
-    make_network
-    boot_guest
+    if server_runs; then
+        say "The server $SERVER is ACTIVE, its address is $SERVER_ADDRESS"
+    else
+        boot_guest
+    fi
     say_what_next
 }
 
@@ -60,6 +59,7 @@ start_services() {
     open_paths libvirt-qemu
     check_port
     write_configuration
+    if all_daemons_run; then return 0; fi
     sync_database
     start_daemons
 }
@@ -70,20 +70,18 @@ check_port() {
 }
 
 boot_guest() {
-    local address again=''
-    if server_is ACTIVE && server_lives; then again=1; fi
+    say 'Flavors, key pair, image and network'
+    make_flavors
+    make_keypair
+    make_image
+    make_network
     make_server
-    address="$(server_address)"
-    if [ -n "$again" ]; then
-        say "The server $SERVER is ACTIVE, its address is $address"
-        return 0
-    fi
     show_console
-    say "The server $SERVER is ACTIVE, its address is $address"
-    if wait_until 20 try_ssh "$address"; then
-        note "and it lets us in: $(try_ssh "$address" 'uname -sr')"
+    say "The server $SERVER is ACTIVE, its address is $SERVER_ADDRESS"
+    if wait_until 20 try_ssh "$SERVER_ADDRESS"; then
+        note "and it lets us in: $(try_ssh "$SERVER_ADDRESS" 'uname -sr')"
     else
-        warn "no SSH to root@$address yet: see $LOGS/demo.log"
+        warn "no SSH to root@$SERVER_ADDRESS yet: see $LOGS/demo.log"
     fi
 }
 
@@ -97,7 +95,7 @@ minicompute is up. Now type:
     minicompute list                      or: openstack server list, nova list
     minicompute boot two --flavor m1.nano --image minicompute-guest --key-name demo --nic net-name=demo --poll
     minicompute console-log demo
-    ssh -i $rel/demo_key root@$(server_address)
+    ssh -i $rel/demo_key root@$SERVER_ADDRESS
     tools/quickstart.sh status            tools/quickstart.sh down
 NEXT
 }

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from minicompute import exception, servicegroup
-from minicompute.cmd import configured_backend, manage, status
+from minicompute.cmd import manage, status
 from minicompute.conductor.flow import Flow
 from minicompute.conf import CONF
 from minicompute.db import session
@@ -108,12 +108,3 @@ def test_a_daemon_that_nobody_reports_as_is_a_warning(database: str) -> None:
     session.write(servicegroup.report, 'h1', 'nova-conductor', 'conductor')
     assert 'nova-scheduler' in status.check_services().details
 
-
-def test_the_backend_is_found_before_anything_is_imported(tmp_path: Any) -> None:
-    first, second = tmp_path / 'a.conf', tmp_path / 'b.conf'
-    first.write_text('[DEFAULT]\nconcurrency_backend = eventlet\n[other]\nconcurrency_backend = nonsense\n')
-    second.write_text('[DEFAULT]\n# concurrency_backend = x\nconcurrency_backend=threading\n')
-    assert configured_backend(['--config-file', str(first)]) == 'eventlet'
-    assert configured_backend([f'--config-file={first}', '--config-file', str(second)]) == 'threading'
-    assert configured_backend(['--config-dir', str(tmp_path)]) == 'threading'
-    assert configured_backend(['--config-file', str(tmp_path / 'none')]) is None

@@ -47,34 +47,37 @@ make_network() {
     names_of network-list | has_line demo || must 'network' demo cli network-create demo --cidr "${MINICOMPUTE_DEMO_CIDR:-10.77.0.0/24}"
 }
 
-# make_server: the server `demo` is ACTIVE, one way or the other.
+# look_at_server: what the API and libvirt say of the server demo, in SERVER_ID, SERVER_STATUS, SERVER_ADDRESS and
+# SERVER_LIVES. An ACTIVE server has no guest after a `down` that found no daemon, or a reboot of this machine,
+# until the compute has looked.
+look_at_server() {
+    local facts
+    facts="$(cli list --name "^$SERVER\$" -f value -c ID -c Status -c Networks 2>> "$LOGS/demo.log" | head -n 1)"
+    read -r SERVER_ID SERVER_STATUS _ <<< "$facts" || true
+    SERVER_ADDRESS="$(grep -oE '([0-9]+\.){3}[0-9]+' <<< "$facts" | head -n 1)" || true
+    SERVER_LIVES=''
+    if [ -n "$SERVER_ID" ] && virsh_ list --uuid | has_line "$SERVER_ID"; then SERVER_LIVES=1; fi
+}
+
+server_runs() {
+    look_at_server
+    [ "$SERVER_STATUS" = ACTIVE ] && [ -n "$SERVER_LIVES" ]
+}
+
+# make_server: the server demo is ACTIVE, one way or the other.
 make_server() {
-    local status
-    status="$(server_status)"
-    case "$status" in
-        ACTIVE)
-            if server_lives; then return 0; fi
-            remove_server
-            ;;
-        SHUTOFF)
-            say 'Starting the server demo, which is shut off'
-            if logged demo cli start "$SERVER" && wait_until 60 server_is ACTIVE; then return 0; fi
-            remove_server
-            ;;
-        '') ;;
-        *) remove_server ;;
-    esac
+    server_runs && return 0
+    if [ "$SERVER_STATUS" = SHUTOFF ]; then
+        say 'Starting the server demo, which is shut off'
+        if logged demo cli start "$SERVER" && wait_until 60 server_runs; then return 0; fi
+    fi
+    [ -z "$SERVER_ID" ] || remove_server
     say "Booting the server $SERVER"
     cli boot "$SERVER" --flavor m1.nano --image minicompute-guest --key-name demo --config-drive true \
         --nic net-name=demo --poll >> "$LOGS/demo.log" ||
         fail "the server did not become ACTIVE: minicompute show $SERVER tells why; see $LOGS/compute.log and $LOGS/conductor.log"
+    look_at_server
 }
-
-server_status() { cli list --name "^$SERVER\$" -f value -c Status 2>> "$LOGS/demo.log" | head -n 1; }
-# server_lives: not so after a `down` that found no daemon, or a reboot of this machine, until the compute has looked.
-server_lives() { virsh_ list --uuid | has_line "$(cli list --name "^$SERVER\$" --minimal -f value -c ID 2>> "$LOGS/demo.log")"; }
-server_is() { [ "$(server_status)" = "$1" ]; }
-server_address() { cli list --name "^$SERVER\$" -f value -c Networks 2>> "$LOGS/demo.log" | grep -oE '([0-9]+\.){3}[0-9]+' | head -n 1; }
 
 remove_server() {
     note "server $SERVER has no guest that runs: it is made anew"
