@@ -2,7 +2,7 @@
 
 When the broker is away no heartbeat arrives, and every host looks dead.  So a conductor sends itself a
 message through the broker; while that does not come back, and for one `service_down_time` after it does
-again (computes need time to reconnect), nobody is declared down and no build fails for want of hosts.
+again or we started (computes need time to reconnect), nobody is declared down and no build fails for want of hosts.
 """
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ class Wire:
         self._host = host
         self._lock = threading.Lock()
         self._heard = time.monotonic()
-        #: since when the wire is whole; at the start it is believed to have been so always
-        self._since = float('-inf')
+        #: since when the wire is whole. A start counts as its mending: after a power cut the computes come up
+        #: with us, and what they reported last is old.
+        self._since = time.monotonic()
         self._pending = False
 
     def send(self) -> None:

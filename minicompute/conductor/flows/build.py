@@ -72,8 +72,8 @@ def _group(task: Task) -> list[str]:
 
 def _placed(task: Task, answer: dict[str, Any]) -> Outcome | Exception:
     selections: list[Selection] | None = answer['selections']
-    if not selections and not task.steady():
-        return Later(1.0)   # the hosts may only be unheard: the broker was away
+    if not selections and not task.steady() and _some_were_down(answer['funnel']):
+        return Later(1.0)   # they may only be unheard: the broker was away, or all have just started
     task.data.setdefault('funnels', []).append(answer['funnel'])   # one an attempt, kept also when it fails
     if not selections:
         return StepFailed(str(exception.NoValidHost(reason=answer['reason'] or '')), code=500)
@@ -84,6 +84,15 @@ def _placed(task: Task, answer: dict[str, Any]) -> Outcome | Exception:
                                          step=_next_step(task), places=by_uuid))
     task.data.pop('group', None)
     return {}
+
+
+def _some_were_down(funnel: dict[str, Any]) -> bool:
+    before = funnel['total']
+    for name, left in funnel['stages']:
+        if name == 'ComputeFilter':
+            return bool(left < before)
+        before = left
+    return False
 
 
 def _next_step(task: Task) -> str:
