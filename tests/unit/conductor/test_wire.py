@@ -56,7 +56,7 @@ def test_a_cut_wire_stops_the_judging_until_the_hosts_had_their_time(clock: Cloc
     assert not made.steady()
     live(clock, made, 59)
     assert not made.steady()
-    live(clock, made, 2)
+    live(clock, made, 3)
     assert made.steady()
 
 
