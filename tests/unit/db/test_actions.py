@@ -13,7 +13,8 @@ from minicompute.db.api import actions
 from minicompute.db.models import instance_actions
 from minicompute.objects import Action, ActionState
 
-FLOWS = ['build', 'delete']
+#: flow -> its steps
+FLOWS = {'build': ['schedule'], 'delete': ['destroy']}
 
 
 def new(uuid: str | None = None, **changes: Any) -> Action:
