@@ -69,7 +69,11 @@ daemon_trouble() { grep -hvE ' (DEBUG|INFO) ' "$LOGS/$1.log" | tail -n 5 | cut -
 
 stop_daemons() {
     local daemon
-    for daemon in api scheduler conductor compute; do
+    # All at once: each drains, and none needs another for that.
+    for daemon in $DAEMONS; do
+        if alive "$PIDS/$daemon.pid"; then kill -TERM "$(cat "$PIDS/$daemon.pid")" 2> /dev/null || true; fi
+    done
+    for daemon in $DAEMONS; do
         end_process "$PIDS/$daemon.pid" "$GRACE"
     done
     stop_strays
