@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from minicompute import concurrency
 
@@ -33,7 +34,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope='session')
 def database_url(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+    """`sqlite`, or the URL of a database that this process has for itself."""
+    url, worker = str(request.param), os.environ.get('PYTEST_XDIST_WORKER')
+    return url if url == 'sqlite' or worker is None else _of_worker(url, worker)
+
+
+def _of_worker(url: str, worker: str) -> str:
+    """Tests that run side by side must not empty each other's tables."""
+    mine = sa.make_url(url).set(database=f'{sa.make_url(url).database}_{worker}')
+    engine = sa.create_engine(url, isolation_level='AUTOCOMMIT')
+    with engine.connect() as conn:
+        there = {'postgresql': 'SELECT datname FROM pg_database', 'mysql': 'SHOW DATABASES'}[engine.dialect.name]
+        if mine.database not in conn.exec_driver_sql(there).scalars():
+            conn.exec_driver_sql(f'CREATE DATABASE {mine.database}')
+    engine.dispose()
+    return mine.render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope='session')
