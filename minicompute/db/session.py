@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+import regex
 import sqlalchemy as sa
 from oslo_db import api as oslo_db_api
 from oslo_db import exception as db_exc
@@ -76,19 +77,45 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     @sa.event.listens_for(made, 'connect')
     def on_connect(raw: Any, record: Any) -> None:
         raw.isolation_level = None
-        raw.create_function('regexp', 2, _regexp)
+        record.record_info['expressions'] = expressions = Expressions()
+        raw.create_function('regexp', 2, expressions.search)
         for pragma in ('journal_mode=WAL', 'synchronous=NORMAL', 'busy_timeout=30000', 'foreign_keys=ON'):
             raw.execute(f'PRAGMA {pragma}')
 
     @sa.event.listens_for(made, 'begin')
     def on_begin(conn: sa.Connection) -> None:
         write = conn.get_execution_options().get('minicompute_write')
+        conn.connection.record_info['expressions'].begin()    # type: ignore[index]
         conn.exec_driver_sql('BEGIN IMMEDIATE' if write else 'BEGIN')
     return made
 
 
-def _regexp(pattern: str, value: Any) -> bool:
-    return value is not None and re.search(pattern, str(value)) is not None
+class Expressions:
+    """Regular expressions of users, on SQLite, whose own they are not: all that one transaction runs has
+    `SECONDS` together, because a few characters of an expression can ask for years.
+
+    The servers bound theirs themselves: PostgreSQL's do not backtrack, MariaDB's stop at a count of steps.
+    """
+
+    SECONDS = 1.0
+
+    def __init__(self) -> None:
+        self._left = self.SECONDS
+
+    def begin(self) -> None:
+        self._left = self.SECONDS
+
+    def search(self, pattern: str, value: Any) -> bool:
+        """Raises what SQLite turns into an error of the query: TimeoutError, regex.error."""
+        if value is None:
+            return False
+        if self._left <= 0:
+            raise TimeoutError
+        began = time.monotonic()
+        try:
+            return regex.search(pattern, str(value), timeout=self._left) is not None
+        finally:
+            self._left -= time.monotonic() - began
 
 
 def dispose() -> None:

@@ -11,13 +11,13 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import webob
 
 from minicompute import exception
 from minicompute.api.filters import ENV_REQUEST_ID
 from minicompute.api.openstack import faults
 from minicompute.api.openstack.answer import Answer
+from minicompute.api.openstack.body import loads
 from minicompute.api.openstack.wsgi import ENV_CONTEXT
 from minicompute.api.validation import parse_query
 
@@ -70,10 +70,7 @@ class Request(webob.Request):
         raw = self.body_file.read(MAX_BODY + 1)
         if len(raw) > MAX_BODY:
             raise TooLarge
-        try:
-            return orjson.loads(raw)
-        except orjson.JSONDecodeError:
-            raise exception.Invalid('Malformed request body: cannot understand JSON') from None
+        return loads(raw)
 
 
 class Table:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import orjson
 import webob
 from oslo_log import log as logging
 
@@ -18,6 +17,7 @@ from minicompute import exception
 from minicompute.api.openstack import api_version_request as versions
 from minicompute.api.openstack.answer import Answer
 from minicompute.api.openstack.api_version_request import APIVersionRequest, Since
+from minicompute.api.openstack.body import loads
 
 if TYPE_CHECKING:
     from minicompute.api.validation import Schemas
@@ -151,10 +151,7 @@ def decode_body(req: Request) -> Any:
     content_type = req.content_type
     if content_type and content_type != 'application/json':
         raise UnsupportedContentType
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        raise exception.Invalid('Malformed request body: cannot understand JSON') from None
+    body = loads(raw)
     if not isinstance(body, dict):
         raise exception.Invalid('Malformed request body: it must be a JSON object')
     return body

@@ -7,9 +7,10 @@ last word.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import orjson
 from jsonschema import Draft4Validator, Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError, best_match
 
@@ -17,8 +18,20 @@ from minicompute import exception
 from minicompute.api.validation import fast
 from minicompute.api.validation.formats import CHECKER
 
+
 # Draft 2020-12 takes 1.0 for an integer; a database column may not.
-Validator = validators.extend(Draft202012Validator, type_checker=Draft4Validator.TYPE_CHECKER)
+def _unique(_validator: Any, wanted: bool, value: Any, _schema: Any) -> Iterator[ValidationError]:
+    """jsonschema compares each with each where they cannot be sorted: minutes for one request."""
+    if wanted and isinstance(value, list) and len({_text(item) for item in value}) < len(value):
+        yield ValidationError(f'{value!r} has non-unique elements')
+
+
+def _text(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+Validator = validators.extend(Draft202012Validator, {'uniqueItems': _unique},
+                              type_checker=Draft4Validator.TYPE_CHECKER)
 SECRETS = frozenset(('adminPass', 'admin_pass', 'password', 'user_data', 'contents', 'private_key'))
 SHOWN = 200     # characters of a wrong value that a fault repeats
 

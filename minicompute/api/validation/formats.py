@@ -26,7 +26,7 @@ FORMATS: dict[str, Format] = {}
 CHECKER = FormatChecker(formats=())
 
 _UUID = re.compile(r'^[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$(?!\n)')
-_BASE64 = re.compile(r'^[A-Za-z0-9+/=\s]*$')
+_BASE64 = re.compile(r'^[A-Za-z0-9+/=\s]*$', re.ASCII)    # base64 knows no other space
 
 
 def _format(name: str) -> Callable[[Callable[[str], None]], Callable[[str], None]]:

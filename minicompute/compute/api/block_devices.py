@@ -11,6 +11,7 @@ from minicompute.objects import BlockDevice, Flavor
 
 MOST_LOCAL = 3      # disks besides swap, as Nova's max_local_block_devices
 SWAP = 'swap'
+BUSES = ('virtio', 'scsi', 'sata', 'usb', 'ide', 'fdc')
 _ORDER = 'Boot sequence for the instance and image/block device mapping combination is not valid.'
 
 
@@ -57,6 +58,8 @@ def _device(entry: dict[str, Any], place: int) -> BlockDevice:
     if source in ('volume', 'snapshot') or destination == 'volume':
         raise exception.Invalid(f'{where}: this cloud has no volume service: source_type {source} with '
                                 f'destination_type {destination} cannot be used.')
+    if entry.get('disk_bus') not in (None, *BUSES):
+        raise _bad(f'{where}: disk_bus must be one of {", ".join(BUSES)}')
     if source == 'image' and boot_index != 0:
         raise _bad('Mapping image to local is not supported.')
     if source == 'blank' and boot_index is not None and boot_index >= 0:

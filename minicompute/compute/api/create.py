@@ -31,6 +31,9 @@ from minicompute.objects import (
     to_primitive,
 )
 
+#: servers of one request where the quota sets no bound: it is one transaction, and one record names all
+MOST_AT_ONCE = 10000
+
 
 def create(context: RequestContext, request: CreateRequest) -> Created:
     """Accept `least` to `most` servers. Raises Invalid, Forbidden, Conflict; nothing is written then."""
@@ -40,7 +43,7 @@ def create(context: RequestContext, request: CreateRequest) -> Created:
     devices = block_devices.plan(request.block_devices, request.image_id, found.flavor)
     pattern = _pattern(context, request, found)
     spec = _spec(pattern, request, found)
-    uuids = [str(uuid.uuid4()) for _ in range(request.most)]
+    uuids: list[str] = []    # made as they are needed: `most` is any number until the quota is counted
     try:
         leader = session.write(_write, context, request, found, pattern, spec, devices, uuids).id
     except db_exc.DBDuplicateEntry:
@@ -89,7 +92,7 @@ def _pattern(context: RequestContext, request: CreateRequest, found: lookup.Foun
         vm_state=VMState.BUILDING, task_state=TaskState.SCHEDULING,
         availability_zone=request.zone or CONF.default_schedule_zone, config_drive=drive,
         key_name=keypair.name if keypair else None, key_data=keypair.public_key if keypair else None,
-        user_data=request.user_data, root_device_name=str(says.get('root_device_name') or _root_device(says)),
+        user_data=request.user_data, root_device_name=str(says.get('root_device_name') or _root_device(says))[:255],
         access_ip_v4=request.access_ip_v4, access_ip_v6=request.access_ip_v6,
         auto_disk_config=fitting.auto_disk_config(image, request.auto_disk_config),
         metadata=request.metadata, image_properties=fitting.properties(image),
@@ -117,9 +120,13 @@ def _spec(pattern: Instance, request: CreateRequest, found: lookup.Found) -> Req
 
 def _write(conn: sa.Connection, context: RequestContext, request: CreateRequest, found: lookup.Found,
            pattern: Instance, spec: RequestSpec, devices: list[BlockDevice], uuids: list[str]) -> Action:
-    """-> the leader's action. It may run again: the ids were made before it, so that it cannot write twice."""
+    """-> the leader's action. It may run again: `uuids` keeps the ids of the first time, so that it cannot
+    write twice."""
     count = quota.reserve_servers(conn, pattern.project_id, pattern.user_id, found.limits, found.flavor,
-                                  request.least, request.most)
+                                  request.least, min(request.most, max(MOST_AT_ONCE, request.least)))
+    if count > MOST_AT_ONCE:
+        raise exception.Invalid(f'min_count: {MOST_AT_ONCE} servers at once are the most that can be asked for')
+    uuids += [str(uuid.uuid4()) for _ in range(count - len(uuids))]
     many = [_server(pattern, request, devices, place, count, uuids[place]) for place in range(count)]
     spec.num_instances = count
     instances.create(conn, many, spec)

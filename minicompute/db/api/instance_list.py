@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 from oslo_db import exception as db_exc
+from sqlalchemy import exc as sa_exc
 
 from minicompute import exception
 from minicompute.db.models import (
@@ -82,9 +83,9 @@ def page(conn: sa.Connection, search: Search, columns: Sequence[str]) -> list[An
     query = query.order_by(*(key.desc() if way == 'desc' else key.asc() for key, way in keys))
     try:
         return _records(columns, conn.execute(query.limit(search.limit)).all())
-    except db_exc.DBError as error:
+    except (db_exc.DBError, sa_exc.OperationalError) as error:
         if search.matching or search.address:
-            raise exception.Invalid('Invalid regular expression in the query: '
+            raise exception.Invalid('Invalid regular expression in the query (or one that takes too long): '
                                     f'{min([*search.matching, *map(str, search.address)])}') from error
         raise
 

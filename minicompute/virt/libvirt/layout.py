@@ -43,6 +43,8 @@ def disks(instance: Instance, hardware: GuestHardware, machine: str) -> list[Dis
     names: dict[str, Iterator[str]] = {}
 
     def add(kind: str, name: str, bus: str, **facts: object) -> None:
+        if bus not in PREFIX:
+            raise exception.InvalidBDM(reason=f'this host has no disks on the bus {bus}')
         prefix = PREFIX[bus]
         letters = names.setdefault(prefix, (prefix + letter for letter in 'abcdefghijklmnopqrstuvwxyz'))
         made.append(Disk(kind=kind, path=os.path.join(directory(instance.uuid), name), bus=bus,

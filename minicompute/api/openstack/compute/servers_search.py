@@ -5,6 +5,7 @@ use is passed over in silence, as in Nova; what is malformed is 400.
 """
 from __future__ import annotations
 
+import datetime
 import re
 from typing import Any
 
@@ -190,15 +191,17 @@ def _number(name: str, value: str) -> int:
 def _expression(name: str, value: str) -> str:
     try:
         re.compile(value)
-    except re.error:
+    except (re.error, OverflowError, RecursionError):
         raise _refuse(name, value, "It is not a 'regex'") from None
     return value
 
 
 def _time(name: str, value: str) -> Any:
     try:
-        return timeutils.normalize_time(timeutils.parse_isotime(value)).replace(microsecond=0)
-    except ValueError:
+        when = timeutils.normalize_time(timeutils.parse_isotime(value)).replace(microsecond=0)
+        when + datetime.timedelta(seconds=1)    # the end of what is looked for must be a time, too
+        return when
+    except (ValueError, OverflowError):
         raise _refuse(name, value, "It is not a 'date-time'") from None
 
 

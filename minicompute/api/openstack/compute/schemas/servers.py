@@ -20,7 +20,7 @@ USER_DATA: Schema = {'type': 'string', 'format': 'base64', 'maxLength': 65535}
 FLAVOR_REF: Schema = {'type': ['string', 'integer'], 'minLength': 1}
 _DEVICE_TAG: Schema = {**TAG}
 _SIZE: Schema = {'type': ['integer', 'string'], 'minimum': 1, 'maximum': types.MAX_INTEGER,
-                 'pattern': types.whole('[0-9]+')}
+                 'pattern': types.whole('[0-9]{1,10}')}
 _SHORT: Schema = {'type': 'string', 'maxLength': 255}
 
 _PERSONALITY: Schema = {'type': 'array', 'items': types.closed({

@@ -1,0 +1,89 @@
+"""Requests that somebody writes who means no good: each ends in a 400, soon, and says why."""
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from tests.functional.cloud import Cloud
+
+
+def server(cloud: Cloud, **changes: Any) -> dict[str, Any]:
+    return {'name': 'vm', 'imageRef': cloud.image(), 'flavorRef': cloud.flavor(disk=1), 'networks': 'none', **changes}
+
+
+def refused(cloud: Cloud, method: str, path: str, body: Any = None, **more: Any) -> str:
+    """-> the text of the 400, which must come soon."""
+    began = time.monotonic()
+    answer = cloud.request(method, path, body, **more)
+    assert answer.status_int == 400, answer.text[:300]
+    assert time.monotonic() - began < 5
+    return str(answer.text)
+
+
+@pytest.fixture
+def still(make_cloud: Any) -> Cloud:
+    """A cloud without computes: enough for what is refused."""
+    return make_cloud(computes=0)
+
+
+@pytest.mark.parametrize('expression', ['(a|aa)+$', '(a+)+$', '.*.*.*.*.*.*.*.*b', 'a{99999999999999999999}',
+                                        '(' * 120])
+def test_an_expression_costs_no_more_than_its_share(still: Cloud, expression: str) -> None:
+    still.boot('a' * 200 + '!')
+    began = time.monotonic()
+    answer = still.request('GET', f'/servers?name={expression.replace("+", "%2B")}')
+    assert answer.status_int == 400 or answer.json == {'servers': []}
+    assert time.monotonic() - began < 5
+    still.api('GET', '/servers?name=a%2B')
+
+
+def test_a_request_for_very_many_servers_is_cheap(still: Cloud) -> None:
+    began = time.monotonic()
+    answer = still.request('POST', '/servers', {'server': server(still, min_count=2147483647, max_count=2147483647)})
+    assert answer.status_int == 403
+    still.api('POST', '/servers', {'server': server(still, min_count=1, max_count=2147483647)})
+    assert time.monotonic() - began < 5
+
+
+def test_unique_items_are_checked_in_linear_time(still: Cloud) -> None:
+    items: list[Any] = [item for number in range(8000) for item in (number, str(number))]
+    refused(still, 'POST', '/servers', {'server': server(still, trusted_image_certificates=items)})
+
+
+@pytest.mark.parametrize('depth', [100, 300, 900, 5000, 50000])
+def test_a_deep_document_is_refused(still: Cloud, depth: int) -> None:
+    body = json.dumps({'server': server(still), 'os:scheduler_hints': {'x': 'DEEP'}}).replace(
+        '"DEEP"', '[' * depth + ']' * depth)
+    from webob import Request
+    request = Request.blank('/v2.1/servers', method='POST')
+    request.headers.update({'OpenStack-API-Version': 'compute 2.100', 'X-Auth-Token': 'admin:demo'})
+    request.body, request.content_type = body.encode(), 'application/json'
+    answer = request.get_response(still.app)
+    assert answer.status_int == 400, answer.text
+
+
+@pytest.mark.parametrize('device', [
+    {'boot_index': -1, 'source_type': 'blank', 'volume_size': '9' * 5000},
+    {'boot_index': -1, 'source_type': 'blank', 'volume_size': 1, 'disk_bus': 'nonsense'},
+    {'boot_index': -1, 'source_type': 'blank', 'volume_size': 1, 'guest_format': 'a\0b'},
+    {'boot_index': -1, 'source_type': 'blank', 'volume_size': 1, 'tag': 'a\0b'},
+])
+def test_wrong_disks(still: Cloud, device: dict[str, Any]) -> None:
+    body = server(still, flavorRef=still.flavor(disk=1, **{'OS-FLV-EXT-DATA:ephemeral': 5}))
+    root = {'boot_index': 0, 'source_type': 'image', 'destination_type': 'local', 'uuid': body['imageRef']}
+    refused(still, 'POST', '/servers', {'server': {**body, 'block_device_mapping_v2': [root, device]}})
+
+
+@pytest.mark.parametrize('query', ['created_at=9999-12-31T23:59:59Z', 'created_at=0001-01-01T00:00:00%2B10:00',
+                                   'launched_at=9999-12-31T23:59:59-10:00'])
+def test_times_at_the_end_of_all_times(still: Cloud, query: str) -> None:
+    assert still.request('GET', f'/servers?{query}').status_int in (200, 400)
+
+
+@pytest.mark.parametrize('changes', [{'flavorRef': 'a\0b'}, {'tags': ['a\0b']}, {'user_data': 'YWJj\u2003'},
+                                     {'key_name': 'x' * 256}, {'trusted_image_certificates': ['a\0b']}])
+def test_text_that_no_database_takes(still: Cloud, changes: dict[str, Any]) -> None:
+    refused(still, 'POST', '/servers', {'server': server(still, **changes)})
