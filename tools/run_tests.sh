@@ -87,7 +87,7 @@ layer_unit() {
 layer_functional() {
     local mode
     for mode in threading eventlet; do
-        MINICOMPUTE_CONCURRENCY=$mode step "functional ($mode)" pytest -q "${OPTIONS[@]}" tests/functional
+        MINICOMPUTE_CONCURRENCY=$mode step "functional ($mode)" pytest -q -n 2 "${OPTIONS[@]}" tests/functional
     done
 }
 
