@@ -7,6 +7,7 @@ it; a request for a finished one gets the remembered answer; another step waits 
 """
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import threading
@@ -33,6 +34,7 @@ class _Key:
     running: StepRequest | None = None
     waiting: list[StepRequest] = dataclasses.field(default_factory=list)
     last: StepReport | None = None
+    asked_at: float = 0.0       # monotonic
 
 
 class Guard:
@@ -51,6 +53,7 @@ class Guard:
         """Run it, join it, answer it from memory, or refuse it."""
         with self._lock:
             state = self._keys.setdefault(request.key, _Key())
+            state.asked_at = time.monotonic()
             if request.fence < state.fence and not _same(request, state.running):
                 LOG.warning('A request for %s of %s is refused: its fence %s is older than %s',
                             request.verb, request.key, request.fence, state.fence)
@@ -81,15 +84,23 @@ class Guard:
         with self._lock:
             return [key for key, state in self._keys.items() if state.running is not None]
 
+    def asked_since(self, moment: float, key: str) -> bool:
+        """Whether something was, or is being, done to this server after `moment` (of the monotonic clock)."""
+        with self._lock:
+            state = self._keys.get(key)
+            return state is not None and (state.running is not None or state.asked_at >= moment)
+
     def forget(self, known: set[str]) -> None:
         """Drop what is kept of servers that have been gone for long."""
         horizon = time.time() - KEEP
         for name in os.listdir(self._path):
             path = os.path.join(self._path, name)
-            if name not in known and os.stat(path).st_mtime < horizon:
-                with self._lock:
+            # Under the lock: a request that comes now must not lose the fence that it has just left here.
+            with self._lock, contextlib.suppress(FileNotFoundError):
+                state = self._keys.get(name)
+                if name not in known and os.stat(path).st_mtime < horizon and not (state and state.running):
                     self._keys.pop(name, None)
-                os.unlink(path)
+                    os.unlink(path)
 
     def _execute(self, request: StepRequest) -> None:
         report = self._run(request)
@@ -111,9 +122,13 @@ class Guard:
         """A kill must not lose a fence that was acted on: rename is atomic. (A power cut loses the domains
         too, so nothing is flushed.)"""
         path = os.path.join(self._path, os.path.basename(key))
-        with open(path + '.new', 'wb') as file:
-            file.write(orjson.dumps({'fence': state.fence, 'last': to_primitive(state.last)}))
-        os.rename(path + '.new', path)
+        try:
+            with open(path + '.new', 'wb') as file:
+                file.write(orjson.dumps({'fence': state.fence, 'last': to_primitive(state.last)}))
+            os.rename(path + '.new', path)
+        except OSError as error:
+            # A full disk: what makes room, a delete, must go on. Until the next restart memory guards alone.
+            LOG.error('The fence of %s cannot be kept: %s', key, error.strerror)
 
     def _load(self) -> None:
         for name in os.listdir(self._path):

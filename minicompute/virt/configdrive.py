@@ -36,7 +36,9 @@ def build(path: str, files: dict[str, bytes], fmt: str = 'iso9660') -> None:
     if fmt not in FORMATS:
         raise exception.InvalidInput(reason=f'the format of a config drive is iso9660 or vfat, not {fmt!r}')
     _check(files)
-    with tempfile.TemporaryDirectory(prefix='minicompute-config-') as tree, published(path, 0o600) as temp:
+    # Beside the drive, whose directory goes with the server: the tree holds secrets, and a kill leaves it.
+    directory = os.path.dirname(path)
+    with tempfile.TemporaryDirectory(prefix='.config-', dir=directory) as tree, published(path, 0o600) as temp:
         _write(tree, files)
         # The drive has secrets: nobody may read it while it is made, either.
         os.close(os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 from stevedore import driver as stevedore_driver
@@ -120,7 +120,7 @@ class ComputeDriver(abc.ABC):
         """{'total_gb', 'free_gb'} of where the instances lie."""
         return {}
 
-    def sweep(self, known: set[str], minimum_age: int) -> list[str]:
+    def sweep(self, known: Container[str], minimum_age: int) -> list[str]:
         """Remove what is left of servers that are not in `known` (uuids) and of unused images older than
         `minimum_age` seconds; -> one line for each thing removed."""
         return []

@@ -15,7 +15,7 @@ import shutil
 import threading
 import time
 import uuid as uuidlib
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, ClassVar
 
 from minicompute import exception
@@ -188,6 +188,6 @@ class FakeDriver(ComputeDriver):
     def disk_usage(self) -> dict[str, int]:
         return {'total_gb': CONF.fake.local_gb, 'free_gb': CONF.fake.local_gb}
 
-    def sweep(self, known: set[str], minimum_age: int) -> list[str]:
+    def sweep(self, known: Container[str], minimum_age: int) -> list[str]:
         self._fault('sweep', '')
         return [f'domain {uuid}' for uuid in self._names() if uuid not in known and self._remove(uuid)]

@@ -12,16 +12,24 @@ from minicompute.db.api import actions, instances
 from minicompute.objects import Action, ActionState, Instance, TaskState
 
 FLOW = 'delete'
+#: a server that others begin something with so often between two statements is none
+LOOKS = 5
 
 
 def delete(context: RequestContext, instance: Instance) -> None:
     """Legal in every state; a second one changes nothing. Raises InstanceIsLocked, InstanceNotFound."""
     check_lock(context, instance)
     action = ring.new_action(context, instance, FLOW, FLOW, 'destroy')
-    try:
-        holder, down = session.write(_write, instance, action)
-    except exception.ActionInProgress:
-        return      # a delete waits behind the holder already
+    for _ in range(LOOKS):
+        try:
+            holder, down = session.write(_write, instance, action)
+            break
+        except exception.ActionInProgress:
+            if action.busy != instance.uuid:
+                return      # a delete waits behind the holder already
+            # Else something began between our look and our insert: it is cancelled like any other.
+    else:
+        raise exception.ActionInProgress(method=FLOW, instance_uuid=instance.uuid)
     if action.id is None:
         return
     if holder is not None:

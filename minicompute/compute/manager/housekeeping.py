@@ -4,6 +4,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections.abc import Callable
 
 import oslo_messaging as messaging
 from oslo_log import log as logging
@@ -21,6 +22,17 @@ LOG = logging.getLogger(__name__)
 
 #: seconds that a domain is left to settle before its new state is told
 SETTLE = 1.0
+
+
+class Known:
+    """The servers that a sweep leaves alone: those of the records, and those that something was asked for
+    since the records were read, which may just be coming into being."""
+
+    def __init__(self, recorded: set[str], fresh: Callable[[str], bool]) -> None:
+        self._recorded, self._fresh = recorded, fresh
+
+    def __contains__(self, uuid: object) -> bool:
+        return uuid in self._recorded or self._fresh(str(uuid))
 
 
 class Housekeeping:
@@ -152,9 +164,11 @@ class Housekeeping:
 
     def clean_up(self) -> None:
         """Remove unused images, and what servers that are gone have left."""
+        began = time.monotonic()
         answer = self._conductor.servers(admin_context(), self._host)
-        known = {i.uuid for i in answer['instances']} | set(answer['busy']) | set(self._guard.busy())
+        recorded = {i.uuid for i in answer['instances']} | set(answer['busy'])
+        known = Known(recorded, lambda uuid: self._guard.asked_since(began, uuid))
         minimum = CONF.image_cache.remove_unused_original_minimum_age_seconds
         for line in self._driver.sweep(known, minimum):
             LOG.info('%s', line)
-        self._guard.forget(known)
+        self._guard.forget(recorded)

@@ -64,7 +64,10 @@ class ComputeManager(Manager):
     def run_steps(self, context: RequestContext, items: list[StepRequest]) -> None:
         """Begin each; what comes of it is reported to the conductor that asked."""
         for request in items:
-            self.guard.admit(request)
+            try:
+                self.guard.admit(request)
+            except Exception:    # the others of this message are asked for as well
+                LOG.exception('%s of %s cannot be begun; it is asked again', request.verb, request.key)
 
     def _submit(self, request: StepRequest, work: Any) -> None:
         (self._builds if request.verb == 'spawn' else self._quick).submit(work)

@@ -10,6 +10,7 @@ from oslo_db import exception as db_exc
 from oslo_utils import uuidutils
 
 from minicompute import exception
+from minicompute.db.api import instance_groups
 from minicompute.db.models import block_device_mappings as bdms
 from minicompute.db.models import instances, projects, tags
 from minicompute.db.session import utcnow
@@ -122,13 +123,14 @@ def expect(conn: sa.Connection, uuid: str, vm_states: Sequence[str] | None, task
 
 
 def destroy(conn: sa.Connection, uuid: str) -> None:
-    """The server is gone: the row stays for admins, its bdms and tags go."""
+    """The server is gone: the row stays for admins, its bdms, tags and memberships go."""
     now = utcnow()
     conn.execute(instances.update().where(instances.c.uuid == uuid, instances.c.deleted == 0).values(
         deleted=instances.c.id, deleted_at=now, updated_at=now, terminated_at=now, vm_state='deleted',
         task_state=None, power_state=0))
     conn.execute(bdms.delete().where(bdms.c.instance_uuid == uuid))
     conn.execute(tags.delete().where(tags.c.resource_id == uuid))
+    instance_groups.remove_members(conn, [uuid])
 
 
 def on_host(conn: sa.Connection, host: str) -> dict[str, Instance]:

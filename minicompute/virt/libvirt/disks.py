@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import shutil
+from collections.abc import Container
 
 from oslo_log import log as logging
 
@@ -105,7 +106,7 @@ class Disks:
         _remove_tree(doomed)
         return True
 
-    def sweep(self, known: set[str]) -> list[str]:
+    def sweep(self, known: Container[str]) -> list[str]:
         """Remove our directories of servers that are not `known`; -> their paths."""
         removed = []
         for name in os.listdir(CONF.instances_path):

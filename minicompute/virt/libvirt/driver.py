@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Container
 from typing import Any
 
 import libvirt
@@ -170,7 +171,7 @@ class LibvirtDriver(ComputeDriver):
         except (exception.ComputeException, libvirt.libvirtError, OSError):
             LOG.exception('Something of instance %s is left', instance.uuid)
 
-    def sweep(self, known: set[str], minimum_age: int) -> list[str]:
+    def sweep(self, known: Container[str], minimum_age: int) -> list[str]:
         removed, before = [], guest.cards(self._host)
         for domain, said in guest.everyone(self._host):
             # Another daemon on the same libvirtd may have domains that we know nothing of.

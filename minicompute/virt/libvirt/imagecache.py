@@ -1,6 +1,6 @@
 """Base images: fetched once a host, shared by all disks that are overlays on them.
 
-    <instances_path>/_base/<sha1 of the image's id>.<qcow2 | raw | file>
+    <instances_path>/_base/<sha1 of the image's id and hash>.<qcow2 | raw | file>
     <instances_path>/<uuid>/base                     a hard link to it
 
 The hard link is the reference count: a base with one name left has no users, and a server's directory that is
@@ -145,7 +145,9 @@ class ImageCache:
     def _locked(self, image: ImageMeta) -> Iterator[str]:
         if not image.id:
             raise exception.ImageNotFound(image_id=image.id)
-        stem = hashlib.sha1(str(image.id).encode(), usedforsecurity=False).hexdigest()
+        # An id may come again with other content, of another owner, once its image is deleted.
+        name = f'{image.id} {image.os_hash_value}' if image.os_hash_value else str(image.id)
+        stem = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()
         with self._locked_stem(stem):
             yield os.path.join(self.directory, stem)
 

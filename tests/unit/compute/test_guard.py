@@ -1,13 +1,17 @@
 """What a compute remembers: fences, running steps, answers."""
 from __future__ import annotations
 
+import errno
+import os
 import pathlib
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from minicompute.compute.guard import Guard
+from minicompute.compute.manager.housekeeping import Known
 from minicompute.objects import Action, ActionState, StepReport, StepRequest
 
 
@@ -134,3 +138,37 @@ def test_an_undo_is_another_request_than_its_step() -> None:
     assert action.step_key == 'spawn'
     action.state = ActionState.UNWINDING
     assert action.step_key == 'spawn.undo'
+
+
+def test_a_full_disk_stops_no_delete(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+    monkeypatch.setattr('os.rename', full)
+    site.guard.admit(request(step='destroy'))
+    site.work()
+    assert [report.error for report, _ in site.replies] == [None]
+    site.guard.admit(request(action=0, step='spawn'))
+    assert not site.queue    # in memory it is guarded still
+
+
+def test_what_is_asked_for_during_a_sweep_is_known(site: Site) -> None:
+    began = time.monotonic()
+    known = Known({'recorded'}, lambda uuid: site.guard.asked_since(began, uuid))
+    assert 'recorded' in known and 'server' not in known
+    site.guard.admit(request())
+    assert 'server' in known
+    site.work()
+    assert 'server' in known
+    began = time.monotonic()
+    assert 'server' not in known
+
+
+def test_a_running_step_is_not_forgotten(site: Site, tmp_path: pathlib.Path) -> None:
+    site.guard.admit(request())
+    os.utime(tmp_path / 'server', (0, 0))
+    site.guard.forget(set())
+    site.work()
+    assert len(site.replies) == 1
+    os.utime(tmp_path / 'server', (0, 0))
+    site.guard.forget(set())
+    assert not os.listdir(tmp_path)

@@ -95,3 +95,12 @@ def test_whole_metadata_fits(fmt: str, tmp_path: Path) -> None:
     configdrive.build(path, tree, fmt)
     for name in ('openstack/2020-10-14/meta_data.json', 'openstack/content/0000', 'ec2/2009-04-04/user-data'):
         assert read(path, fmt, name) == tree[name]
+
+
+def test_a_kill_leaves_secrets_only_where_they_go_with_the_server(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(configdrive, '_make_iso', lambda tree, temp, what: seen.append(tree))
+    configdrive.build(str(tmp_path / 'x'), {'a': b'secret'})
+    assert os.path.dirname(seen[0]) == str(tmp_path)
+    assert os.listdir(tmp_path) == ['x']

@@ -232,3 +232,11 @@ def test_sweep_removes_what_a_dead_daemon_was_fetching(cache):
 
 def test_there_may_be_no_cache_yet(cache):
     assert cache.sweep(0) == []
+
+
+def test_an_id_that_comes_again_is_another_image(source, cache, tmp_path):
+    first = add_image(source, size=8 * MIB, os_hash_value='aa')
+    assert cache.disk(first, str(tmp_path / 'one')).virtual_size == 8 * MIB
+    os.unlink(source.directory / 'img')
+    second = add_image(source, size=16 * MIB, os_hash_value='bb')
+    assert cache.disk(second, str(tmp_path / 'two')).virtual_size == 16 * MIB

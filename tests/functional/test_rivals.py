@@ -1,0 +1,48 @@
+"""Two that want the same server at once, and what is left of servers that are gone."""
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from minicompute.compute.api import delete
+from minicompute.db import session
+from minicompute.db.api import actions
+from minicompute.db.models import instance_actions, instance_group_members
+from minicompute.objects import Action
+from tests.functional.cloud import Cloud
+
+
+def test_a_delete_is_not_lost_to_what_begins_beside_it(
+        make_cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On MariaDB and PostgreSQL a start may commit between the delete's look and its insert."""
+    cloud = make_cloud(computes=0)
+    uuid = cloud.boot()['id']
+    cloud.wait(uuid, 'ERROR')
+    looked: list[Any] = []
+    holder = delete._holder
+
+    def look(conn: sa.Connection, server: str) -> Any:
+        looked.append(server)
+        return None if len(looked) == 1 else holder(conn, server)
+    monkeypatch.setattr(delete, '_holder', look)
+    session.write(lambda conn: actions.begin(conn, [Action(
+        action='start', flow='start', step='power_on', instance_uuid=uuid, busy=uuid, request_id='req-1')]))
+    cloud.api('DELETE', f'/servers/{uuid}', expect=204)
+    with session.read() as conn:
+        found = conn.execute(sa.select(instance_actions.c.state).where(
+            instance_actions.c.instance_uuid == uuid, instance_actions.c.action == 'delete')).all()
+    assert len(found) == 1
+    cloud.wait_gone(uuid)
+
+
+def test_a_server_that_is_gone_counts_in_no_group(cloud: Cloud) -> None:
+    group = cloud.api('POST', '/os-server-groups', {'server_group': {
+        'name': 'g', 'policy': 'soft-anti-affinity'}})['server_group']['id']
+    for _ in range(12):    # more than [quota] server_group_members
+        uuid = cloud.boot(hints={'group': group})['id']
+        cloud.api('DELETE', f'/servers/{uuid}')
+        cloud.wait_gone(uuid)
+    with session.read() as conn:
+        assert not conn.execute(sa.select(instance_group_members)).all()
