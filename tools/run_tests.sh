@@ -3,7 +3,7 @@
 #
 #   lint         ruff, shellcheck, and the rules of the floors
 #   unit         the parts, one by one
-#   functional   all roles in one process, on SQLite, MariaDB and PostgreSQL; native threads, then eventlet
+#   functional   all roles in one process: native threads on SQLite, MariaDB and PostgreSQL, then eventlet on SQLite
 #   integration  real daemons, broker, libvirt and guests
 #
 # Without a LAYER: all four. Installs what is missing first, and starts and stops the databases itself.
@@ -76,6 +76,7 @@ wanted() { [ -z "$CHOSEN" ] || [[ " $CHOSEN " == *" $1 "* ]]; }
 
 layer_lint() {
     step ruff ruff check --no-cache -q .
+    step mypy mypy --no-incremental minicompute
     step shellcheck sh -c 'shellcheck -x -S warning -P tools tools/*.sh'
     step floors pytest -q -p no:cacheprovider tests/unit/test_floors.py
 }
@@ -85,10 +86,11 @@ layer_unit() {
 }
 
 layer_functional() {
-    local mode
-    for mode in threading eventlet; do
-        MINICOMPUTE_CONCURRENCY=$mode step "functional ($mode)" pytest -q -n 2 "${OPTIONS[@]}" tests/functional
-    done
+    # Two at a time: each worker has a database of its own (tests/conftest.py).
+    MINICOMPUTE_CONCURRENCY=threading step 'functional (threads)' pytest -q -n 2 "${OPTIONS[@]}" \
+        tests/functional tests/unit/db
+    MINICOMPUTE_CONCURRENCY=eventlet TEST_DATABASES=sqlite step 'functional (eventlet)' pytest -q "${OPTIONS[@]}" \
+        tests/functional
 }
 
 layer_integration() {
