@@ -60,10 +60,12 @@ password_hash_rounds = 4
 """
 
 # Read from the working directory: Keystone would take gunicorn's arguments for its own.
+# One thread: at two log-ins at once Keystone on SQLite answers 500, 'database is locked'.
 GUNICORN_CONF = """
 wsgi_app = 'keystone.wsgi.api:application'
 bind = '127.0.0.1:{port}'
-threads = 4
+worker_class = 'gthread'
+threads = 1
 control_socket_disable = True
 """
 
@@ -88,7 +90,7 @@ project_name = service
 project_domain_name = Default
 service_type = compute
 token_cache_time = {cache}
-http_connect_timeout = 2
+http_connect_timeout = {timeout}
 http_request_max_retries = 1
 """
 
@@ -288,13 +290,15 @@ class Api(Daemon):
     """The real minicompute-api behind Keystone. `call` -> the answer; paths as they are on the wire."""
 
     def __init__(self, folder: pathlib.Path, keystone: Keystone, database: str, port: int | None = None,
-                 concurrency: str = 'threading', cache: int = 2, password: str | None = None) -> None:
+                 concurrency: str = 'threading', cache: int = 2, timeout: int = 4,
+                 password: str | None = None) -> None:
         port = port or free_port()
         self.base = f'http://127.0.0.1:{port}'
         folder.mkdir(parents=True)
         self.database, self.config = database, folder / 'minicompute.conf'
         self.config.write_text(API_CONF.format(folder=folder, port=port, database=database, keystone=keystone.base,
-                                          password=password or keystone.password, cache=cache))
+                                          password=password or keystone.password, cache=cache,
+                                               timeout=timeout))
         super().__init__([script('minicompute-api'), '--config-file', str(self.config)], self.base,
                          folder / 'api.log', {'MINICOMPUTE_CONCURRENCY': concurrency})
 
