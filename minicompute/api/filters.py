@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from oslo_log import log as logging
 
@@ -87,7 +88,8 @@ def _log(environ: WSGIEnvironment, status: str, body: Any, seconds: float) -> No
     query = environ.get('QUERY_STRING')
     LOG.info('%s "%s %s%s" status: %s len: %s microversion: %s time: %.4f',
              environ.get('REMOTE_ADDR', '-'), environ['REQUEST_METHOD'],
-             environ.get('SCRIPT_NAME', '') + environ.get('PATH_INFO', ''), f'?{query}' if query else '',
+             quote(environ.get('SCRIPT_NAME', '') + environ.get('PATH_INFO', ''), encoding='latin-1'),
+             f'?{query}' if query else '',
              status, length, environ.get(ENV_VERSION, '-'), seconds)
 
 

@@ -16,5 +16,8 @@ OPTIONS = {
     'local_networks': [
         cfg.StrOpt('bridge_prefix', default='mcbr', regex='^[a-z]{1,6}$', help='Names of the bridges begin with this.'),
         cfg.StrOpt('default_cidr', default='10.77.0.0/16', help='Networks made without a CIDR are cut from this.'),
+        cfg.ListOpt('project_cidrs', default=['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'],
+                    help='What projects may number their networks with (administrators: with anything). Each host '
+                         'gets a route to them, so leave out what a host must reach elsewhere.'),
     ],
 }

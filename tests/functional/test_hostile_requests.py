@@ -6,7 +6,9 @@ import time
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from minicompute.db import session
 from tests.functional.cloud import Cloud
 
 
@@ -87,3 +89,38 @@ def test_times_at_the_end_of_all_times(still: Cloud, query: str) -> None:
                                      {'key_name': 'x' * 256}, {'trusted_image_certificates': ['a\0b']}])
 def test_text_that_no_database_takes(still: Cloud, changes: dict[str, Any]) -> None:
     refused(still, 'POST', '/servers', {'server': server(still, **changes)})
+
+
+@pytest.mark.parametrize('path', [
+    '/v2/images?id=in:a%0Ab', '/v2/images?limit=' + '9' * 5000, '/v2/images?size_min=' + '9' * 5000,
+    '/v2.0/networks?limit=' + '9' * 5000])
+def test_queries_of_the_other_two(still: Cloud, path: str) -> None:
+    refused(still, 'GET', path)
+
+
+def test_a_filter_that_nothing_matches_costs_few_queries(still: Cloud) -> None:
+    for number in range(20):
+        still.api('POST', '/v2/images', {'name': str(number)})
+    counted: list[str] = []
+
+    def count(*event: Any) -> None:
+        counted.append(event[2])
+    sa.event.listen(session.engine(), 'before_cursor_execute', count)
+    assert still.api('GET', '/v2/images?limit=1&nothing=is')['images'] == []
+    assert len(counted) <= 3
+
+
+@pytest.mark.parametrize('cidr', ['8.8.8.0/24', '192.0.2.4/30', '10.77.0.0/16', '10.0.0.0/8'])
+def test_a_project_takes_no_addresses_that_hosts_need(still: Cloud, cidr: str) -> None:
+    mine = {'user': 'alice', 'project': 'wonderland'}
+    network = still.api('POST', '/v2.0/networks', {'network': {'name': 'n'}}, **mine)['network']['id']
+    body = {'subnet': {'network_id': network, 'ip_version': 4, 'cidr': cidr}}
+    assert 'cidr' in refused(still, 'POST', '/v2.0/subnets', body, **mine)
+    body['subnet']['cidr'] = '10.9.0.0/24'
+    still.api('POST', '/v2.0/subnets', body, **mine)
+
+
+def test_a_path_makes_no_lines_in_the_log(still: Cloud, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level('INFO', 'minicompute.api.filters')
+    still.request('GET', '/servers/x%0AINFO%20forged')
+    assert '/v2.1/servers/x%0AINFO%20forged' in caplog.text

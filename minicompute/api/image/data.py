@@ -67,7 +67,7 @@ def _announced(req: Request) -> int | None:
     told = req.headers.get('X-OpenStack-Image-Size')
     if told is None:
         return None
-    if not told.isascii() or not told.isdecimal():
+    if not told.isascii() or not told.isdecimal() or len(told) > 19:
         raise exception.Invalid(f'Header X-OpenStack-Image-Size: {told[:64]!r} is not a number of bytes.')
     return int(told)
 

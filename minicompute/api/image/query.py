@@ -55,7 +55,7 @@ def parse(parameters: dict[str, list[str]]) -> Page:
 
 def _filter(filters: dict[str, Any], name: str, value: str) -> None:
     if name in _TEXT:
-        filters[name] = next(csv.reader([value[3:]]), []) if value.startswith('in:') else value
+        filters[name] = _several(name, value) if value.startswith('in:') else value
     elif name in _EXACT:
         filters[name] = value
     elif name == 'visibility':
@@ -72,8 +72,15 @@ def _filter(filters: dict[str, Any], name: str, value: str) -> None:
         filters.setdefault('properties', {})[name] = value
 
 
+def _several(name: str, value: str) -> list[str]:
+    try:
+        return next(csv.reader([value[3:]]), [])
+    except csv.Error:
+        raise wrong(name, value, 'It must be a list of values with commas between them.') from None
+
+
 def _number(name: str, value: str) -> int:
-    if not value.isascii() or not value.isdecimal() or int(value) > 2**63 - 1:
+    if not value.isascii() or not value.isdecimal() or len(value) > 19 or int(value) > 2**63 - 1:
         raise wrong(name, value, 'It must be a whole number, not negative.')
     return int(value)
 

@@ -113,7 +113,7 @@ def _text(key: str, view: dict[str, Any]) -> str:
 
 def _page(views: list[dict[str, Any]], parameters: dict[str, list[str]]) -> tuple[list[dict[str, Any]], bool]:
     limit, marker = parameters.get('limit', [''])[-1], parameters.get('marker', [None])[-1]
-    if limit and not (limit.isascii() and limit.isdecimal()):
+    if limit and not (limit.isascii() and limit.isdecimal() and len(limit) < 19):
         raise exception.Invalid(f'Invalid input for query parameters limit. Value: {limit[:64]}. '
                                 'It must be a whole number.')
     if marker is not None:

@@ -10,6 +10,7 @@ from minicompute import exception
 from minicompute.api.image.table import Request
 from minicompute.api.network import common, networks
 from minicompute.api.openstack.answer import Answer
+from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import networks as db
 from minicompute.objects import Network
@@ -69,7 +70,10 @@ def create(req: Request) -> Answer:
     network = common.backend().show(req.context, values['network_id'])
     common.require_owner(req, network.project_id, f'Network {network.id}')
     common.owner(req, values)
-    made = session.write(db.set_subnet, _with_subnet(network, values))
+    wanted = _with_subnet(network, values)
+    if network.kind == 'nat' and not req.context.is_admin:
+        _check_own(wanted.cidr)
+    made = session.write(db.set_subnet, wanted)
     return Answer(show(req, made.subnet_id), code=201)
 
 
@@ -121,6 +125,15 @@ def _block(cidr: str) -> ipaddress.IPv4Network:
     if any(block.overlaps(other) for other in _UNUSABLE):
         raise _wrong('cidr', f'{cidr} is reserved, no guest can use it.')
     return block
+
+
+def _check_own(cidr: str) -> None:
+    """A host sends what goes to these addresses to the project's bridge, its own daemons' traffic too."""
+    block, conf = ipaddress.ip_network(cidr), CONF.local_networks
+    if not any(block.subnet_of(ipaddress.ip_network(allowed)) for allowed in conf.project_cidrs):
+        raise _wrong('cidr', f'{cidr} is not within {", ".join(conf.project_cidrs)}, what projects may use here.')
+    if block.prefixlen < db.CUT_PREFIX and block.overlaps(ipaddress.ip_network(conf.default_cidr)):
+        raise _wrong('cidr', f'{cidr} would take the room of the networks that are cut from {conf.default_cidr}.')
 
 
 def _check_gateway(network: Network, block: ipaddress.IPv4Network, gateway: str | None) -> None:

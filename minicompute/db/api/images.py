@@ -16,6 +16,8 @@ from minicompute.objects import ImageMeta
 
 #: being deleted: nobody sees it any more, its file may still be there
 GONE = 'pending_delete'
+#: rows that a page which is filtered by documents reads at once
+LEAST = 200
 
 _FIELDS = {field.name: images.c['uuid' if field.name == 'id' else field.name]
            for field in dataclasses.fields(ImageMeta)}
@@ -112,13 +114,15 @@ def page(conn: sa.Connection, viewer: Viewer, *, filters: dict[str, Any] | None 
     query = query.order_by(*(column.desc() if down else column.asc() for column, down in keys))
     after = None if marker is None else _position(conn, keys, marker)
     found: list[ImageMeta] = []
+    # A filter that few match must not cost a query for each image.
+    size = None if limit is None else max(limit, LEAST)
     while True:
         # Tags and properties are documents, which no database looks into: what does not match is made up
         # for by a further page.
         batch = query if after is None else query.where(_behind(keys, after))
-        rows = [_meta(row) for row in conn.execute(batch.limit(limit))]
+        rows = [_meta(row) for row in conn.execute(batch.limit(size))]
         found += [image for image in rows if _matches(image, filters)]
-        if limit is None or len(rows) < limit or len(found) >= limit:
+        if limit is None or size is None or len(rows) < size or len(found) >= limit:
             return found[:limit]
         after = _position(conn, keys, str(rows[-1].id))
 
