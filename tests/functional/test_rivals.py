@@ -1,6 +1,7 @@
 """Two that want the same server at once, and what is left of servers that are gone."""
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import pytest
@@ -46,3 +47,43 @@ def test_a_server_that_is_gone_counts_in_no_group(cloud: Cloud) -> None:
         cloud.wait_gone(uuid)
     with session.read() as conn:
         assert not conn.execute(sa.select(instance_group_members)).all()
+
+
+def test_a_stuck_action_gives_way_to_the_delete_that_waits(make_cloud: Any) -> None:
+    cloud = make_cloud(computes=0)
+    uuid = cloud.boot()['id']
+    cloud.wait(uuid, 'ERROR')
+    session.write(lambda conn: actions.begin(conn, [Action(
+        action='start', flow='start', step='power_on', instance_uuid=uuid, busy=uuid, request_id='req-1')]))
+    session.write(_put_off, uuid)
+    cloud.api('DELETE', f'/servers/{uuid}', expect=204)
+    session.write(_get_stuck, uuid)
+    cloud.api('DELETE', f'/servers/{uuid}', expect=204)
+    with session.read() as conn:
+        found = conn.execute(sa.select(instance_actions.c.id).where(
+            instance_actions.c.instance_uuid == uuid, instance_actions.c.action == 'delete')).all()
+    assert len(found) == 1
+    cloud.wait_gone(uuid)
+
+
+def test_an_orphan_of_a_busy_server_does_not_stop_the_sweep(database: str) -> None:
+    def orphan(conn: sa.Connection) -> list[int]:
+        first, second = (Action(action='delete', flow='delete', step='destroy', instance_uuid='u', busy=busy,
+                                request_id=f'req-{busy}') for busy in ('u', 'u/queued'))
+        actions.begin(conn, [first])
+        actions.put_aside(conn, first.id or 0, '')
+        second.state, second.after = 'queued', first.id
+        third = Action(action='delete', flow='delete', step='destroy', instance_uuid='u', busy='u', request_id='req-3')
+        actions.begin(conn, [second, third])
+        return actions.release_orphans(conn)
+    assert session.write(orphan) == []
+
+
+def _put_off(conn: sa.Connection, uuid: str) -> None:
+    """No conductor of this test takes it."""
+    conn.execute(instance_actions.update().where(instance_actions.c.busy == uuid).values(
+        owner='elsewhere', lease_until=session.now(conn) + datetime.timedelta(hours=1)))
+
+
+def _get_stuck(conn: sa.Connection, uuid: str) -> None:
+    conn.execute(instance_actions.update().where(instance_actions.c.busy == uuid).values(state='stuck'))

@@ -41,11 +41,15 @@ def delete(context: RequestContext, instance: Instance) -> None:
 
 
 def _write(conn: sa.Connection, instance: Instance, action: Action) -> tuple[Action | None, bool]:
-    """-> (what holds the server, whether its host is down)."""
+    """-> (what holds the server, whether its host is down or a conductor must see to it)."""
     action.id, action.state, action.after, action.busy = None, ActionState.RUNNING, None, instance.uuid
     holder = _holder(conn, instance.uuid)
     if holder is not None and holder.state == ActionState.STUCK:
         actions.put_aside(conn, holder.id or 0, f'{holder.message or ""} The server was deleted.'.strip())
+        waiting = actions.release_waiting(conn, [holder])
+        if waiting:     # the delete that it held up is the one
+            action.id = waiting[0]
+            return None, True
         holder = None
     if holder is not None:
         if holder.flow == FLOW:

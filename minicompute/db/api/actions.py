@@ -185,9 +185,10 @@ def unclaimed(conn: sa.Connection, owner: str, known: Mapping[str, Collection[st
 
 def release_orphans(conn: sa.Connection, limit: int = 100) -> list[int]:
     """Queued actions whose forerunner has ended without letting them go (it died between two versions)."""
-    first = actions.alias()
+    first, other = actions.alias(), actions.alias()
+    taken = sa.select(other.c.id).where(other.c.busy == actions.c.instance_uuid, other.c.id != actions.c.id)
     query = sa.select(actions.c.id, actions.c.instance_uuid).join(first, first.c.id == actions.c.after).where(
-        actions.c.state == ActionState.QUEUED, first.c.state.in_(ActionState.ENDED)).limit(limit)
+        actions.c.state == ActionState.QUEUED, first.c.state.in_(ActionState.ENDED), ~taken.exists()).limit(limit)
     rows = conn.execute(query).all()
     for row in rows:
         conn.execute(actions.update().where(actions.c.id == row.id, actions.c.state == ActionState.QUEUED).values(

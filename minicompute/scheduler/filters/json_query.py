@@ -17,6 +17,8 @@ from minicompute.scheduler.request import Request
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     '=': operator.eq, '<': operator.lt, '>': operator.gt, '<=': operator.le, '>=': operator.ge}
 _DEPTH = 16
+#: operators and values of all queries of a request: each may look at every host, in the one thread that places
+_PARTS = 256
 
 
 class JsonFilter(Filter):
@@ -33,10 +35,11 @@ class JsonFilter(Filter):
     def mask(self, table: HostTable, request: Request) -> Mask:
         mask = np.ones(len(table), np.bool_)
         hint = request.spec.scheduler_hints['query']
+        queries = _Query(table)
         for query in [hint] if isinstance(hint, str) else hint:
             try:
                 parsed = orjson.loads(query) if isinstance(query, str) else query
-                mask &= _Query(table).mask(parsed)
+                mask &= queries.mask(parsed)
             except (ValueError, TypeError, orjson.JSONDecodeError):
                 mask[:] = False
         return mask
@@ -48,12 +51,16 @@ class _Query:
     def __init__(self, table: HostTable) -> None:
         self._table = table
         self._none = np.zeros(len(table), np.bool_)
+        self._left = _PARTS
 
     def mask(self, query: Any, depth: int = 0) -> Mask:
         if not query:
             return ~self._none
         if not isinstance(query, list) or not isinstance(query[0], str) or depth > _DEPTH:
             raise ValueError('a query is a list that begins with an operator')
+        self._left -= len(query)
+        if self._left < 0:
+            raise ValueError('a query is not that long')
         sign, arguments = query[0], query[1:]
         if sign in ('and', 'or', 'not'):
             masks = [self.mask(argument, depth + 1) for argument in arguments]

@@ -6,6 +6,7 @@ import pytest
 
 from minicompute import exception
 from minicompute.scheduler import filters
+from minicompute.scheduler.filters import json_query
 from minicompute.scheduler.filters.extra_specs import matches
 from minicompute.scheduler.filters.third_party import ThirdParty
 from minicompute.scheduler.funnel import Funnel
@@ -237,3 +238,14 @@ def test_the_funnel_counts_what_each_stage_left() -> None:
         'total': 12, 'stages': [['ComputeFilter', 8], ['VCPU', 8], ['MEMORY_MB', 0], ['DISK_GB', 0]],
         'nearest': {'stage': 'MEMORY_MB', 'hosts': 8, 'short_by': 512}}
     assert 'no compute' in Funnel(0).text()
+
+
+@pytest.mark.parametrize('query', ['["or"' + ',["=","$hypervisor_type","x"]' * 5000 + ']',
+                                   ['["=", "$hypervisor_type", "x"]'] * 5000])
+def test_a_long_json_query_is_none(query: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread places for everybody."""
+    compared: list[Any] = []
+    compare = json_query._Query._compare
+    monkeypatch.setattr(json_query._Query, '_compare', lambda *args: compared.append(1) or compare(*args))
+    assert passing(table(node('a')), request(scheduler_hints={'query': query})) == set()
+    assert len(compared) < 300
