@@ -106,13 +106,16 @@ def _common(environ: WSGIEnvironment) -> dict[str, Any]:
             'remote_address': environ.get('REMOTE_ADDR')}
 
 
-def noauth2_context(environ: WSGIEnvironment) -> RequestContext:
-    """X-User-Id, X-Project-Id and X-Roles, or X-Auth-Token `user:project`; nothing at all is the operator."""
+def noauth2_context(environ: WSGIEnvironment) -> RequestContext | None:
+    """X-User-Id, X-Project-Id and X-Roles, or X-Auth-Token `user:project`; nothing at all is the operator,
+    but for a browser: any page that it shows could send that here."""
     user, project = environ.get('HTTP_X_USER_ID'), environ.get('HTTP_X_PROJECT_ID')
     token = environ.get('HTTP_X_AUTH_TOKEN', '')
     if not user and not project:
         if token and token != NOT_USED:
             user, _, project = token.partition(':')
+        elif 'HTTP_ORIGIN' in environ and not token:
+            return None
         else:
             user, project = OPERATOR
     user = user or project or ''

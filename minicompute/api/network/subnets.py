@@ -129,10 +129,10 @@ def _block(cidr: str) -> ipaddress.IPv4Network:
 
 def _check_own(cidr: str) -> None:
     """A host sends what goes to these addresses to the project's bridge, its own daemons' traffic too."""
-    block, conf = ipaddress.ip_network(cidr), CONF.local_networks
-    if not any(block.subnet_of(ipaddress.ip_network(allowed)) for allowed in conf.project_cidrs):
+    block, conf = ipaddress.IPv4Network(cidr), CONF.local_networks
+    if not any(block.subnet_of(ipaddress.IPv4Network(allowed)) for allowed in conf.project_cidrs):
         raise _wrong('cidr', f'{cidr} is not within {", ".join(conf.project_cidrs)}, what projects may use here.')
-    if block.prefixlen < db.CUT_PREFIX and block.overlaps(ipaddress.ip_network(conf.default_cidr)):
+    if block.prefixlen < db.CUT_PREFIX and block.overlaps(ipaddress.IPv4Network(conf.default_cidr)):
         raise _wrong('cidr', f'{cidr} would take the room of the networks that are cut from {conf.default_cidr}.')
 
 

@@ -155,3 +155,9 @@ def test_keystone_must_be_configured(app, conf):
     with pytest.raises(exception.ConfigurationError, match='keystone_authtoken'):
         paste.load()
     conf.set_override('auth_strategy', 'noauth2', 'api')
+
+
+def test_a_page_in_a_browser_is_not_the_operator() -> None:
+    assert auth.noauth2_context({'HTTP_ORIGIN': 'http://elsewhere'}) is None
+    named = auth.noauth2_context({'HTTP_ORIGIN': 'http://elsewhere', 'HTTP_X_AUTH_TOKEN': 'alice:demo'})
+    assert named is not None and not named.is_admin
