@@ -27,6 +27,8 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
+import sqlalchemy as sa
+
 BIN = pathlib.Path(sys.executable).parent
 RABBIT_BIN = pathlib.Path('/usr/lib/rabbitmq/bin')
 ROLES = ('conductor', 'scheduler', 'compute', 'api')
@@ -199,13 +201,15 @@ class Stack:
     def __init__(self, directory: pathlib.Path, broker: Broker, *, conductors: int = 1, schedulers: int = 1,
                  computes: int = 1, apis: int = 1, database: str | None = None, driver: str = 'fake.FakeDriver',
                  concurrency: str | None = None, settings: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-        """`database`: a SQLAlchemy URL; by default a new SQLite file. `settings`: {section: {option: value}}."""
+        """`database`: the URL of a database on a server, beside which the stack gets one of its own until it stops;
+        by default a new SQLite file. `settings`: {section: {option: value}}."""
         self.directory, self.broker = directory, broker
         self.tag = secrets.token_hex(3)
         self.port = free_port()
         self.endpoint = f'http://127.0.0.1:{self.port}/v2.1'
         self.state = directory / 'state'
-        self.database = database or f'sqlite:///{directory}/minicompute.sqlite'
+        self._beside = database
+        self.database = self._own_url() if database else f'sqlite:///{directory}/minicompute.sqlite'
         self._driver, self._concurrency, self._settings = driver, concurrency, settings or {}
         counts = {'conductor': conductors, 'scheduler': schedulers, 'compute': computes, 'api': apis}
         self.daemons: dict[tuple[str, int], Daemon] = {
@@ -227,6 +231,7 @@ class Stack:
 
     def start(self) -> None:
         self.state.mkdir(parents=True, exist_ok=True)
+        self._database_do('CREATE')
         self.broker.add_vhost(self.tag)
         for daemon in self.daemons.values():
             self._write_config(daemon)
@@ -255,6 +260,21 @@ class Stack:
             for pid in families[daemon.name]:
                 _signal(pid, signal.SIGKILL)
             daemon.process = None
+        self._database_do('DROP')
+        self._beside = None
+
+    def _own_url(self) -> str:
+        url = sa.make_url(self._beside or '')
+        return url.set(database=f'{url.database}_{self.tag}').render_as_string(hide_password=False)
+
+    def _database_do(self, verb: str) -> None:
+        """CREATE or DROP: what one test leaves, none other may find."""
+        if self._beside is None:
+            return
+        engine = sa.create_engine(self._beside, isolation_level='AUTOCOMMIT')
+        with engine.connect() as conn:
+            conn.exec_driver_sql(f'{verb} DATABASE {sa.make_url(self.database).database}')
+        engine.dispose()
 
     def report(self) -> str:
         """The ends of all logs."""
