@@ -136,10 +136,6 @@ def states_of(wanted: str) -> tuple[list[str], list[str | None]]:
     return list(vm_states), list(task_states)
 
 
-def progress(shown: str, stored: int) -> int:
-    return {'ACTIVE': 100, 'BUILD': stored or 0}.get(shown, stored or 0)
-
-
 def host_id(host: str | None, project_id: str | None) -> str:
     """What a project may know of a host: the same for its servers on the same host, and nothing else."""
     return hashlib.sha224(f'{project_id}{host}'.encode()).hexdigest() if host else ''

@@ -66,7 +66,7 @@ class ServersController(wsgi.Controller):
             return Answer({'reservation_id': created.reservation_id})
         answer = {'id': created.uuid, 'links': links,
                   'OS-DCF:diskConfig': 'AUTO' if created.auto_disk_config else 'MANUAL',
-                  'security_groups': server.get('security_groups') or [{'name': 'default'}]}
+                  'security_groups': server.get('security_groups', [{'name': 'default'}])}
         if CONF.enable_instance_password:
             answer['adminPass'] = request.admin_password
         return Answer({'server': answer}, headers=[('Location', links[0]['href'])])

@@ -84,7 +84,7 @@ def _project(req: Request, given: dict[str, str], view: str) -> str | None:
 def _sort(req: Request) -> list[tuple[str, str]]:
     keys = list(req.query.get('sort_key', ()))
     ways = list(req.query.get('sort_dir', ()))
-    if len(ways) > len(keys) and keys:
+    if len(ways) > max(len(keys), 1):
         raise exception.Invalid('Sort direction array size exceeds sort key array size.')
     for way in ways:
         if way not in ('asc', 'desc'):

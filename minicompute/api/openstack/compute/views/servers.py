@@ -34,6 +34,8 @@ _SINCE = {'2.9': ('locked',), '2.19': ('display_description',), '2.47': ('flavor
           '2.73': ('locked_reason',), '2.90': ('hostname',), '2.96': ('request_spec',), '2.98': ('image_properties',)}
 
 WITH_PROGRESS = frozenset(('ACTIVE', 'BUILD', 'REBUILD', 'RESIZE', 'VERIFY_RESIZE', 'MIGRATING'))
+#: kept among an image's properties, and none of them
+IMAGE_FACTS = frozenset(('base_image_ref', 'container_format', 'disk_format', 'min_disk', 'min_ram'))
 WITH_FAULT = frozenset(('ERROR', 'DELETED'))
 
 
@@ -124,7 +126,7 @@ class ServerView:
             'accessIPv4': row.access_ip_v4 or '', 'accessIPv6': row.access_ip_v6 or '',
             'links': self.links(row.uuid), 'OS-DCF:diskConfig': 'AUTO' if row.auto_disk_config else 'MANUAL'}
         if status in WITH_PROGRESS:
-            shown['progress'] = common.progress(status, row.progress)
+            shown['progress'] = row.progress or 0
         if status in WITH_FAULT and row.fault:
             shown['fault'] = self._fault(row)
         if self.full:
@@ -199,7 +201,8 @@ class ServerView:
         if found is None:
             found = self._images[key] = {'id': row.image_ref, 'links': self.image_links.bookmark(row.image_ref)}
             if self.v['2.98']:
-                found['properties'] = self._parse(row.image_properties) or {}
+                kept = self._parse(row.image_properties) or {}
+                found['properties'] = {name: kept[name] for name in kept if name not in IMAGE_FACTS}
         return found
 
     def _flavor(self, row: Any, rights: dict[str, bool]) -> Shown:
@@ -224,7 +227,9 @@ class ServerView:
         spec = self._parse(row.request_spec) or {}
         shown['pinned_availability_zone'] = spec.get('availability_zone')
         if self.v['2.100']:
-            shown['scheduler_hints'] = from_primitive(spec.get('scheduler_hints') or {})
+            hints = from_primitive(spec.get('scheduler_hints') or {})
+            shown['scheduler_hints'] = {name: value if isinstance(value, list) else [value]
+                                        for name, value in hints.items()}
 
 
 class _ImageLinks(common.Links):
