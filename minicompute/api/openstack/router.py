@@ -137,7 +137,9 @@ class APIRouter:
                 req.api_version = versions.negotiate(wsgi.asked_version(req))
                 req.environ[wsgi.ENV_VERSION] = req.api_version
         except exception.ComputeException as error:
-            return faults.from_exception(error)
+            answer = faults.from_exception(error)
+            answer.headers += [('Vary', wsgi.NEW_HEADER), ('Vary', wsgi.OLD_HEADER)]
+            return answer
         try:
             check_project(req)
             answer = resource(req, args)

@@ -30,6 +30,7 @@ ACTIONS = '<actions>'     # in a ROUTES row instead of a method: all @action met
 
 NEW_HEADER = 'OpenStack-API-Version'
 OLD_HEADER = 'X-OpenStack-Nova-API-Version'
+JSON_TYPES = frozenset(('application/json', 'application/vnd.openstack.compute+json', 'text/plain'))
 ENV_CONTEXT = 'minicompute.context'
 ENV_LEGACY = 'minicompute.legacy_v2'
 ENV_VERSION = 'minicompute.api_version'
@@ -149,7 +150,7 @@ def decode_body(req: Request) -> Any:
     if not raw:
         return None
     content_type = req.content_type
-    if content_type and content_type != 'application/json':
+    if content_type and content_type not in JSON_TYPES:
         raise UnsupportedContentType
     body = loads(raw)
     if not isinstance(body, dict):

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 from minicompute import exception
 from minicompute.api.openstack import wsgi
 from minicompute.api.openstack.api_version_request import APIVersionRequest, Since
-from minicompute.api.validation.compiled import Compiled, prune
+from minicompute.api.validation.compiled import QUERY, Compiled, prune
 
 if TYPE_CHECKING:
     from minicompute.api.openstack.wsgi import Request
@@ -55,7 +55,7 @@ class Schemas:
         if not text and not compiled.schema.get('required'):
             return {}
         values = parse_query(text)
-        compiled.check(values, 'query parameters')
+        compiled.check(values, QUERY)
         known = compiled.schema.get('properties', {})
         return {name: value for name, value in values.items() if name in known}
 

@@ -33,6 +33,7 @@ def _text(value: Any) -> bytes:
 Validator = validators.extend(Draft202012Validator, {'uniqueItems': _unique},
                               type_checker=Draft4Validator.TYPE_CHECKER)
 SECRETS = frozenset(('adminPass', 'admin_pass', 'password', 'user_data', 'contents', 'private_key'))
+QUERY = 'query parameters'
 SHOWN = 200     # characters of a wrong value that a fault repeats
 
 
@@ -53,15 +54,29 @@ class Compiled:
         """Raises Invalid, naming the field."""
         if self.accepts(value):
             return
-        error = best_match(self.validator.iter_errors(value))
+        error = _telling(self.validator.iter_errors(value))
         if error is not None:
             raise exception.Invalid(describe(error, kind))
 
 
+def _telling(errors: Iterator[ValidationError]) -> ValidationError | None:
+    """The first error, as Nova says it; of alternatives, why the one that the value comes nearest to refused it."""
+    first = next(errors, None)
+    error = best_match([first]) if first is not None else None
+    while error is not None and error.context:
+        telling = [one for one in error.context if one.validator not in ('type', 'const', 'enum', 'maxLength')]
+        if not telling:
+            break
+        error = telling[0]
+    return error
+
+
 def describe(error: ValidationError, kind: str) -> str:
     """'Invalid input for field/attribute NAME. Value: X. why', or only why for the whole body."""
-    message = _shorten(str(error.cause) if error.cause is not None else error.message)
+    message = _shorten(_readable(str(error.cause) if error.cause is not None else error.message))
     path = list(error.absolute_path)
+    if kind == QUERY:
+        path = path[:1]     # that a parameter has a list of values is not its sender's business
     if not path:
         return message
     field = field_name(path)
@@ -76,6 +91,11 @@ def field_name(path: list[str | int]) -> str:
     while len(path) > 1 and isinstance(path[-1], int):
         suffix = f'[{path.pop()}]{suffix}'
     return f'{path[-1]}{suffix}'[:SHOWN]
+
+
+def _readable(message: str) -> str:
+    """Without what `parameter_types.whole` puts around a pattern."""
+    return message.replace('^(?:', '^').replace(r')$(?!\\n)', '$')
 
 
 def _rule(error: ValidationError) -> str:

@@ -16,10 +16,10 @@ def whole(pattern: str) -> str:
 
 def closed(properties: Schema, required: list[str] | None = None, **more: Any) -> Schema:
     """An object that knows its keys."""
-    found: Schema = {'type': 'object', 'properties': properties, 'additionalProperties': False, **more}
+    found: Schema = {'type': 'object', 'properties': properties}
     if required:
-        found['required'] = required
-    return found
+        found['required'] = required    # what lacks is said before what is too much
+    return {**found, 'additionalProperties': False, **more}
 
 
 def single(name: str, schema: Schema) -> Schema:

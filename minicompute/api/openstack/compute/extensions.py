@@ -51,13 +51,15 @@ os-used-limits:UsedLimits os-used-limits-for-admin:UsedLimitsForAdmin os-user-da
 os-virtual-interfaces:VirtualInterfaces os-volume-attachment-update:VolumeAttachmentUpdate os-volumes:Volumes
 '''
 
+V2_ONLY = 'OS-EXT-VIF-NET'
+
 
 class ExtensionsController(wsgi.Controller):
 
     @validation.schema(query=schema.query, answer=schema.index_answer)
     def index(self, req: Request) -> dict[str, Any]:
         policy.authorize(req.context, RULE)
-        return {'extensions': list(EXTENSIONS.values())}
+        return {'extensions': [shown for alias, shown in EXTENSIONS.items() if req.legacy or alias != V2_ONLY]}
 
     @wsgi.expected_errors(404)
     @validation.schema(query=schema.query, answer=schema.show_answer)

@@ -99,7 +99,7 @@ def wanted_public(req: Request) -> bool | None:
 
 def new_flavor(body: dict[str, Any]) -> Flavor:
     flavorid = body.get('id')
-    if flavorid is None or flavorid == 'auto':
+    if not flavorid:
         flavorid = str(uuid.uuid4())
     return Flavor(
         flavorid=str(flavorid), name=body['name'].strip(), memory_mb=int(body['ram']), vcpus=int(body['vcpus']),

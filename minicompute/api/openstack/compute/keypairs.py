@@ -55,7 +55,7 @@ class KeypairsController(wsgi.Controller):
         public_key = wanted.get('public_key')
         if public_key is None:
             public_key, private_key = crypto.generate(kind, user_id)
-        public_key, fingerprint = crypto.check(kind, public_key)
+        fingerprint = crypto.check(kind, public_key)[1]     # the key stays as it was sent: clients compare it
         keypair = KeyPair(name=wanted['name'].strip(), user_id=user_id, public_key=public_key,
                           fingerprint=fingerprint, type=kind)
 

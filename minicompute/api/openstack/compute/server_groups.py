@@ -10,6 +10,7 @@ from minicompute.api import validation
 from minicompute.api.openstack import common, wsgi
 from minicompute.api.openstack.compute.schemas import server_groups as schema
 from minicompute.api.openstack.wsgi import Request
+from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import instance_groups as db
 from minicompute.db.api import instance_list
@@ -28,7 +29,7 @@ class ServerGroupsController(wsgi.Controller):
         project_id: str | None = req.context.project_id or ''
         if 'all_projects' in req.query and policy.allowed(req.context, RULE % 'index:all_projects'):
             project_id = None
-        limit, _ = common.paging(req)
+        limit = common.paging(req)[0] or CONF.api.max_limit     # 0 is no limit here
         with session.read() as conn:
             groups = db.list_groups(conn, project_id, limit, int(common.last(req, 'offset') or 0))
             _drop_deleted(conn, groups)

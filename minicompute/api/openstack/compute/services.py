@@ -27,7 +27,8 @@ class ServicesController(wsgi.Controller):
     def index(self, req: Request) -> dict[str, Any]:
         policy.authorize(req.context, RULE % 'list', {})
         with session.read() as conn:
-            found = db.every(conn, host=common.last(req, 'host'), binary=common.last(req, 'binary'))
+            found = db.every(conn, host=common.last(req, 'host') or None,
+                             binary=common.last(req, 'binary') or None)
             shown = View(req, conn)
         return {'services': [shown(service) for service in found]}
 
@@ -38,7 +39,7 @@ class ServicesController(wsgi.Controller):
         """`id` is not an id but what to do."""
         policy.authorize(req.context, RULE % 'update', {})
         if id == 'force-down' and not req.since('2.11'):
-            raise common.not_found('Action', id)
+            raise exception.NotFound('Unknown action')
         changes, shown = named_change(id, body)
 
         def change(conn: sa.Connection) -> None:
@@ -51,14 +52,13 @@ class ServicesController(wsgi.Controller):
     @validation.schema(schema.update, answer=schema.update_answer)
     def update(self, req: Request, id: str, body: dict[str, Any]) -> dict[str, Any]:
         policy.authorize(req.context, RULE % 'update', {})
-        changes = checked_change(body)
 
         def change(conn: sa.Connection) -> dict[str, Any]:
             service = db.get(conn, uuid=_uuid(id))
             if service.binary != db.COMPUTE:
                 raise exception.Invalid(f'Updating a {service.binary} service is not supported. Only '
                                         f'{db.COMPUTE} services can be updated.')
-            return View(req, conn)(db.update(conn, service, **changes))
+            return View(req, conn)(db.update(conn, service, **checked_change(body)))
         return {'service': session.write(change)}
 
     @wsgi.response(204)
@@ -116,7 +116,7 @@ def named_change(name: str, body: dict[str, Any]) -> tuple[dict[str, Any], dict[
             raise exception.Invalid('Missing forced_down field')
         forced = types.is_true(body['forced_down'])
         return {'forced_down': forced}, {'forced_down': forced}
-    raise common.not_found('Action', name)
+    raise exception.NotFound('Unknown action')
 
 
 def checked_change(body: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from minicompute.db.api.flavors import SORT_KEYS
 
 _ID = {'anyOf': [
     {'type': 'string', 'minLength': 1, 'maxLength': 255, 'pattern': types.whole(r'(?! )[a-zA-Z0-9. _-]+(?<! )')},
-    {'type': 'integer', 'minimum': 0, 'maximum': types.MAX_INTEGER}, {'type': 'null'}]}
+    {'type': 'number', 'minimum': -types.MAX_INTEGER, 'maximum': types.MAX_INTEGER}, {'type': 'null'}]}
 _RXTX = {'type': ['number', 'string'], 'format': 'positive_number', 'maximum': 3.40282e+38, 'exclusiveMinimum': 0}
 _DESCRIPTION = {'type': ['string', 'null'], 'maxLength': 65535, 'format': 'printable'}
 
@@ -27,8 +27,10 @@ update = Schemas({'2.55': types.single('flavor', types.single('description', _DE
 _index = {**types.PAGING, 'is_public': types.many(types.STRING), 'minRam': types.many(types.QUERY_NUMBER),
           'minDisk': types.many(types.QUERY_NUMBER), 'sort_key': types.many({'type': 'string', 'enum': [*SORT_KEYS]}),
           'sort_dir': types.many({'type': 'string', 'enum': ['asc', 'desc']})}
+_SORT_2_102 = types.many({'type': 'string', 'enum': [key for key in SORT_KEYS if key != 'rxtx_factor']})
 index_query = Schemas({'2.1': types.query(_index), '2.75': types.query(_index, strict=True),
-                       '2.102': types.query({**_index, 'name': types.many(types.QUERY_TEXT)}, strict=True)})
+                       '2.102': types.query({**_index, 'sort_key': _SORT_2_102,
+                                             'name': types.many(types.QUERY_TEXT)}, strict=True)})
 show_query = Schemas({'2.1': types.query({}), '2.102': types.query({}, strict=True)})
 
 # -- answers ---------------------------------------------------------------------
