@@ -62,6 +62,13 @@ def backend() -> str:
     return _backend or setup()
 
 
+def after_fork() -> None:
+    """In a child: a hub of its own, or all children would wait on one epoll and take each other's events."""
+    if backend() == EVENTLET:
+        from eventlet import hubs
+        hubs.use_hub()
+
+
 def rpc_executor() -> str:
     """What oslo.messaging's servers run handlers in."""
     return backend()

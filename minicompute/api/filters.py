@@ -17,6 +17,7 @@ from oslo_log import log as logging
 
 from minicompute.api.openstack import faults
 from minicompute.conf import CONF
+from minicompute.context import RequestContext
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -39,6 +40,7 @@ def request_id_factory(_global_conf: dict[str, Any], **_local_conf: Any) -> Filt
     def wrap(app: WSGIApplication) -> WSGIApplication:
         def filtered(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             request_id = environ[ENV_REQUEST_ID] = f'req-{uuid.uuid4()}'
+            RequestContext(request_id=request_id)   # what is logged before the caller is known carries it
             incoming = environ.get('HTTP_X_OPENSTACK_REQUEST_ID', '')
             if incoming and GLOBAL_ID.fullmatch(incoming):
                 environ[ENV_GLOBAL_REQUEST_ID] = incoming

@@ -49,6 +49,7 @@ def is_loopback(address: str) -> bool:
 
 def after_fork() -> None:
     """A worker has its own connections; what the master made before the fork stays the master's."""
+    concurrency.after_fork()
     session.dispose()
 
 

@@ -135,7 +135,9 @@ def _note_power(conn: sa.Connection, host: str, states: dict[str, int]) -> list[
             instances.expect(conn, uuid, [VMState.ACTIVE], [None], {'vm_state': VMState.STOPPED, 'power_state': state})
         elif instance.vm_state == VMState.STOPPED and state == PowerState.RUNNING:
             LOG.warning('Instance %s runs although it was stopped: stopped again', uuid)
-            instances.update(conn, uuid, {'task_state': TaskState.POWERING_OFF, 'power_state': state})
+            if not instances.expect(conn, uuid, [VMState.STOPPED], [None],
+                                    {'task_state': TaskState.POWERING_OFF, 'power_state': state}):
+                continue
             begun += actions.begin(conn, [Action(
                 action='stop', flow='stop', step='power_off', instance_uuid=uuid, busy=uuid,
                 request_id='req-' + uuidutils.generate_uuid(), project_id=instance.project_id)])

@@ -114,7 +114,7 @@ def _failed(task: Task, flow: Flow, step: Step, error: Exception) -> float | Non
     if flow.past_pivot(step.name):
         return _again_or_stuck(task, error)
     action = task.action
-    action.data['error'] = {'message': str(error), 'code': getattr(error, 'code', 500),
+    action.data['error'] = {'message': _public(error), 'code': getattr(error, 'code', 500),
                             'details': getattr(error, 'details', ''), 'step': step.name,
                             'cancelled': isinstance(error, Cancelled)}
     if isinstance(error, Reschedule):
@@ -123,6 +123,14 @@ def _failed(task: Task, flow: Flow, step: Step, error: Exception) -> float | Non
     if step.undo is None:
         _undone(task, flow, step)
     return None
+
+
+def _public(error: Exception) -> str:
+    """What a user may read: our own words. Those of others (SQL, paths) are for the log and the operator."""
+    if isinstance(error, (exception.ComputeException, StepFailed, Reschedule, Retry)):
+        return str(error)
+    LOG.error('An unforeseen error: %s', error, exc_info=error)
+    return f'Unexpected {type(error).__name__}; the log of the conductor has the rest.'
 
 
 def _elsewhere(task: Task, flow: Flow, why: str) -> None:
@@ -168,7 +176,7 @@ def _again_or_stuck(task: Task, error: Exception) -> float | None:
     if task.failures < CONF.conductor.stuck_after:
         task.log.clear()
         return _backoff(task.failures)
-    task.action.state, task.action.message = ActionState.STUCK, str(error)[:1000]
+    task.action.state, task.action.message = ActionState.STUCK, _public(error)[:1000]
     task.action.attempts = task.failures
     LOG.error('Action %s (%s of %s) is stuck at %s: %s', task.action.id, task.action.action, task.uuid,
               task.action.step, error)
