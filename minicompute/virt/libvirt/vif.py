@@ -22,6 +22,7 @@ from minicompute import exception
 from minicompute.conf import CONF
 from minicompute.objects import VIF, Instance
 from minicompute.virt.hardware import GuestHardware
+from minicompute.virt.libvirt import routes
 from minicompute.virt.libvirt.config.base import Element, parse, render
 from minicompute.virt.libvirt.config.interface import Interface
 from minicompute.virt.libvirt.config.network import DhcpHost, NatNetwork
@@ -120,8 +121,13 @@ class Networks:
                 return
             if not name.startswith(OURS):
                 raise exception.NetworkNotFound(network_id=name)
+            described = nat_network(vif, hosts)
+            taken = routes.collision(described.gateway, described.prefix, described.bridge)
+            if taken is not None:
+                raise exception.InternalError(
+                    reason=f'Network {name} overlaps one that this host is connected to by {taken}')
             # Transient: after a reboot of the host nothing stale comes up, a power-on brings what it needs.
-            call(self._host.connection().networkCreateXML, render(nat_network(vif, hosts)))
+            call(self._host.connection().networkCreateXML, render(described))
         except libvirt.libvirtError as error:
             raise exception.InternalError(
                 reason=f'Network {name} does not start on this host: {error.get_error_message()}') from error
