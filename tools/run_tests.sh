@@ -77,7 +77,7 @@ wanted() { [ -z "$CHOSEN" ] || [[ " $CHOSEN " == *" $1 "* ]]; }
 layer_lint() {
     step ruff ruff check --no-cache -q .
     step mypy mypy --no-incremental minicompute
-    step shellcheck sh -c 'shellcheck -x -S warning -P tools tools/*.sh'
+    step shellcheck sh -c 'shellcheck -x -S warning -P tools tools/*.sh benchmarks/*.sh'
     step floors pytest -q -p no:cacheprovider tests/unit/test_floors.py
 }
 

@@ -40,15 +40,17 @@ all_daemons_run() {
     done
 }
 
+# start_daemon NAME: a role, or one of several daemons of a role: compute-2 has settings of its own in run/compute-2.conf.
 start_daemon() {
-    local log="$LOGS/$1.log"
+    local log="$LOGS/$1.log" own=()
+    if [ -e "$RUN/$1.conf" ] && [ "$RUN/$1.conf" != "$CONFIG" ]; then own=(--config-file "$RUN/$1.conf"); fi
     if [ -s "$log" ]; then mv "$log" "$log.1"; fi
     rm -f "$PIDS/$1.pid"
     # PATH and HOME only: what a shell has set for clients (OS_CLOUD, ...) is not for daemons.
     env -i PATH="$PATH" HOME="${HOME:-/root}" LANG=C.UTF-8 ${MINICOMPUTE_CONCURRENCY:+MINICOMPUTE_CONCURRENCY="$MINICOMPUTE_CONCURRENCY"} \
         start-stop-daemon --start --quiet --background --make-pidfile --pidfile "$PIDS/$1.pid" --chdir "$RUN" \
-        --output "$log" --startas "$VENV/bin/minicompute-$1" -- \
-        --config-file "$CONFIG" --config-file "$RUN/local.conf"
+        --output "$log" --startas "$VENV/bin/minicompute-${1%-[0-9]*}" -- \
+        --config-file "$CONFIG" --config-file "$RUN/local.conf" "${own[@]}"
     # It comes back before its child has written this.
     wait_until 10 test -s "$PIDS/$1.pid" || fail "minicompute-$1 could not be started: see $log"
 }

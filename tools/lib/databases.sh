@@ -1,9 +1,12 @@
 # shellcheck shell=bash
-# MariaDB and PostgreSQL for the tests: own data directories under run/test, own ports, nothing kept.
+# MariaDB and PostgreSQL for tests and benchmarks: own data directories under run/test, own ports, nothing kept.
 
 TEST_DIR="$RUN/test"
 MARIADB_PORT="${TEST_MARIADB_PORT:-13316}"
 POSTGRES_PORT="${TEST_POSTGRES_PORT:-15442}"
+# Nothing in a test's database is worth a wait for the disk. The benchmarks empty these: they commit durably.
+MARIADB_SPEED=(--innodb-flush-log-at-trx-commit=0 --innodb-buffer-pool-size=256M)
+POSTGRES_SPEED=(-c fsync=off -c synchronous_commit=off -c full_page_writes=off)
 
 # test_databases: what the tests are told in TEST_DATABASES.
 test_databases() {
@@ -32,12 +35,10 @@ start_mariadb() {
     say "Starting MariaDB on port $MARIADB_PORT"
     [ -d "$data/mysql" ] || must 'mariadb-install-db' mariadb mariadb-install-db --no-defaults --user=root \
         --datadir="$data" --auth-root-authentication-method=normal --skip-test-db
-    # Nothing in it is worth a wait for the disk.
     start-stop-daemon --start --quiet --background --make-pidfile --pidfile "$TEST_DIR/mariadb.pid" \
         --output "$LOGS/mariadb.log" --startas "$(command -v mariadbd)" -- --no-defaults --user=root \
         --datadir="$data" --socket="$TEST_DIR/mariadb.sock" --bind-address=127.0.0.1 --port="$MARIADB_PORT" \
-        --skip-name-resolve --max-connections=500 --innodb-flush-log-at-trx-commit=0 --skip-log-bin \
-        --innodb-buffer-pool-size=256M
+        --skip-name-resolve --max-connections=500 --skip-log-bin "${MARIADB_SPEED[@]}"
     wait_until 60 mariadb_do 'SELECT 1' || fail "MariaDB does not answer: see $LOGS/mariadb.log"
     must 'CREATE DATABASE' mariadb mariadb_do 'CREATE DATABASE IF NOT EXISTS minicompute_test'
 }
@@ -60,7 +61,7 @@ start_postgres() {
     start-stop-daemon --start --quiet --background --make-pidfile --pidfile "$TEST_DIR/postgres.pid" \
         --output "$LOGS/postgres.log" --chuid postgres --chdir / --startas "$bin/postgres" -- -D "$data" \
         -c listen_addresses=127.0.0.1 -c port="$POSTGRES_PORT" -c unix_socket_directories= \
-        -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=300
+        -c max_connections=300 "${POSTGRES_SPEED[@]}"
     wait_until 60 postgres_do 'SELECT 1' || fail "PostgreSQL does not answer: see $LOGS/postgres.log"
     postgres_do 'CREATE DATABASE minicompute_test' || true
 }

@@ -1,0 +1,46 @@
+# shellcheck shell=bash
+# A RabbitMQ node for one stack alone, on loopback: own name, ports, records and logs.
+
+BROKER_PORT=$((BENCH_PORT + 3))
+BROKER_DIR="$RUN/rabbitmq"
+RABBIT_BIN=/usr/lib/rabbitmq/bin
+
+broker_url() { printf 'rabbit://guest:guest@127.0.0.1:%s/' "$BROKER_PORT"; }
+
+# with_node COMMAND...: in the environment of this node, and in nothing else.
+with_node() {
+    env -i PATH="$PATH" HOME="$BROKER_DIR" LANG=C.UTF-8 RABBITMQ_NODENAME="minicompute-bench-$BROKER_PORT@localhost" \
+        RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 RABBITMQ_NODE_PORT="$BROKER_PORT" \
+        RABBITMQ_DIST_PORT=$((BROKER_PORT + 1)) RABBITMQ_MNESIA_BASE="$BROKER_DIR/mnesia" \
+        RABBITMQ_LOG_BASE="$BROKER_DIR/log" RABBITMQ_CONFIG_FILE="$BROKER_DIR/rabbitmq.conf" \
+        RABBITMQ_ENABLED_PLUGINS_FILE="$BROKER_DIR/plugins" RABBITMQ_CONF_ENV_FILE=/dev/null \
+        RABBITMQ_PID_FILE="$BROKER_DIR/node.pid" ERL_EPMD_ADDRESS=127.0.0.1 \
+        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}' "$@"
+}
+
+start_broker() {
+    if alive "$PIDS/rabbitmq.pid" && port_open "$BROKER_PORT"; then return 0; fi
+    ! port_open "$BROKER_PORT" || fail "something else listens on port $BROKER_PORT: say BENCH_PORT=28774 $0"
+    say "Starting RabbitMQ on port $BROKER_PORT"
+    mkdir -p "$BROKER_DIR/log"
+    printf 'log.console = false\ndisk_free_limit.absolute = 100MB\n' > "$BROKER_DIR/rabbitmq.conf"
+    : > "$BROKER_DIR/plugins"
+    pgrep -x epmd > /dev/null || touch "$RUN/epmd.started"
+    rm -f "$PIDS/rabbitmq.pid" "$BROKER_DIR/node.pid"
+    # The node itself says which process it is: what is started here is a shell around it.
+    with_node start-stop-daemon --start --quiet --background --pidfile "$BROKER_DIR/none.pid" --output "$LOGS/rabbitmq.log" \
+        --startas "$RABBIT_BIN/rabbitmq-server"
+    wait_until 90 port_open "$BROKER_PORT" || fail "RabbitMQ does not listen: see $LOGS/rabbitmq.log and $BROKER_DIR/log"
+    wait_until 10 alive "$BROKER_DIR/node.pid" || fail "RabbitMQ did not say which process it is"
+    # A copy: the node removes its file before it ends.
+    cp "$BROKER_DIR/node.pid" "$PIDS/rabbitmq.pid"
+}
+
+stop_broker() {
+    end_process "$PIDS/rabbitmq.pid" 30
+    [ -e "$RUN/epmd.started" ] || return 0
+    # epmd refuses to go while it serves another node, which is as it should be.
+    wait_until 5 not port_open "$BROKER_PORT" || true
+    logged rabbitmq epmd -kill || true
+    rm -f "$RUN/epmd.started"
+}
