@@ -112,19 +112,23 @@ class Outbox:
     past `bound`: each has a sweep behind it that finds what was not announced."""
 
     def __init__(self, bound: int = 20000, most: int = 200) -> None:
-        self._queue: queue.Queue[tuple[str, str | None, str, Any] | None] = queue.Queue()
+        self._queue: queue.Queue[tuple[str, str | None, str, list[Any]] | None] = queue.Queue()
         self._bound, self._most = bound, most
         self._clients: dict[str, Client] = {}
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
     def put(self, topic: str, method: str, item: Any, server: str | None = None) -> None:
+        self.put_all(topic, method, [item], server)
+
+    def put_all(self, topic: str, method: str, items: list[Any], server: str | None = None) -> None:
+        """Items that travel together, whatever gathers beside them."""
         if self._thread is None:
             with self._lock:
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._run, name='outbox', daemon=True)
                     self._thread.start()
-        self._queue.put((topic, server, method, item))
+        self._queue.put((topic, server, method, items))
 
     def close(self, timeout: float = 2.0) -> None:
         """Send what is there, then end."""
@@ -140,8 +144,8 @@ class Outbox:
         while True:
             if entry is None:
                 return groups, True
-            groups[entry[:3]].append(entry[3])
-            taken += 1
+            groups[entry[:3]].extend(entry[3])
+            taken += len(entry[3])
             try:
                 entry = self._queue.get_nowait()
             except queue.Empty:

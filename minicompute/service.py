@@ -61,6 +61,10 @@ class Manager:
         """Objects whose public methods others may call."""
         return [self]
 
+    def server(self, topic: str, host: str) -> Any:
+        """What takes the messages; the service starts and stops it."""
+        return rpc.server(topic, host, self.endpoints())
+
     def start(self) -> None:
         """Before messages are taken."""
 
@@ -90,7 +94,7 @@ class Service:
         began = time.monotonic()
         if self._database:
             wait_for(lambda: session.write(self._beat), 'the database')
-        self._server = rpc.server(self.topic, self.host, self.manager.endpoints())
+        self._server = self.manager.server(self.topic, self.host)
         self.manager.start()
         wait_for(self._server.start, 'the message broker')
         self.manager.ready()
