@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 from oslo_log import log as logging
@@ -46,7 +46,6 @@ class Guard:
         self._path, self._submit, self._run, self._reply = path, submit, run, reply
         self._lock = threading.Lock()
         self._keys: dict[str, _Key] = {}
-        os.makedirs(path, exist_ok=True)
         self._load()
 
     def admit(self, request: StepRequest) -> None:
@@ -93,7 +92,7 @@ class Guard:
     def forget(self, known: set[str]) -> None:
         """Drop what is kept of servers that have been gone for long."""
         horizon = time.time() - KEEP
-        for name in os.listdir(self._path):
+        for name in self._names():
             path = os.path.join(self._path, name)
             # Under the lock: a request that comes now must not lose the fence that it has just left here.
             with self._lock, contextlib.suppress(FileNotFoundError):
@@ -123,15 +122,29 @@ class Guard:
         too, so nothing is flushed.)"""
         path = os.path.join(self._path, os.path.basename(key))
         try:
-            with open(path + '.new', 'wb') as file:
+            with self._open(path + '.new') as file:
                 file.write(orjson.dumps({'fence': state.fence, 'last': to_primitive(state.last)}))
             os.rename(path + '.new', path)
         except OSError as error:
             # A full disk: what makes room, a delete, must go on. Until the next restart memory guards alone.
             LOG.error('The fence of %s cannot be kept: %s', key, error.strerror)
 
+    def _open(self, path: str) -> BinaryIO:
+        """The directory is made with the first fence: a process may have thousands of hosts without any."""
+        try:
+            return open(path, 'wb')
+        except FileNotFoundError:
+            os.makedirs(self._path, exist_ok=True)
+            return open(path, 'wb')
+
+    def _names(self) -> list[str]:
+        try:
+            return os.listdir(self._path)
+        except FileNotFoundError:
+            return []
+
     def _load(self) -> None:
-        for name in os.listdir(self._path):
+        for name in self._names():
             path = os.path.join(self._path, name)
             if name.endswith('.new'):
                 os.unlink(path)
