@@ -1,9 +1,10 @@
 """Transactions, the same on SQLite, MariaDB and PostgreSQL.
 
-    with session.read() as conn: ...           a reader's transaction
+    with session.read() as conn: ...           a reader; each statement sees what is committed
     result = session.write(fn, *args)          fn(conn, *args) in one transaction, again on a deadlock
 
-READ COMMITTED on the servers; SQLite in WAL, its writes begin with BEGIN IMMEDIATE.  No RPC inside.
+READ COMMITTED on the servers, where readers have connections of their own that commit by themselves: a
+read costs its statements and nothing else.  SQLite in WAL, its writes begin with BEGIN IMMEDIATE.  No RPC inside.
 """
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ import regex
 import sqlalchemy as sa
 from oslo_db import api as oslo_db_api
 from oslo_db import exception as db_exc
-from oslo_db.sqlalchemy import enginefacade, exc_filters
+from oslo_db.sqlalchemy import exc_filters
 from sqlalchemy import exc as sa_exc
 
 from minicompute import exception
@@ -27,44 +28,83 @@ from minicompute.utils import utcnow
 
 T = TypeVar('T')
 
+_EPOCH = datetime.datetime(1970, 1, 1)
+#: a connection that lay idle for so many seconds is asked whether it is still there before it is used
+IDLE = 1.0
+#: for so many seconds the database's clock is reckoned from this machine's steady one
+CLOCK_KEEPS = 10.0
+
 _lock = threading.Lock()
-_engine: sa.Engine | None = None
+_engines: tuple[sa.Engine, sa.Engine] | None = None
+#: (database's time - our monotonic one, in seconds; monotonic time of the comparison)
+_clock: tuple[datetime.timedelta, float] | None = None
+
+
+def engines() -> tuple[sa.Engine, sa.Engine]:
+    """The writers' and the readers' engine of this process, made at first use (after a fork)."""
+    global _engines
+    if _engines is None:
+        with _lock:
+            if _engines is None:
+                _engines = _make()
+    return _engines
 
 
 def engine() -> sa.Engine:
-    """The engine of this process, made at first use (after a fork)."""
-    global _engine
-    if _engine is None:
-        with _lock:
-            if _engine is None:
-                _engine = _make()
-    return _engine
+    """The writers' engine."""
+    return engines()[0]
 
 
-def _make() -> sa.Engine:
+def _make() -> tuple[sa.Engine, sa.Engine]:
     if not CONF.database.connection:
         raise exception.ConfigurationError(
             reason='[database] connection is not set: say where the records are, '
                    'such as sqlite:////var/lib/minicompute/minicompute.sqlite')
     try:
         url = sa.make_url(CONF.database.connection)
-        return _sqlite(url) if url.get_backend_name() == 'sqlite' else _server(url)
+        if url.get_backend_name() == 'sqlite':
+            both = _sqlite(url)
+            return both, both
+        return _server(url), _server(url, isolation_level='AUTOCOMMIT', skip_autocommit_rollback=True)
     except (sa_exc.ArgumentError, sa_exc.NoSuchModuleError, ImportError) as error:
         raise exception.ConfigurationError(reason=f'[database] connection cannot be used: {error}') from None
 
 
-def _server(url: sa.URL) -> sa.Engine:
-    """MariaDB or PostgreSQL, by oslo.db with its options."""
+def _server(url: sa.URL, **options: Any) -> sa.Engine:
+    """MariaDB or PostgreSQL, with oslo.db's options and exceptions. (Its own engine asks the server whether
+    it is there before each use of a connection; under load that is one statement in three.)"""
+    conf = CONF.database
     if url.get_backend_name() == 'mysql':
         # oslo.db's default is the utf8 that has no room for every character of a name.
-        # The isolation is set once a connection; SQLAlchemy would set and reset it at each use.
-        url = url.update_query_dict({'charset': 'utf8mb4', 'init_command':
-                                     'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED'})
-    context = enginefacade.transaction_context()
-    context.configure(connection=url.render_as_string(hide_password=False), mysql_sql_mode='TRADITIONAL',
-                      thread_checkin=False)
-    made: sa.Engine = context.writer.get_engine()   # PostgreSQL reads what is committed by itself
+        url = url.update_query_dict({'charset': 'utf8mb4'})
+    pool = {'pool_size': conf.max_pool_size, 'max_overflow': conf.max_overflow, 'pool_timeout': conf.pool_timeout,
+            'pool_recycle': conf.connection_recycle_time}
+    made = sa.create_engine(url, **{name: value for name, value in pool.items() if value is not None}, **options)
+    exc_filters.register_engine(made)
+
+    @sa.event.listens_for(made, 'connect', insert=True)
+    def on_connect(raw: Any, record: Any) -> None:
+        if made.dialect.name == 'mysql':     # PostgreSQL reads what is committed by itself
+            with contextlib.closing(raw.cursor()) as cursor:
+                cursor.execute('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED')
+                cursor.execute('SET SESSION sql_mode = %s', [conf.mysql_sql_mode])
+
+    @sa.event.listens_for(made, 'checkin')
+    def on_checkin(raw: Any, record: Any) -> None:
+        record.info['idle_since'] = time.monotonic()
+
+    @sa.event.listens_for(made, 'checkout')
+    def on_checkout(raw: Any, record: Any, proxy: Any) -> None:
+        if time.monotonic() - record.info.get('idle_since', time.monotonic()) > IDLE and not _answers(made, raw):
+            raise sa_exc.DisconnectionError     # the pool connects anew
     return made
+
+
+def _answers(made: sa.Engine, raw: Any) -> bool:
+    try:
+        return bool(made.dialect.do_ping(raw))
+    except Exception:    # whatever it was: a connection that cannot say that it is there is none
+        return False
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:
@@ -119,17 +159,17 @@ class Expressions:
 
 
 def dispose() -> None:
-    """Forget the engine: in a child after a fork, and between tests."""
-    global _engine
+    """Forget the engines: in a child after a fork, and between tests."""
+    global _engines, _clock
     with _lock:
-        if _engine is not None:
-            _engine.dispose(close=True)
-        _engine = None
+        for made in _engines or ():
+            made.dispose(close=True)
+        _engines = _clock = None
 
 
 @contextlib.contextmanager
 def read() -> Iterator[sa.Connection]:
-    with engine().connect() as conn, conn.begin():
+    with engines()[1].connect() as conn:
         yield conn
 
 
@@ -158,10 +198,17 @@ def _worth_again(error: Exception) -> bool:
 
 
 def now(conn: sa.Connection) -> datetime.datetime:
-    """The database's clock, UTC. Leases and heartbeats are measured by it alone."""
+    """The database's clock, UTC. Leases and heartbeats are measured by it alone.
+
+    It is asked each `CLOCK_KEEPS` seconds and reckoned in between: a process that is stopped or whose
+    clock drifts is off by what a lease has to spare, and every write is guarded by a generation besides."""
+    global _clock
     if conn.dialect.name == 'sqlite':
         return utcnow()   # one machine, one clock
-    clock = {'mysql': 'SELECT UTC_TIMESTAMP(6)',
-             'postgresql': "SELECT clock_timestamp() AT TIME ZONE 'UTC'"}[conn.dialect.name]
-    value: datetime.datetime = conn.exec_driver_sql(clock).scalar_one()
-    return value
+    known, steady = _clock, time.monotonic()
+    if known is None or steady - known[1] > CLOCK_KEEPS:
+        clock = {'mysql': 'SELECT UTC_TIMESTAMP(6)',
+                 'postgresql': "SELECT clock_timestamp() AT TIME ZONE 'UTC'"}[conn.dialect.name]
+        value: datetime.datetime = conn.exec_driver_sql(clock).scalar_one()
+        _clock = known = (value - _EPOCH - datetime.timedelta(seconds=steady), steady)
+    return _EPOCH + known[0] + datetime.timedelta(seconds=steady)

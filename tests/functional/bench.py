@@ -65,7 +65,7 @@ class Bench:
                             lambda _, ctx, requests, timeout=0: self.scheduler.select_destinations(ctx, requests))
         self.conductor = ConductorManager('reception')
         for manager in self.computes.values():
-            self.conductor.hello(admin_context(), manager.housekeeping._node())
+            self.conductor.hello(admin_context(), manager.housekeeping.inventory())
         self.scheduler.start()
 
     def close(self) -> None:

@@ -92,7 +92,7 @@ def test_an_abandoned_action_keeps_no_secret(bench: Bench) -> None:
 def test_a_group_that_failed_keeps_no_secret(bench: Bench, conf: Any) -> None:
     conf.set_override('memory_mb', 1024, 'fake')
     for manager in bench.computes.values():
-        bench.conductor.hello(admin_context(), manager.housekeeping._node())
+        bench.conductor.hello(admin_context(), manager.housekeeping.inventory())
     ids = bench.new_server(count=40)
     keep_a_secret(ids)
     bench.engine().ring(ids[:1])

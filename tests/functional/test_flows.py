@@ -184,7 +184,7 @@ def test_a_group_is_placed_together(bench: Bench) -> None:
 def test_a_group_that_does_not_fit_fails_together(bench: Bench, conf: Any) -> None:
     conf.set_override('memory_mb', 1024, 'fake')
     for manager in bench.computes.values():
-        bench.conductor.hello(admin_context(), manager.housekeeping._node())
+        bench.conductor.hello(admin_context(), manager.housekeeping.inventory())
     ids = bench.new_server(count=40)
     bench.engine().ring(ids[:1])
     assert set(bench.finish(ids)) == {'failed'}

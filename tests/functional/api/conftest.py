@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 
 import pytest
 import sqlalchemy as sa
@@ -48,15 +49,20 @@ def count_queries():
     @contextlib.contextmanager
     def counting():
         seen = []
+        here = threading.get_ident()     # others, such as the sweep, ask meanwhile
 
         def note(_conn, _cursor, statement, *_rest):
-            # The servers' clock is asked by a statement of its own; SQLite's is ours.
-            if statement.lstrip().upper().startswith(('SELECT ', 'INSERT', 'UPDATE', 'DELETE')) and not any(
+            # The servers' clock is asked by a statement of its own, now and then; SQLite's is ours.
+            ours = statement.lstrip().upper().startswith(('SELECT ', 'INSERT', 'UPDATE', 'DELETE'))
+            if threading.get_ident() == here and ours and not any(
                     clock in statement for clock in ('UTC_TIMESTAMP', 'clock_timestamp')):
                 seen.append(statement)
-        sa.event.listen(session.engine(), 'before_cursor_execute', note)
+        engines = set(session.engines())
+        for engine in engines:
+            sa.event.listen(engine, 'before_cursor_execute', note)
         try:
             yield seen
         finally:
-            sa.event.remove(session.engine(), 'before_cursor_execute', note)
+            for engine in engines:
+                sa.event.remove(engine, 'before_cursor_execute', note)
     return counting
