@@ -14,9 +14,8 @@ from typing import Any
 
 from oslo_log import log as logging
 
-from minicompute import exception, rpc, servicegroup
+from minicompute import exception, rpc
 from minicompute.conf import CONF
-from minicompute.db import session
 
 LOG = logging.getLogger(__name__)
 
@@ -93,7 +92,7 @@ class Service:
     def start(self) -> None:
         began = time.monotonic()
         if self._database:
-            wait_for(lambda: session.write(self._beat), 'the database')
+            wait_for(self.heartbeat, 'the database')
         self._server = self.manager.server(self.topic, self.host)
         self.manager.start()
         wait_for(self._server.start, 'the message broker')
@@ -106,10 +105,11 @@ class Service:
         LOG.info('%s is ready on %s after %.1f s', self.binary, self.host, time.monotonic() - began)
 
     def heartbeat(self) -> None:
-        session.write(self._beat)
+        # Here, so that a compute need not have SQLAlchemy in its memory.
+        from minicompute import servicegroup
+        from minicompute.db import session
 
-    def _beat(self, conn: Any) -> None:
-        servicegroup.report(conn, self.host, self.binary, self.topic)
+        session.write(servicegroup.report, self.host, self.binary, self.topic)
 
     def stop(self) -> None:
         for periodic in self._periodics:

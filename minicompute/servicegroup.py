@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from oslo_utils import uuidutils
@@ -9,13 +10,14 @@ from oslo_utils import uuidutils
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.models import services
-from minicompute.objects import Service
+from minicompute.objects import Binary, Service
 
-#: the names that clients of Nova know the daemons by
-COMPUTE, CONDUCTOR, SCHEDULER = 'nova-compute', 'nova-conductor', 'nova-scheduler'
+COMPUTE, CONDUCTOR, SCHEDULER = Binary.COMPUTE, Binary.CONDUCTOR, Binary.SCHEDULER
 
 #: grows when a daemon learns something that others must know of before they use it
 SERVICE_VERSION = 1
+#: hosts that one statement names: SQLite takes 32,766 values, and a plan for few is a plan by the index
+CHUNK = 500
 
 
 def report(conn: sa.Connection, host: str, binary: str, topic: str | None) -> None:
@@ -26,20 +28,29 @@ def report(conn: sa.Connection, host: str, binary: str, topic: str | None) -> No
         last_seen_up=now, report_count=table.report_count + 1, version=SERVICE_VERSION))
     if done.rowcount:
         return
-    conn.execute(services.insert().values(
-        uuid=uuidutils.generate_uuid(), host=host, binary=binary, topic=topic, version=SERVICE_VERSION,
-        disabled=False, forced_down=False, report_count=1, last_seen_up=now, created_at=now, updated_at=now))
+    conn.execute(services.insert(), [_born(host, binary, topic, now)])
 
 
-def report_computes(conn: sa.Connection, hosts: list[str]) -> None:
-    """The heartbeats of many computes, in one UPDATE."""
-    table = services.c
-    done = conn.execute(services.update().where(table.binary == COMPUTE, table.host.in_(hosts)).values(
-        last_seen_up=session.now(conn), report_count=table.report_count + 1, version=SERVICE_VERSION))
-    if done.rowcount < len(hosts):
-        known = set(conn.execute(sa.select(table.host).where(table.binary == COMPUTE, table.host.in_(hosts))).scalars())
-        for host in set(hosts) - known:
-            report(conn, host, COMPUTE, 'compute')
+def _born(host: str, binary: str, topic: str | None, now: datetime.datetime) -> dict[str, Any]:
+    return {'uuid': uuidutils.generate_uuid(), 'host': host, 'binary': binary, 'topic': topic,
+            'version': SERVICE_VERSION, 'disabled': False, 'forced_down': False, 'report_count': 1,
+            'last_seen_up': now, 'created_at': now, 'updated_at': now}
+
+
+def report_computes(conn: sa.Connection, hosts: list[str]) -> list[str]:
+    """The heartbeats of many computes, in one UPDATE for each `CHUNK`. -> those that were not known."""
+    table, now = services.c, session.now(conn)
+    strangers: list[str] = []
+    for start in range(0, len(hosts), CHUNK):
+        part = hosts[start:start + CHUNK]
+        these = (table.binary == COMPUTE, table.host.in_(part))
+        done = conn.execute(services.update().where(*these).values(
+            last_seen_up=now, report_count=table.report_count + 1, version=SERVICE_VERSION))
+        if done.rowcount < len(part):
+            strangers += sorted(set(part) - set(conn.execute(sa.select(table.host).where(*these)).scalars()))
+    if strangers:
+        conn.execute(services.insert(), [_born(host, COMPUTE, 'compute', now) for host in strangers])
+    return strangers
 
 
 def is_up(service: Service, now: datetime.datetime) -> bool:

@@ -5,8 +5,9 @@ concurrency.setup()
 
 import sys
 
-from minicompute import conf, exception, rpc, service, servicegroup
+from minicompute import conf, exception, rpc, service
 from minicompute.compute.manager.manager import ComputeManager
+from minicompute.objects import Binary
 
 PROG = 'minicompute-compute'
 
@@ -15,7 +16,7 @@ def main(argv: list[str] | None = None) -> int:
     conf.setup(sys.argv[1:] if argv is None else argv, PROG)
     conf.setup_logging(PROG)
     try:
-        service.Service(servicegroup.COMPUTE, rpc.COMPUTE, ComputeManager(), database=False).run()
+        service.Service(Binary.COMPUTE, rpc.COMPUTE, ComputeManager(), database=False).run()
     except exception.ConfigurationError as error:
         raise SystemExit(f'{PROG}: {error}') from None
     return 0

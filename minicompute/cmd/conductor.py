@@ -5,8 +5,9 @@ concurrency.setup()
 
 import sys
 
-from minicompute import conf, exception, rpc, service, servicegroup
+from minicompute import conf, exception, rpc, service
 from minicompute.conductor.manager import ConductorManager
+from minicompute.objects import Binary
 
 PROG = 'minicompute-conductor'
 
@@ -15,7 +16,7 @@ def main(argv: list[str] | None = None) -> int:
     conf.setup(sys.argv[1:] if argv is None else argv, PROG)
     conf.setup_logging(PROG)
     try:
-        service.Service(servicegroup.CONDUCTOR, rpc.CONDUCTOR, ConductorManager()).run()
+        service.Service(Binary.CONDUCTOR, rpc.CONDUCTOR, ConductorManager()).run()
     except exception.ConfigurationError as error:
         raise SystemExit(f'{PROG}: {error}') from None
     return 0

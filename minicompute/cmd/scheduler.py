@@ -5,7 +5,8 @@ concurrency.setup()
 
 import sys
 
-from minicompute import conf, exception, rpc, service, servicegroup
+from minicompute import conf, exception, rpc, service
+from minicompute.objects import Binary
 from minicompute.scheduler.manager import SchedulerManager
 
 PROG = 'minicompute-scheduler'
@@ -15,7 +16,7 @@ def main(argv: list[str] | None = None) -> int:
     conf.setup(sys.argv[1:] if argv is None else argv, PROG)
     conf.setup_logging(PROG)
     try:
-        service.Service(servicegroup.SCHEDULER, rpc.SCHEDULER, SchedulerManager()).run()
+        service.Service(Binary.SCHEDULER, rpc.SCHEDULER, SchedulerManager()).run()
     except exception.ConfigurationError as error:
         raise SystemExit(f'{PROG}: {error}') from None
     return 0

@@ -2,7 +2,7 @@
 from minicompute.objects.action import Action, ActionState, StepReport, StepRequest
 from minicompute.objects.base import from_primitive, record, to_primitive
 from minicompute.objects.block_device import BlockDevice
-from minicompute.objects.fields import PowerState, TaskState, VMState
+from minicompute.objects.fields import Binary, PowerState, TaskState, VMState
 from minicompute.objects.flavor import Flavor
 from minicompute.objects.host import Aggregate, ComputeNode, Service
 from minicompute.objects.image_meta import ImageMeta
@@ -12,7 +12,7 @@ from minicompute.objects.network import Network, Port
 from minicompute.objects.network_info import VIF, FixedIP, Subnet
 from minicompute.objects.request_spec import InstanceGroup, RequestSpec, Selection
 
-__all__ = ['VIF', 'Action', 'ActionState', 'Aggregate', 'BlockDevice', 'ComputeNode', 'FixedIP', 'Flavor',
-           'ImageMeta', 'Instance', 'InstanceGroup', 'KeyPair', 'Network', 'Port', 'PowerState', 'RequestSpec',
-           'Selection', 'Service', 'StepReport', 'StepRequest', 'Subnet', 'TaskState', 'VMState',
+__all__ = ['VIF', 'Action', 'ActionState', 'Aggregate', 'Binary', 'BlockDevice', 'ComputeNode', 'FixedIP',
+           'Flavor', 'ImageMeta', 'Instance', 'InstanceGroup', 'KeyPair', 'Network', 'Port', 'PowerState',
+           'RequestSpec', 'Selection', 'Service', 'StepReport', 'StepRequest', 'Subnet', 'TaskState', 'VMState',
            'from_primitive', 'record', 'to_primitive']

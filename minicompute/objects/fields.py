@@ -2,6 +2,14 @@
 from __future__ import annotations
 
 
+class Binary:
+    """The names that clients of Nova know the daemons by."""
+
+    COMPUTE = 'nova-compute'
+    CONDUCTOR = 'nova-conductor'
+    SCHEDULER = 'nova-scheduler'
+
+
 class VMState:
     ACTIVE = 'active'
     BUILDING = 'building'
