@@ -6,6 +6,7 @@
     action list [--all] | action show ID | action retry ID | action abandon ID [--reason TEXT]
     quota show PROJECT | quota set PROJECT RESOURCE LIMIT
     config sample | policy sample
+    hollow --hosts N [--processes P] [--prefix NAME]
 """
 from minicompute import concurrency
 
@@ -163,17 +164,30 @@ def config_sample(args: argparse.Namespace) -> None:
     generator.generate(sample, sys.stdout)
 
 
+def hollow(args: argparse.Namespace) -> None:
+    from minicompute.cmd import hollow as command    # what it needs, no other command does
+
+    command.run(args)
+
+
 def policy_sample(args: argparse.Namespace) -> None:
     policy_generator.generate_sample(['--namespace', 'minicompute'], conf=cfg.ConfigOpts())
 
 
 # -- the command line ------------------------------------------------------------------------
 
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError('at least 1')
+    return number
+
+
 Words = list[tuple[str, dict[str, Any]]]
 ID: Words = [('id', {'type': int, 'help': 'Number of the action, from action list.'})]
 PROJECT: Words = [('project', {'help': 'Id of the project.'})]
 
-#: noun, verb, what it does, help, arguments
+#: noun, verb (or none), what it does, help, arguments
 COMMANDS: list[tuple[str, str, Callable[[argparse.Namespace], None], str, Words]] = [
     ('db', 'sync', db_sync, 'Bring the tables up to date.',
      [('revision', {'nargs': '?', 'default': 'head', 'help': 'Revision to go to; the newest by default.'})]),
@@ -194,6 +208,11 @@ COMMANDS: list[tuple[str, str, Callable[[argparse.Namespace], None], str, Words]
      [*PROJECT, ('resource', {'choices': sorted(DEFAULTS)}), ('limit', {'type': int})]),
     ('config', 'sample', config_sample, 'Print all options with their help.', []),
     ('policy', 'sample', policy_sample, 'Print all policy rules with their defaults.', []),
+    ('hollow', '', hollow, 'Run computes with the fake driver, as many as you like: they need transport_url only.', [
+        ('--hosts', {'type': positive, 'required': True, 'metavar': 'N', 'help': 'How many.'}),
+        ('--processes', {'type': positive, 'metavar': 'P', 'help': 'In so many processes; one for 2,500 hosts.'}),
+        ('--prefix', {'default': 'hollow', 'metavar': 'NAME',
+                      'help': 'They are called NAME-00001 and so on. One name for each run at a time.'})]),
 ]
 
 
@@ -201,9 +220,10 @@ def add_parsers(nouns: Any) -> None:
     """oslo.config calls this with the subparsers of the command line."""
     groups: dict[str, Any] = {}
     for noun, verb, function, text, words in COMMANDS:
-        if noun not in groups:
+        if verb and noun not in groups:
             groups[noun] = nouns.add_parser(noun).add_subparsers(dest='verb', required=True, metavar='VERB')
-        parser = groups[noun].add_parser(verb, help=text, description=text)
+        parser = (groups[noun].add_parser(verb, help=text, description=text) if verb
+                  else nouns.add_parser(noun, help=text, description=text))
         for name, options in words:
             parser.add_argument(name, **options)
         parser.set_defaults(function=function)

@@ -83,6 +83,10 @@ class Guard:
         with self._lock:
             return [key for key, state in self._keys.items() if state.running is not None]
 
+    def asked_ever(self) -> bool:
+        """Whether anything is remembered at all."""
+        return bool(self._keys)
+
     def asked_since(self, moment: float, key: str) -> bool:
         """Whether something was, or is being, done to this server after `moment` (of the monotonic clock)."""
         with self._lock:

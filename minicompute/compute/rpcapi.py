@@ -18,6 +18,11 @@ def pay(host: str, uuids: list[str]) -> None:
     rpc.outbox.put(rpc.COMPUTE, 'pay', uuids, server=host)
 
 
+def ask_inventory(host: str) -> None:
+    """A host reports that the records know nothing of; what it has would else be told only now and then."""
+    rpc.outbox.put(rpc.COMPUTE, 'tell_inventory', host, server=host)
+
+
 class ComputeAPI:
     """Questions that a host must answer at once, and steps that the API asks for itself."""
 

@@ -1,6 +1,7 @@
 """The conductor daemon: runs the flows, and is the database's door for the computes."""
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +16,7 @@ from minicompute.conductor.wire import Wire
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db import session
-from minicompute.db.api import actions, allocations, audit, compute_nodes, instances, networks, owed
+from minicompute.db.api import actions, allocations, audit, compute_nodes, instances, networks, owed, residents
 from minicompute.objects import Action, ComputeNode, PowerState, StepReport, TaskState, VMState
 from minicompute.service import Manager, Periodic
 
@@ -23,6 +24,8 @@ LOG = logging.getLogger(__name__)
 
 AUDIT_INTERVAL = 60
 TIMER_INTERVAL = 0.1
+#: seconds that heartbeats gather, so that those of thousands of hosts are one commit and not one each
+BEAT_INTERVAL = 1.0
 
 
 class ConductorManager(Manager):
@@ -30,12 +33,14 @@ class ConductorManager(Manager):
         LOG.debug('Flows: %s', ', '.join(flows.__all__))
         self.wire = Wire(host or CONF.host)
         self.engine = Engine(host or CONF.host, compute.send, self.wire.steady)
+        self._lock = threading.Lock()
+        self._beats: dict[str, ComputeNode | None] = {}
 
     # -- the daemon --------------------------------------------------------
 
     def endpoints(self) -> list[Any]:
-        return [rpc.Endpoint(self, 'ring', 'cancel', 'report', 'host_started', 'heartbeats', 'hello', 'servers',
-                             'paid', 'power_states', 'echo')]
+        return [rpc.Endpoint(self, 'ring', 'cancel', 'report', 'host_started', 'hosts_started', 'heartbeats', 'hello',
+                             'hellos', 'servers', 'paid', 'power_states', 'echo')]
 
     def start(self) -> None:
         self.engine.start()
@@ -47,7 +52,8 @@ class ConductorManager(Manager):
         conf = CONF.conductor
         return [Periodic(self.engine.sweep, conf.sweep_interval, at_once=True),
                 Periodic(self.engine.tick, conf.renew_interval), Periodic(self.engine.due, TIMER_INTERVAL),
-                Periodic(self.audit, AUDIT_INTERVAL), Periodic(self.wire.send, wire.INTERVAL)]
+                Periodic(self.audit, AUDIT_INTERVAL), Periodic(self.wire.send, wire.INTERVAL),
+                Periodic(self.write_heartbeats, BEAT_INTERVAL)]
 
     def audit(self) -> None:
         """Give back what is held for servers that are gone, and remind hosts that are back of what they owe."""
@@ -78,26 +84,54 @@ class ConductorManager(Manager):
     def host_started(self, context: RequestContext, host: str) -> None:
         self.engine.host_started(host)
 
+    def hosts_started(self, context: RequestContext, hosts: list[str]) -> None:
+        for host in hosts:
+            self.engine.host_started(host)
+
     def echo(self, context: RequestContext, items: list[float]) -> None:
         self.wire.heard()
 
     # -- computes ----------------------------------------------------------
 
-    def heartbeats(self, context: RequestContext, items: list[dict[str, Any]]) -> None:
-        nodes = [item['node'] for item in items if item.get('node')]
-        session.write(_beat, [item['host'] for item in items], nodes)
+    def heartbeats(self, context: RequestContext, items: list[dict[str, Any] | str]) -> None:
+        """Each is {'host', 'node'}, or the host's name alone. One that is lost with this daemon is no loss."""
+        with self._lock:
+            for item in items:
+                if isinstance(item, str):
+                    self._beats.setdefault(item, None)
+                else:
+                    self._beats[item['host']] = item.get('node') or self._beats.get(item['host'])
+
+    def write_heartbeats(self) -> None:
+        """What gathered, in one transaction for the hosts and one for what they have."""
+        with self._lock:
+            beats, self._beats = self._beats, {}
+        if not beats:
+            return
+        nodes = [node for node in beats.values() if node is not None]
+        strangers = session.write(servicegroup.report_computes, sorted(beats))
+        if nodes:
+            for refusal in session.write(compute_nodes.upsert_many, nodes):
+                LOG.error('%s', refusal)
+        for host in strangers:
+            if beats[host] is None:
+                compute.ask_inventory(host)
 
     def hello(self, context: RequestContext, node: ComputeNode) -> dict[str, Any]:
-        session.write(_beat, [node.host], [node])
-        session.write(compute_nodes.reset_failed_builds, node.host)   # it starts anew
-        return self.servers(context, node.host)
+        answer: dict[str, Any] = self.hellos(context, [node])[node.host]
+        return answer
+
+    def hellos(self, context: RequestContext, nodes: list[ComputeNode]) -> dict[str, dict[str, Any]]:
+        """Raises Conflict when the node of one of them belongs to another host."""
+        hosts = sorted(node.host for node in nodes)
+        session.write(_take_down, hosts, nodes)
+        with session.read() as conn:
+            return residents.of_hosts(conn, hosts)
 
     def servers(self, context: RequestContext, host: str) -> dict[str, Any]:
         """What lives on `host`, what is under way there, and what it owes."""
         with session.read() as conn:
-            mine = instances.on_host(conn, host)
-            return {'instances': list(mine.values()), 'busy': actions.busy_among(conn, host),
-                    'owed': owed.of_host(conn, host)}
+            return residents.of_hosts(conn, [host])[host]
 
     def paid(self, context: RequestContext, host: str, uuids: list[str]) -> None:
         session.write(owed.paid, host, uuids)
@@ -114,10 +148,12 @@ def _collectable(conn: sa.Connection) -> dict[str, list[str]]:
     return {host: uuids for host, uuids in debts.items() if host not in down}
 
 
-def _beat(conn: sa.Connection, hosts: list[str], nodes: list[ComputeNode]) -> None:
-    servicegroup.report_computes(conn, sorted(set(hosts)))
-    for node in sorted(nodes, key=lambda n: n.uuid):
-        compute_nodes.upsert(conn, node)
+def _take_down(conn: sa.Connection, hosts: list[str], nodes: list[ComputeNode]) -> None:
+    """Hosts that start anew."""
+    servicegroup.report_computes(conn, hosts)
+    for refusal in compute_nodes.upsert_many(conn, nodes):
+        raise refusal
+    compute_nodes.reset_failed_builds(conn, *hosts)
 
 
 _DOWN = (PowerState.SHUTDOWN, PowerState.CRASHED)

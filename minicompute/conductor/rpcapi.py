@@ -34,9 +34,17 @@ class ConductorAPI:
         action works on, 'owed': uuids whose remains it must remove}."""
         return dict(self._client.call(context, 'hello', timeout=timeout, node=node))
 
+    def hellos(self, context: RequestContext, nodes: list[ComputeNode], timeout: float = 60) -> dict[str, Any]:
+        """Many computes of one process have started. -> {host: what `hello` answers}."""
+        return dict(self._client.call(context, 'hellos', timeout=timeout, nodes=nodes))
+
     def started(self, context: RequestContext, host: str) -> None:
         """To all conductors: what they had asked of this host is forgotten there."""
         self._client.cast(context, 'host_started', fanout=True, host=host)
+
+    def all_started(self, context: RequestContext, hosts: list[str]) -> None:
+        """`started`, for many."""
+        self._client.cast(context, 'hosts_started', fanout=True, hosts=hosts)
 
     def servers(self, context: RequestContext, host: str) -> dict[str, Any]:
         """What `hello` answers, without the greeting."""

@@ -21,6 +21,9 @@ from minicompute.scheduler.host_table import HostTable
 OVERLAP = datetime.timedelta(seconds=5)
 #: what leaves no time stamp (removed nodes and services, swapped aggregate members) is read this seldom
 SLOW = 10.0
+#: a host goes down only after `service_down_time`, so who is down is looked for so many times in it: that look
+#: goes over all services, whose heartbeats no index can follow for less
+LOOKS = 12
 CHUNK = 1000
 
 
@@ -32,25 +35,35 @@ class Feed:
         self._last_service = 0
         self._serving: set[str] = set()
         self._aggregates: tuple[Any, Any] | None = None
-        self._slow_at = 0.0
-        #: time.monotonic() of the start of the last refresh
-        self.refreshed = 0.0
+        self._slow_at = self._services_at = 0.0
+        #: time.monotonic() of the start of the last look at all there is, and of the last look
+        self.refreshed = self._followed = 0.0
 
     def due(self) -> bool:
-        return time.monotonic() - self.refreshed >= float(CONF.scheduler.refresh_interval)
+        return time.monotonic() - self._followed >= float(CONF.scheduler.refresh_interval)
 
-    def refresh(self) -> None:
+    def follow(self) -> None:
+        """What must be known each second; `refresh` knows all there is."""
+        self.refresh(whole=False)
+
+    def refresh(self, whole: bool = True) -> None:
+        """Bring the table up to date. Not `whole`: without a look at who is down, unless it is time for one or
+        a node changed, as it does when its service is disabled or enabled."""
         began = time.monotonic()
         slow = began - self._slow_at >= SLOW
         with session.read() as conn:
             now = session.now(conn)
             if slow:
                 self._drop_removed(conn)
-            self._read_nodes(conn)
-            self._read_services(conn, now, slow)
+            moved = self._read_nodes(conn)
+            if whole or moved or slow or began - self._services_at >= CONF.service_down_time / LOOKS:
+                self._read_services(conn, now, slow)
+                self._services_at = began
             self._read_aggregates(conn, slow)
             self._table.set_busy(allocations.busy_by_node(conn))
-        self._mark, self.refreshed = now, began
+        self._mark, self._followed = now, began
+        if whole:
+            self.refreshed = began
         if slow:
             self._slow_at = began
 
@@ -66,15 +79,17 @@ class Feed:
             if self._seen.get(node_id) == before:
                 self._seen[node_id] = outcome.changed_at
 
-    def _read_nodes(self, conn: sa.Connection) -> None:
+    def _read_nodes(self, conn: sa.Connection) -> bool:
+        """-> whether any had changed."""
         if self._mark is None:
             self._put(compute_nodes.load(conn), allocations.usage_by_node(conn))
-            return
+            return True
         changed = compute_nodes.changed_since(conn, self._mark - OVERLAP)
         stale = [node_id for node_id, at in changed if self._seen.get(node_id) != at]
         for start in range(0, len(stale), CHUNK):
             part = stale[start:start + CHUNK]
             self._put(compute_nodes.load(conn, part), allocations.usage_by_node(conn, part))
+        return bool(stale)
 
     def _put(self, found: list[tuple[Any, datetime.datetime]], usage: dict[int, allocations.Usage]) -> None:
         self._table.put([node for node, _ in found], usage)

@@ -130,7 +130,7 @@ class SchedulerManager(service.Manager):
     def _refresh(self) -> None:
         try:
             if self._placer.feed.due():
-                self._placer.feed.refresh()
+                self._placer.feed.follow()
         except Exception as error:
             LOG.warning('The hosts cannot be read, what was read last counts on: %s',
                         ' '.join(str(error).split())[:300])

@@ -1,11 +1,14 @@
 """What a compute does unasked: heartbeats, power states, and the comparison with the records."""
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
+import orjson
 import oslo_messaging as messaging
 from oslo_log import log as logging
 
@@ -22,6 +25,9 @@ LOG = logging.getLogger(__name__)
 
 #: seconds that a domain is left to settle before its new state is told
 SETTLE = 1.0
+#: an inventory that stays the same is told again after so many `update_resources_interval`: nothing needs it
+#: to be, but what should be there and is not, whatever the reason, is there again then
+REPEAT = 10
 
 
 class Known:
@@ -36,12 +42,13 @@ class Known:
 
 
 class Housekeeping:
-    def __init__(self, host: str, driver: ComputeDriver, guard: Guard) -> None:
-        self._host, self._driver, self._guard = host, driver, guard
-        self._conductor = ConductorAPI()
+    def __init__(self, host: str, driver: ComputeDriver, guard: Guard, conductor: ConductorAPI) -> None:
+        self._host, self._driver, self._guard, self._conductor = host, driver, guard, conductor
         self._changed: set[str] = set()
         self._lock = threading.Lock()
-        self._inventory_at = 0.0
+        #: when the inventory was looked at, and when told (monotonic), and what was told
+        self._looked_at = self._told_at = float('-inf')
+        self._told: int | None = None
 
     def periodics(self) -> list[Periodic]:
         out = [Periodic(self.heartbeat, CONF.report_interval, at_once=True), Periodic(self.tell_changes, SETTLE)]
@@ -55,11 +62,16 @@ class Housekeeping:
 
     def say_hello(self) -> None:
         """Compare what runs here with the records before any work is taken."""
-        node = self._node()
+        node = self.inventory()
         # The first call of a fresh cloud may find no queue yet: a short wait first, a long one for a full host.
         patience = itertools.chain((2, 4, 8, 16), itertools.repeat(60))
         answer = wait_for(lambda: self._conductor.hello(admin_context(), node, next(patience)), 'the conductor')
-        self._inventory_at = time.monotonic()
+        self.welcomed(node, answer)
+
+    def welcomed(self, node: ComputeNode, answer: dict[str, Any]) -> None:
+        """The conductor has taken `node` down, and answered what `ConductorAPI.hello` says."""
+        self._looked_at = self._told_at = time.monotonic()
+        self._told = _mark(node)
         self._reconcile({i.uuid: i for i in answer['instances']}, set(answer['busy']), set(answer['owed']))
 
     def say_started(self) -> None:
@@ -111,7 +123,7 @@ class Housekeeping:
 
     # -- while it runs -----------------------------------------------------
 
-    def _node(self) -> ComputeNode:
+    def inventory(self) -> ComputeNode:
         node = self._driver.inventory()
         node.host = self._host
         try:
@@ -121,11 +133,23 @@ class Housekeeping:
         return node
 
     def heartbeat(self) -> None:
-        """The host lives; now and then also what it has."""
-        node = None
-        if time.monotonic() - self._inventory_at >= CONF.update_resources_interval:
-            node, self._inventory_at = self._node(), time.monotonic()
-        rpc.outbox.put(rpc.CONDUCTOR, 'heartbeats', {'host': self._host, 'node': node})
+        rpc.outbox.put(rpc.CONDUCTOR, 'heartbeats', self.pulse())
+
+    def pulse(self) -> dict[str, Any] | str:
+        """What a heartbeat carries: the host's name, and what it has when the conductor may not know that."""
+        now = time.monotonic()
+        if now - self._looked_at < CONF.update_resources_interval:
+            return self._host
+        node = self.inventory()
+        self._looked_at, mark = now, _mark(node)
+        if mark == self._told and now - self._told_at < REPEAT * CONF.update_resources_interval:
+            return self._host
+        # A cast may be lost: what is new is told again at the next look.
+        self._told, self._told_at = mark, now if mark == self._told else float('-inf')
+        return {'host': self._host, 'node': node}
+
+    def tell_inventory(self) -> None:
+        self._looked_at, self._told = float('-inf'), None
 
     def power_changed(self, uuid: str, state: int) -> None:
         """The driver's listener. What is told is the state once it has settled, not the event's."""
@@ -172,3 +196,8 @@ class Housekeeping:
         for line in self._driver.sweep(known, minimum):
             LOG.info('%s', line)
         self._guard.forget(recorded)
+
+
+def _mark(node: ComputeNode) -> int:
+    """Equal for inventories that say the same. How long the host is up, and how loaded, always differs."""
+    return hash(orjson.dumps(dataclasses.replace(node, uptime=None)))

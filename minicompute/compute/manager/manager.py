@@ -25,24 +25,37 @@ LOG = logging.getLogger(__name__)
 QUICK_THREADS = 16
 
 
-class ComputeManager(Manager):
-    """One host. `driver` is given by tests and by hollow hosts, which have many in one process."""
+class Pools:
+    """The threads that steps run in: builds, and everything else."""
 
-    def __init__(self, host: str | None = None, driver: virt.ComputeDriver | None = None) -> None:
+    def __init__(self, builds: int, quick: int = QUICK_THREADS) -> None:
+        self.builds = ThreadPoolExecutor(builds, thread_name_prefix='build')
+        self.quick = ThreadPoolExecutor(quick, thread_name_prefix='step')
+
+    def close(self) -> None:
+        self.builds.shutdown(wait=False, cancel_futures=True)
+        self.quick.shutdown(wait=True, cancel_futures=True)
+
+
+class ComputeManager(Manager):
+    """One host. `driver` is given by tests; `pools` and `api`, too, by hollow hosts, which share them among
+    the many in one process."""
+
+    def __init__(self, host: str | None = None, driver: virt.ComputeDriver | None = None,
+                 pools: Pools | None = None, api: conductor.ConductorAPI | None = None) -> None:
         self.host = host or CONF.host
         self.driver = driver or virt.load()
         #: whether builds failed here since the last good one
         self._failing = False
-        self._builds = ThreadPoolExecutor(CONF.max_concurrent_builds or 1000, thread_name_prefix='build')
-        self._quick = ThreadPoolExecutor(QUICK_THREADS, thread_name_prefix='step')
+        self._pools = pools or Pools(CONF.max_concurrent_builds or 1000)
         path = os.path.join(CONF.state_path, 'fences', self.host)
         self.guard = Guard(path, self._submit, self._run, conductor.report)
-        self.housekeeping = Housekeeping(self.host, self.driver, self.guard)
+        self.housekeeping = Housekeeping(self.host, self.driver, self.guard, api or conductor.ConductorAPI())
 
     # -- the daemon --------------------------------------------------------
 
     def endpoints(self) -> list[Any]:
-        return [rpc.Endpoint(self, 'run_steps', 'pay', 'console_output')]
+        return [rpc.Endpoint(self, 'run_steps', 'pay', 'tell_inventory', 'console_output')]
 
     def start(self) -> None:
         self.driver.start(self.housekeeping.power_changed)
@@ -52,8 +65,7 @@ class ComputeManager(Manager):
         self.housekeeping.say_started()
 
     def stop(self) -> None:
-        self._builds.shutdown(wait=False, cancel_futures=True)
-        self._quick.shutdown(wait=True, cancel_futures=True)
+        self._pools.close()
         self.driver.stop()
 
     def periodics(self) -> list[Periodic]:
@@ -70,7 +82,7 @@ class ComputeManager(Manager):
                 LOG.exception('%s of %s cannot be begun; it is asked again', request.verb, request.key)
 
     def _submit(self, request: StepRequest, work: Any) -> None:
-        (self._builds if request.verb == 'spawn' else self._quick).submit(work)
+        (self._pools.builds if request.verb == 'spawn' else self._pools.quick).submit(work)
 
     def _run(self, request: StepRequest) -> StepReport:
         report = StepReport(action_id=request.action_id, generation=request.generation, step=request.step,
@@ -93,6 +105,10 @@ class ComputeManager(Manager):
     def pay(self, context: RequestContext, items: list[list[str]]) -> None:
         """Remove what servers left here that were deleted while this host was away."""
         self.housekeeping.pay(sorted({uuid for uuids in items for uuid in uuids}))
+
+    def tell_inventory(self, context: RequestContext, items: list[str]) -> None:
+        """The records have no inventory of this host: tell it with the next heartbeat."""
+        self.housekeeping.tell_inventory()
 
     # -- what the API asks -------------------------------------------------
 

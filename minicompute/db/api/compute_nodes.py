@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,6 +20,11 @@ COMPUTE = 'nova-compute'
 _FIELDS = tuple(c.name for c in compute_nodes.c if c.name in {f.name for f in dataclasses.fields(ComputeNode)})
 #: what only the database decides: a report never writes it
 _KEPT = ('id', 'failed_builds', 'created_at', 'updated_at')
+_REPORTED = tuple(compute_nodes.c[name] for name in _FIELDS if name not in _KEPT)
+#: what a report says for the API alone: no scheduler need read the node again for it
+_ASIDE = {'uptime', 'free_disk_least_gb', 'host_ip'}
+#: nodes that one statement reads or writes
+CHUNK = 500
 
 
 def from_row(row: Any) -> ComputeNode:
@@ -32,40 +38,76 @@ def from_row(row: Any) -> ComputeNode:
 # -- reports of computes -------------------------------------------------------
 
 def upsert(conn: sa.Connection, node: ComputeNode) -> int:
-    """Write a report; the node is known by its uuid. -> its id.
+    """Write a report. -> the node's id. Raises Conflict as `upsert_many` returns it."""
+    for refusal in upsert_many(conn, [node]):
+        raise refusal
+    return int(conn.execute(sa.select(compute_nodes.c.id).where(compute_nodes.c.uuid == node.uuid)).scalar_one())
 
-    Raises Conflict when the uuid belongs to a node of another host: a renamed compute would count its
-    servers twice, so somebody must decide first.
+
+def upsert_many(conn: sa.Connection, nodes: Sequence[ComputeNode]) -> list[exception.Conflict]:
+    """Write reports; a node is known by its uuid. What a report says already stands there is not written, and
+    `changed_at` moves only with what schedulers read.
+
+    -> a Conflict for each whose uuid belongs to a node of another host, which is left as it is: a renamed compute
+    would count its servers twice, so somebody must decide first.
     """
-    found = conn.execute(sa.select(compute_nodes.c.id, compute_nodes.c.host).where(
-        compute_nodes.c.uuid == node.uuid).with_for_update()).one_or_none()
-    if found is not None and found.host != node.host:
-        raise exception.Conflict(
-            f'Compute node {node.uuid} belongs to host {found.host}, and host {node.host} reports it. Give '
-            f'the compute its old name again, or remove the service of {found.host} first.')
+    refusals: list[exception.Conflict] = []
+    reports = {node.uuid: node for node in nodes}
+    ordered = sorted(reports)
+    for start in range(0, len(ordered), CHUNK):
+        uuids = ordered[start:start + CHUNK]
+        rows = {row.uuid: row for row in conn.execute(
+            sa.select(*_REPORTED, compute_nodes.c.id).where(compute_nodes.c.uuid.in_(uuids)))}
+        strangers = [uuid for uuid, row in rows.items() if row.host != reports[uuid].host]
+        refusals += [exception.Conflict(
+            f'Compute node {uuid} belongs to host {rows[uuid].host}, and host {reports[uuid].host} reports it. Give '
+            f'the compute its old name again, or remove the service of {rows[uuid].host} first.')
+            for uuid in strangers]
+        _write_reports(conn, [(rows.get(uuid), reports[uuid]) for uuid in uuids if uuid not in strangers])
+    return refusals
+
+
+def _write_reports(conn: sa.Connection, pairs: Iterable[tuple[Any, ComputeNode]]) -> None:
+    """(the row as it is or None, the report)"""
     now = session.now(conn)
-    values = {name: getattr(node, name) for name in _FIELDS if name not in _KEPT}
-    values.update(updated_at=now, changed_at=now)
-    if found is not None:
-        conn.execute(compute_nodes.update().where(compute_nodes.c.id == found.id).values(values))
-        return int(found.id)
-    done = conn.execute(compute_nodes.insert().values(**values, failed_builds=0, created_at=now))
-    assert done.inserted_primary_key is not None
-    return int(done.inserted_primary_key[0])
+    fresh: list[dict[str, Any]] = []
+    changed: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+    for row, node in pairs:
+        values = {column.name: getattr(node, column.name) for column in _REPORTED}
+        if row is None:
+            fresh.append({**values, 'failed_builds': 0, 'created_at': now, 'updated_at': now, 'changed_at': now})
+            continue
+        moved = {name for name, value in values.items() if not _equal(row._mapping[name], value)}
+        if moved:
+            times = {'updated_at': now, 'changed_at': now} if moved - _ASIDE else {'updated_at': now}
+            changed[bool(moved - _ASIDE)].append({**values, **times, 'node_id': row.id})
+    if fresh:
+        conn.execute(compute_nodes.insert(), fresh)
+    for updates in changed.values():
+        if updates:    # by id, as claims lock them
+            conn.execute(compute_nodes.update().where(compute_nodes.c.id == sa.bindparam('node_id')),
+                         sorted(updates, key=lambda values: int(values['node_id'])))
+
+
+def _equal(stored: Any, told: Any) -> bool:
+    """MariaDB keeps ratios with seven digits."""
+    if isinstance(stored, float) and isinstance(told, float):
+        return math.isclose(stored, told, rel_tol=1e-5)
+    return bool(stored == told)
 
 
 def bump_failed_builds(conn: sa.Connection, host: str) -> None:
     """A build failed on `host`: the BuildFailureWeigher takes it less gladly from now on."""
-    _set_failed_builds(conn, host, compute_nodes.c.failed_builds + 1)
+    _set_failed_builds(conn, [host], compute_nodes.c.failed_builds + 1)
 
 
-def reset_failed_builds(conn: sa.Connection, host: str) -> None:
-    """A build succeeded on `host`. Writes nothing when there is nothing to forget."""
-    _set_failed_builds(conn, host, 0, compute_nodes.c.failed_builds != 0)
+def reset_failed_builds(conn: sa.Connection, *hosts: str) -> None:
+    """A build succeeded on each of `hosts`. Writes nothing when there is nothing to forget."""
+    _set_failed_builds(conn, hosts, 0, compute_nodes.c.failed_builds != 0)
 
 
-def _set_failed_builds(conn: sa.Connection, host: str, value: Any, *where: Any) -> None:
-    conn.execute(compute_nodes.update().where(compute_nodes.c.host == host, *where).values(
+def _set_failed_builds(conn: sa.Connection, hosts: Sequence[str], value: Any, *where: Any) -> None:
+    conn.execute(compute_nodes.update().where(compute_nodes.c.host.in_(hosts), *where).values(
         failed_builds=value, changed_at=session.now(conn)))
 
 

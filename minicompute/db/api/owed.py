@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
@@ -24,10 +25,10 @@ def _elsewhere() -> sa.ColumnElement[bool]:
     return ~lives_there.exists()
 
 
-def of_host(conn: sa.Connection, host: str) -> list[str]:
-    """uuids of the servers that `host` has to remove."""
-    query = sa.select(owed.c.instance_uuid).where(owed.c.host == host, _elsewhere())
-    return [row.instance_uuid for row in conn.execute(query)]
+def of_hosts(conn: sa.Connection, hosts: Sequence[str]) -> list[tuple[str, str]]:
+    """(host, uuid) of the servers that `hosts` have to remove."""
+    query = sa.select(owed.c.host, owed.c.instance_uuid).where(owed.c.host.in_(hosts), _elsewhere())
+    return [(row.host, row.instance_uuid) for row in conn.execute(query)]
 
 
 def debts(conn: sa.Connection) -> dict[str, list[str]]:

@@ -1,0 +1,29 @@
+"""Who lives on a host: what a compute that starts compares itself with."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from minicompute.db.api import instances as servers
+from minicompute.db.api import owed as debts
+from minicompute.db.models import instance_actions, instances
+
+
+def of_hosts(conn: sa.Connection, hosts: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """-> {host: {'instances': live servers whose place it is, 'busy': uuids of those that an action works on,
+    'owed': uuids of servers that it has to remove}} for each of `hosts`; as many statements for one as for many."""
+    found: dict[str, dict[str, Any]] = {host: {'instances': [], 'busy': [], 'owed': []} for host in hosts}
+    here = (instances.c.host.in_(hosts), instances.c.deleted == 0)
+    uuids = conn.execute(sa.select(instances.c.uuid).where(*here)).scalars().all()
+    for server in servers.get_many(conn, uuids).values() if uuids else ():
+        if server.host in found:    # it may just have moved
+            found[server.host]['instances'].append(server)
+    busy = sa.select(instances.c.host, instance_actions.c.busy).join(
+        instances, instances.c.uuid == instance_actions.c.busy).where(*here)
+    for host, uuid in conn.execute(busy):
+        found[host]['busy'].append(uuid)
+    for host, uuid in debts.of_hosts(conn, hosts):
+        found[host]['owed'].append(uuid)
+    return found
