@@ -11,12 +11,14 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from oslo_db import exception as db_exc
 from oslo_log import log as logging
+from oslo_utils import uuidutils
 
 from minicompute import exception
 from minicompute.db import session
 from minicompute.db.api import allocations, compute_nodes, instance_groups
-from minicompute.objects import InstanceGroup, Selection
+from minicompute.objects import Selection
 from minicompute.scheduler.feed import Feed
 from minicompute.scheduler.funnel import Funnel
 from minicompute.scheduler.host_table import HostTable
@@ -39,6 +41,7 @@ class Draft:
     rows: list[int] = dataclasses.field(default_factory=list)
     funnel: Funnel | None = None
     complete: bool = False
+    error: Exception | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -65,14 +68,17 @@ class Placer:
         """Entries and answers as `SchedulerManager.select_destinations` has them."""
         arrived = time.monotonic()
         if self.feed.due():
-            self.feed.refresh()
+            self.feed.follow()
         answers: list[dict[str, Any] | None] = [None] * len(entries)
-        requests = []
+        requests: list[tuple[int, Request]] = []
+        seen: dict[int, Request] = {}
         for number, entry in enumerate(entries):
             try:
-                requests.append((number, parse(entry)))
-            except exception.Invalid as error:
-                answers[number] = _answer(entry.get('key'), None, None, str(error))
+                request = parse(entry, seen.get(id(entry['spec'])))
+                requests.append((number, request))
+                seen[id(request.spec)] = request
+            except Exception as error:
+                answers[number] = _failed(entry.get('key'), error)
         for part in _batches(requests):
             found = self._place_batch([request for _, request in part], arrived)
             for (number, _), answer in zip(part, found, strict=True):
@@ -82,11 +88,12 @@ class Placer:
     def _place_batch(self, requests: list[Request], arrived: float) -> list[dict[str, Any]]:
         answers: dict[int, dict[str, Any]] = {}
         waiting = requests
-        for attempt in range(TRIES):
+        for _ in range(TRIES):
             self._look_around(waiting)
             drafts = [self._draft(request) for request in waiting]
-            waiting = self._settle([draft for draft in drafts if draft.complete], answers, attempt)
-            failed = [draft for draft in drafts if not draft.complete]
+            waiting = self._settle([draft for draft in drafts if draft.complete], answers)
+            answers.update((id(one.request), _failed(one.request.key, one.error)) for one in drafts if one.error)
+            failed = [draft for draft in drafts if not draft.complete and not draft.error]
             if failed and self.feed.refreshed < arrived:
                 # Only fresh facts may refuse: room may have come back since the last look.
                 self.feed.refresh()
@@ -95,19 +102,24 @@ class Placer:
                 self._refuse(failed, answers)
             if not waiting:
                 break
+        for request in waiting:
+            answers[id(request)] = _answer(
+                request.key, None, None,
+                f'Other requests took the room first, {TRIES} times in a row; there may be room still.')
         return [answers[id(request)] for request in requests]
 
     def _look_around(self, requests: list[Request]) -> None:
         """Read who is where for the requests that care: groups, and servers named by hints."""
         uuids = {r.spec.group.uuid for r in requests if r.spec.group is not None}
-        named = {uuid for r in requests for hint in ('same_host', 'different_host') for uuid in r.hint(hint)}
+        named = {uuid for r in requests for hint in ('same_host', 'different_host') for uuid in r.hint(hint)
+                 if uuidutils.is_uuid_like(uuid)}   # anything else is no server, and may be no text for a database
         if not uuids and not named:
             return
         with session.read() as conn:
-            groups = instance_groups.get_many(conn, uuids) if uuids else {}
-            holders = instance_groups.hosts(conn, [g.id for g in groups.values() if g.id is not None])
+            groups = instance_groups.policies(conn, uuids) if uuids else {}
+            holders = instance_groups.hosts(conn, [group.id for group in groups.values()]) if groups else {}
             homes = allocations.hosts_of(conn, named) if named else {}
-        states = {uuid: GroupState(_rule(group), holders[group.id or 0]) for uuid, group in groups.items()}
+        states = {uuid: GroupState(_rule(group), holders[group.id]) for uuid, group in groups.items()}
         for request in requests:
             request.homes = homes
             request.group = states.get(request.spec.group.uuid) if request.spec.group is not None else None
@@ -117,6 +129,17 @@ class Placer:
     def _draft(self, request: Request) -> Draft:
         """Pick a host for each server; all of them, or none."""
         draft = Draft(request)
+        try:
+            self._pick_all(draft)
+        except Exception as error:   # its own, such as of a filter: the other requests of the batch go on
+            LOG.exception('A request for %d servers failed', len(request.uuids))
+            draft.error = error
+        if not draft.complete:
+            self._undo(draft)
+        return draft
+
+    def _pick_all(self, draft: Draft) -> None:
+        request = draft.request
         together = request.group is not None and request.group.policy == 'affinity'
         for place, uuid in enumerate(request.uuids):
             request.placing = uuid
@@ -124,14 +147,12 @@ class Placer:
             row, draft.funnel = self.picker.pick(request)
             self.stats.decisions += 1
             if row is None:
-                self._undo(draft)
-                return draft
+                return
             draft.rows.append(row)
             self.table.take(row, request.need)
             if request.group is not None:
                 request.group.holders.append((self.table.hosts[row], uuid))
         draft.complete = True
-        return draft
 
     def _undo(self, draft: Draft) -> None:
         """Give the picks back to the columns; `rows` stays, to say how far it came."""
@@ -143,7 +164,7 @@ class Placer:
 
     # -- claiming ------------------------------------------------------------
 
-    def _settle(self, drafts: list[Draft], answers: dict[int, dict[str, Any]], attempt: int) -> list[Request]:
+    def _settle(self, drafts: list[Draft], answers: dict[int, dict[str, Any]]) -> list[Request]:
         """Claim what was picked and answer it. -> the requests that lost and may try again."""
         for draft in drafts:
             if draft.request.dry_run:
@@ -152,7 +173,12 @@ class Placer:
         drafts = [draft for draft in drafts if not draft.request.dry_run]
         if not drafts:
             return []
-        outcome = self._claim(drafts)
+        try:
+            outcome = self._claim(drafts)
+        except db_exc.DBConnectionError:
+            raise    # of all alike
+        except Exception as error:
+            return self._settle_each(drafts, answers, error)
         again = []
         for number, draft in enumerate(drafts):
             if number not in outcome.lost:
@@ -160,10 +186,20 @@ class Placer:
                 continue
             self.stats.lost += 1
             again.append(draft.request)
-            if attempt == TRIES - 1:
-                answers[id(draft.request)] = _answer(
-                    draft.request.key, None, draft.funnel,
-                    f'Other requests took the room first, {TRIES} times in a row; there may be room still.')
+        return again
+
+    def _settle_each(self, drafts: list[Draft], answers: dict[int, dict[str, Any]],
+                     error: Exception) -> list[Request]:
+        """The database refused a claim: of one request, perhaps, that must not fail the others."""
+        if len(drafts) == 1:
+            request = drafts[0].request
+            LOG.error('The claim of a request for %d servers failed', len(request.uuids), exc_info=error)
+            answers[id(request)] = _failed(request.key, error)
+            return []
+        again = []
+        for request in [draft.request for draft in drafts]:
+            draft = self._draft(request)   # anew: rows may have moved since
+            again += self._settle([draft], answers) if draft.complete else [request]
         return again
 
     def _claim(self, drafts: list[Draft]) -> allocations.Outcome:
@@ -242,9 +278,18 @@ def _answer(key: Any, selections: list[Selection] | None, funnel: Funnel | None,
             'reason': reason}
 
 
-def _rule(group: InstanceGroup) -> allocations.Group:
-    assert group.id is not None
-    return allocations.Group(group.id, group.policy, int(group.rules.get('max_server_per_host', 1)))
+def _failed(key: Any, error: Exception) -> dict[str, Any]:
+    """Users read a reason: what a caller did wrong they may know, the rest is in the log."""
+    if not isinstance(error, exception.Invalid):
+        LOG.warning('A request cannot be placed: %s: %s', type(error).__name__, error)
+        error = exception.Invalid(f'The scheduler failed on this request ({type(error).__name__}); its log says more.')
+    return _answer(key, None, None, str(error))
+
+
+def _rule(group: Any) -> allocations.Group:
+    """Of a row; a bound that is no number binds as if there were none said."""
+    most = str((group.rules or {}).get('max_server_per_host', 1))
+    return allocations.Group(group.id, group.policy, int(most) if most.isdecimal() else 1)
 
 
 def _batches(requests: list[tuple[int, Request]]) -> Iterator[list[tuple[int, Request]]]:
