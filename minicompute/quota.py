@@ -45,26 +45,46 @@ class Limits:
 
 
 def limits(conn: sa.Connection, project_id: str, user_id: str) -> Limits:
-    return Limits(quotas.limits(conn, project_id), quotas.limits(conn, project_id, user_id))
+    return Limits(*quotas.both(conn, project_id, user_id))
 
 
-def reserve_servers(conn: sa.Connection, project_id: str, user_id: str, allowed: Limits, flavor: Flavor,
-                    least: int, most: int) -> int:
-    """How many servers of `least` to `most` may be made now: as many as the quotas leave room for.
+class Reservations:
+    """Servers that a project is about to get in this transaction. Its row is held from the first count on;
+    where nothing is bounded nothing is counted and nobody waits."""
 
-    The caller inserts them in the same transaction, which holds the project's row from here on.
-    Raises TooManyInstances when it is less than `least`.
-    """
-    instances.lock_project(conn, project_id)
-    bounds = [(allowed.project, instances.usage(conn, project_id))]
-    if allowed.user != allowed.project:
-        bounds.append((allowed.user, instances.usage(conn, project_id, user_id)))
-    for bound, used in bounds:
-        room = _room(bound, used, flavor)
-        if room < least:
-            raise _too_many(bound, used, flavor, least, most)
-        most = min(most, room)
-    return most
+    def __init__(self, conn: sa.Connection, project_id: str) -> None:
+        self._conn, self._project_id = conn, project_id
+        self._rows: dict[str | None, dict[str, int]] = {}        # what the records add up to; None: the project
+        self._reserved: dict[str | None, dict[str, int]] = {}    # what is not among the records yet
+
+    def reserve(self, user_id: str, allowed: Limits, flavor: Flavor, least: int, most: int) -> int:
+        """How many servers of `least` to `most` may be made now: as many as the quotas leave room for.
+        The caller inserts them in this transaction. Raises TooManyInstances when it is less than `least`."""
+        bounds = [(allowed.project, self._usage(None))] if _bounded(allowed.project) else []
+        if allowed.user != allowed.project and _bounded(allowed.user):
+            bounds.append((allowed.user, self._usage(user_id)))
+        for bound, used in bounds:
+            room = _room(bound, used, flavor)
+            if room < least:
+                raise _too_many(bound, used, flavor, least, most)
+            most = min(most, room)
+        for owner in (None, user_id):
+            mine = self._reserved.setdefault(owner, dict.fromkeys(RESOURCES, 0))
+            for name, each in _per_server(flavor).items():
+                mine[name] += most * each
+        return most
+
+    def _usage(self, user_id: str | None) -> dict[str, int]:
+        if not self._rows:
+            instances.lock_project(self._conn, self._project_id)
+        if user_id not in self._rows:
+            self._rows[user_id] = instances.usage(self._conn, self._project_id, user_id)
+        more = self._reserved.get(user_id, {})
+        return {name: used + more.get(name, 0) for name, used in self._rows[user_id].items()}
+
+
+def _bounded(limits: Mapping[str, int]) -> bool:
+    return any(limits[name] >= 0 for name in RESOURCES)
 
 
 def _per_server(flavor: Flavor) -> dict[str, int]:

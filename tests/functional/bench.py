@@ -109,7 +109,7 @@ class Bench:
         request_id = 'req-' + str(uuidlib.uuid4())
 
         def write(conn: sa.Connection) -> list[int]:
-            instances.create(conn, servers, spec)
+            instances.create(conn, [(servers, spec)])
             made = [Action(action='create', flow='build', step='schedule', instance_uuid=s.uuid,
                            request_id=request_id, busy=s.uuid, data={}) for s in servers]
             made[0].data['group'] = [s.uuid for s in servers]

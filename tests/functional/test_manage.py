@@ -26,8 +26,8 @@ def stuck_action(database: str) -> int:
     """A stop that is stuck while it unwinds, and its server."""
     def write(conn: Any) -> int:
         flavor = Flavor('1', 'tiny', 64, 1, 1)
-        instances.create(conn, [Instance(uuid=UUID, project_id='p', user_id='u', flavor=flavor)],
-                         RequestSpec(project_id='p', user_id='u'))
+        server = Instance(uuid=UUID, project_id='p', user_id='u', flavor=flavor)
+        instances.create(conn, [([server], RequestSpec(project_id='p', user_id='u'))])
         action = Action(action='stop', flow='stop', instance_uuid=UUID, request_id='req-1', step='power_off',
                         busy=UUID)
         action_id = actions.begin(conn, [action])[0]

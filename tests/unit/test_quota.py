@@ -1,22 +1,24 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
 from minicompute import exception, quota
 from minicompute.db import session
 from minicompute.db.api import instances, quotas
+from minicompute.db.models import projects
 from minicompute.objects import Flavor, Instance, RequestSpec
 
 FLAVOR = Flavor(flavorid='1', name='f', memory_mb=100, vcpus=2, root_gb=1)
 
 
 def reserve(conn, least, most, user='u'):
-    return quota.reserve_servers(conn, 'p', user, quota.limits(conn, 'p', user), FLAVOR, least, most)
+    return quota.Reservations(conn, 'p').reserve(user, quota.limits(conn, 'p', user), FLAVOR, least, most)
 
 
 def add(conn, number, user='u'):
     many = [Instance(uuid=f'{user}{n}', project_id='p', user_id=user, flavor=FLAVOR) for n in range(number)]
-    instances.create(conn, many, RequestSpec(project_id='p', user_id=user))
+    instances.create(conn, [(many, RequestSpec(project_id='p', user_id=user))])
 
 
 @pytest.fixture
@@ -46,11 +48,33 @@ def test_a_user_of_its_own(limited):
     assert session.write(reserve, 1, 9) == 2
 
 
+def test_what_one_transaction_reserves_counts_for_the_next(limited):
+    session.write(quotas.put, {'instances': 3}, 'p', scope=quotas.USER, user_id='v')
+
+    def write(conn):
+        reservations = quota.Reservations(conn, 'p')
+        found = [reservations.reserve('u', quota.limits(conn, 'p', 'u'), FLAVOR, 1, 1)]
+        found.append(reservations.reserve('v', quota.limits(conn, 'p', 'v'), FLAVOR, 1, 9))
+        with pytest.raises(exception.TooManyInstances):
+            reservations.reserve('u', quota.limits(conn, 'p', 'u'), FLAVOR, 1, 1)
+        return found
+    assert session.write(write) == [1, 2]     # eight cores: one server was there, one is reserved, two are left
+
+
+def test_without_bounds_nobody_waits(database):
+    session.write(quotas.put, dict.fromkeys(quota.RESOURCES, -1), 'p')
+
+    def write(conn):
+        assert reserve(conn, 1, 50) == 50
+        return conn.execute(sa.select(projects)).all()
+    assert session.write(write) == []
+
+
 def test_a_flavor_without_cores_is_bound_by_number_only(limited):
     free = Flavor(flavorid='2', name='g', memory_mb=0, vcpus=0, root_gb=0)
 
     def write(conn):
-        return quota.reserve_servers(conn, 'p', 'u', quota.limits(conn, 'p', 'u'), free, 1, 9)
+        return quota.Reservations(conn, 'p').reserve('u', quota.limits(conn, 'p', 'u'), free, 1, 9)
     assert session.write(write) == 4
 
 
@@ -62,8 +86,8 @@ def test_two_at_once_do_not_share_the_last_place(limited):
     def attempt(number):
         def write(conn):
             reserve(conn, 1, 1)
-            instances.create(conn, [Instance(uuid=f't{number}', project_id='p', user_id='u', flavor=FLAVOR)],
-                             RequestSpec(project_id='p', user_id='u'))
+            server = Instance(uuid=f't{number}', project_id='p', user_id='u', flavor=FLAVOR)
+            instances.create(conn, [([server], RequestSpec(project_id='p', user_id='u'))])
         try:
             session.write(write)
             won.append(number)

@@ -1,13 +1,16 @@
 """A create: checks, then one transaction that counts the quota and writes the servers and their actions.
 
     found = lookup (flavor, image, key, zone, group)  ->  fitting, disks, networks
-    write: lock the project -> count -> servers, bdms, tags, group members -> the leader's action, the others'
+    write: lock the project -> count -> servers, bdms, tags, group members -> the leader's action, the others';
+           creates that come at the same moment for one project share the transaction
     ring the leader: it claims hosts for all, so that min_count is all or nothing
 """
 from __future__ import annotations
 
 import copy
+import dataclasses
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +23,7 @@ from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db import session
 from minicompute.db.api import actions, instance_groups, instances
+from minicompute.db.group_commit import GroupCommit
 from minicompute.network import base as network
 from minicompute.objects import (
     Action,
@@ -42,22 +46,47 @@ def create(context: RequestContext, request: CreateRequest) -> Created:
     _check_networks(context, request)
     devices = block_devices.plan(request.block_devices, request.image_id, found.flavor)
     pattern = _pattern(context, request, found)
-    spec = _spec(pattern, request, found)
-    uuids: list[str] = []    # made as they are needed: `most` is any number until the quota is counted
-    try:
-        leader = session.write(_write, context, request, found, pattern, spec, devices, uuids).id
-    except db_exc.DBDuplicateEntry:
-        # The answer to our first commit was lost, and the second try met what the first had written.
-        leader = _written(uuids[0])
+    order = _Order(context, request, found, pattern, _spec(pattern, request, found), devices)
+    leader = _commits.put(pattern.project_id, order)
     rpc.outbox.put(rpc.CONDUCTOR, 'ring', leader)
-    return Created(uuids[0], str(pattern.reservation_id), pattern.auto_disk_config)
+    return Created(order.uuids[0], str(pattern.reservation_id), pattern.auto_disk_config)
 
 
-def _written(first: str) -> int | None:
+@dataclasses.dataclass(slots=True)
+class _Order:
+    """A create that was found to be right. `uuids` are made as they are needed (`most` is any number until the
+    quota is counted) and kept, so that a second try cannot write other servers."""
+
+    context: RequestContext
+    request: CreateRequest
+    found: lookup.Found
+    pattern: Instance
+    spec: RequestSpec
+    devices: list[BlockDevice]
+    uuids: list[str] = dataclasses.field(default_factory=list)
+
+
+def _commit(orders: Sequence[_Order]) -> list[int | Exception]:
+    """What came at the same moment for one project, in one transaction. -> the leaders' actions."""
+    try:
+        return session.write(_write, orders)
+    except db_exc.DBConnectionError as error:
+        return [error] * len(orders)
+    except Exception as error:
+        if len(orders) == 1:
+            # A duplicate: the answer to our first commit was lost, and the second try met what that had written.
+            return [_written(orders[0]) if isinstance(error, db_exc.DBDuplicateEntry) else error]
+        return [result for order in orders for result in _commit([order])]
+
+
+_commits: GroupCommit[_Order, int] = GroupCommit(_commit)
+
+
+def _written(order: _Order) -> int:
     with session.read() as conn:
-        action = actions.running(conn, first)
-        instances.get(conn, first)      # raises when it was something else that was there twice
-    return action.id if action else None
+        action = actions.running(conn, order.uuids[0])
+        instances.get(conn, order.uuids[0])      # raises when it was something else that was there twice
+    return action.id or 0 if action else 0
 
 
 def _check(request: CreateRequest, found: lookup.Found) -> None:
@@ -118,25 +147,44 @@ def _spec(pattern: Instance, request: CreateRequest, found: lookup.Found) -> Req
         group=found.group, requested_networks=request.networks, security_groups=request.security_groups)
 
 
-def _write(conn: sa.Connection, context: RequestContext, request: CreateRequest, found: lookup.Found,
-           pattern: Instance, spec: RequestSpec, devices: list[BlockDevice], uuids: list[str]) -> Action:
-    """-> the leader's action. It may run again: `uuids` keeps the ids of the first time, so that it cannot
-    write twice."""
-    count = quota.reserve_servers(conn, pattern.project_id, pattern.user_id, found.limits, found.flavor,
-                                  request.least, min(request.most, max(MOST_AT_ONCE, request.least)))
+def _write(conn: sa.Connection, orders: Sequence[_Order]) -> list[int | Exception]:
+    """-> for each order its leader's action, or why it is refused."""
+    reservations = quota.Reservations(conn, orders[0].pattern.project_id)
+    made: dict[int, list[Instance]] = {}
+    results: list[int | Exception] = [0] * len(orders)
+    for place, order in enumerate(orders):
+        try:
+            made[place] = _servers(order, reservations)
+        except exception.ComputeException as error:
+            results[place] = error
+    good = [(orders[place], many) for place, many in made.items()]
+    instances.create(conn, [(many, order.spec) for order, many in good])
+    instance_groups.join(conn, {(order.found.group.id, one.uuid) for order, many in good for one in many
+                                if order.found.group is not None and order.found.group.id is not None})
+    groups = [_actions(order, many) for order, many in good]
+    ids = actions.begin(conn, [leader for leader, _ in groups])
+    actions.begin_behind(conn, groups)
+    for place, action_id in zip(made, ids, strict=True):
+        results[place] = action_id
+    return results
+
+
+def _servers(order: _Order, reservations: quota.Reservations) -> list[Instance]:
+    request, pattern = order.request, order.pattern
+    count = reservations.reserve(pattern.user_id, order.found.limits, order.found.flavor, request.least,
+                                 min(request.most, max(MOST_AT_ONCE, request.least)))
     if count > MOST_AT_ONCE:
         raise exception.Invalid(f'min_count: {MOST_AT_ONCE} servers at once are the most that can be asked for')
-    uuids += [str(uuid.uuid4()) for _ in range(count - len(uuids))]
-    many = [_server(pattern, request, devices, place, count, uuids[place]) for place in range(count)]
-    spec.num_instances = count
-    instances.create(conn, many, spec)
-    if found.group is not None and found.group.id is not None:
-        instance_groups.add_members(conn, found.group.id, [one.uuid for one in many])
-    data = _data(request, found)
-    leader = _action(context, many[0], {**data, 'group': [one.uuid for one in many]})
-    actions.begin(conn, [leader])
-    actions.begin_behind(conn, leader, [_action(context, one, data) for one in many[1:]])
-    return leader
+    order.uuids += [str(uuid.uuid4()) for _ in range(count - len(order.uuids))]
+    order.spec.num_instances = count
+    return [_server(pattern, request, order.devices, place, count, order.uuids[place]) for place in range(count)]
+
+
+def _actions(order: _Order, many: list[Instance]) -> tuple[Action, list[Action]]:
+    """-> (leader, followers)."""
+    data = _data(order.request, order.found)
+    leader = _action(order.context, many[0], {**data, 'group': [one.uuid for one in many]})
+    return leader, [_action(order.context, one, data) for one in many[1:]]
 
 
 def _server(pattern: Instance, request: CreateRequest, devices: list[BlockDevice], place: int, count: int,

@@ -22,6 +22,7 @@ _FIELDS = tuple(Action.__dataclass_fields__)
 SECRET = 'secret'
 #: a caller that is about to run an action directly has so long before the sweep steps in
 GRACE = datetime.timedelta(seconds=5)
+_NEW = actions.insert()
 
 
 def from_row(row: Any) -> Action:
@@ -38,22 +39,38 @@ def queued_key(uuid: str) -> str:
 
 def begin(conn: sa.Connection, many: Sequence[Action]) -> list[int]:
     """Write the rows of accepted operations. -> their ids. Raises ActionInProgress when a server is busy."""
+    if not many:
+        return []
     try:
-        for action, values in zip(many, _new_rows(conn, many), strict=True):
-            made: Any = conn.execute(actions.insert().values(**values)).inserted_primary_key
-            action.id = int(made[0])
+        ids = _insert(conn, _new_rows(conn, many))
     except db_exc.DBDuplicateEntry:
         # The caller's transaction is lost with this, as it should be.
-        raise exception.ActionInProgress(method=action.action, instance_uuid=action.instance_uuid) from None
-    return [action.id for action in many if action.id is not None]
-
-
-def begin_behind(conn: sa.Connection, leader: Action, many: Sequence[Action]) -> None:
-    """The same for actions of new servers that wait for `leader`, in one statement: nobody needs their ids."""
+        raise exception.ActionInProgress(method=many[0].action, instance_uuid=many[0].instance_uuid) from None
     for action in many:
-        action.state, action.after = ActionState.QUEUED, leader.id
-    if many:
-        conn.execute(actions.insert(), _new_rows(conn, many))
+        action.id = ids[action.busy]
+    return [ids[action.busy] for action in many]
+
+
+def _insert(conn: sa.Connection, rows: Sequence[dict[str, Any]]) -> dict[str | None, int]:
+    """-> {busy: id}. In one statement where the database tells the ids of many rows, as all but MySQL do."""
+    if conn.dialect.insert_executemany_returning:
+        return {row.busy: row.id for row in conn.execute(_NEW.returning(actions.c.id, actions.c.busy), rows)}
+    ids: dict[str | None, int] = {}
+    for row in rows:
+        made: Any = conn.execute(_NEW, row).inserted_primary_key
+        ids[row['busy']] = int(made[0])
+    return ids
+
+
+def begin_behind(conn: sa.Connection, groups: Sequence[tuple[Action, Sequence[Action]]]) -> None:
+    """The same for actions of new servers that wait for their leader: (leader, its followers), in one statement.
+    Nobody needs their ids."""
+    for leader, followers in groups:
+        for action in followers:
+            action.state, action.after = ActionState.QUEUED, leader.id
+    rows = _new_rows(conn, [action for _, followers in groups for action in followers])
+    if rows:
+        conn.execute(_NEW, rows)
 
 
 def _new_rows(conn: sa.Connection, many: Sequence[Action]) -> list[dict[str, Any]]:

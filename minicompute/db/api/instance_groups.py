@@ -1,7 +1,7 @@
 """Server groups: their rows, their members, and the hosts that the members hold."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 import sqlalchemy as sa
@@ -52,6 +52,13 @@ def get_many(conn: sa.Connection, uuids: Iterable[str]) -> dict[str, InstanceGro
     return {group.uuid: group for group in _with_members(conn, rows)}
 
 
+def policies(conn: sa.Connection, uuids: Iterable[str]) -> dict[str, Any]:
+    """uuid -> row (id, policy, rules) of those that exist; without members, which may be many."""
+    c = instance_groups.c
+    rows = conn.execute(sa.select(c.uuid, c.id, c.policy, c.rules).where(c.uuid.in_(set(uuids))))
+    return {row.uuid: row for row in rows}
+
+
 def of_instance(conn: sa.Connection, instance_uuid: str) -> InstanceGroup | None:
     """The group that a server is in."""
     member = instance_group_members.c
@@ -83,13 +90,17 @@ def delete(conn: sa.Connection, uuid: str) -> None:
 
 def add_members(conn: sa.Connection, group_id: int, instance_uuids: Iterable[str]) -> None:
     """Those that are members already stay members."""
+    join(conn, {(group_id, uuid) for uuid in instance_uuids})
+
+
+def join(conn: sa.Connection, pairs: Set[tuple[int, str]]) -> None:
+    """`add_members` of several groups at once: (group id, server)."""
     member = instance_group_members.c
-    wanted = list(dict.fromkeys(instance_uuids))
-    if not wanted:
+    if not pairs:
         return
-    there = set(conn.execute(sa.select(member.instance_uuid).where(
-        member.group_id == group_id, member.instance_uuid.in_(wanted))).scalars())
-    fresh = [{'group_id': group_id, 'instance_uuid': uuid} for uuid in wanted if uuid not in there]
+    there = {(row[0], row[1]) for row in conn.execute(sa.select(member.group_id, member.instance_uuid).where(
+        member.group_id.in_({group for group, _ in pairs}), member.instance_uuid.in_({uuid for _, uuid in pairs})))}
+    fresh = [{'group_id': group, 'instance_uuid': uuid} for group, uuid in sorted(pairs - there)]
     if fresh:
         conn.execute(instance_group_members.insert(), fresh)
 

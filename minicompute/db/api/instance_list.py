@@ -1,15 +1,14 @@
 """Servers for the API's eyes: a page, or one, as narrow rows that go straight into the views.
 
 Documents (flavor, metadata, network_info, ...) stay the text that they are in the table: the views parse
-each different text once.  Pages go by key: whatever a page is sorted by, `id` comes last, and a NULL sorts
-as the least value on every database.
+each different text once; times are text, too (`instance_select` says why).  Pages go by key: whatever a page
+is sorted by, `id` comes last, and a NULL sorts as the least value on every database.
 """
 from __future__ import annotations
 
 import dataclasses
 import datetime
-import functools
-from collections import defaultdict, namedtuple
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,31 +18,15 @@ from oslo_db import exception as db_exc
 from sqlalchemy import exc as sa_exc
 
 from minicompute import exception
-from minicompute.db.models import (
-    block_device_mappings,
-    instance_group_members,
-    instance_groups,
-    instances,
-    services,
-    tags,
-)
-from minicompute.db.models.base import Json, Timestamp
+from minicompute.db import session
+from minicompute.db.api import instance_select as select
+from minicompute.db.api.instance_select import Shape, State
+from minicompute.db.models import block_device_mappings, instances, services, tags
+
+__all__ = ['Around', 'Report', 'Search', 'State', 'address_pattern', 'around', 'live_among', 'one', 'page']
 
 COMPUTE = 'nova-compute'
-#: of the host's service, and the database's clock to compare its report with
-SERVICE = ('service_disabled', 'service_forced_down', 'service_seen', 'clock')
-
-_EPOCH = datetime.datetime(1900, 1, 1)
-_LITERAL = frozenset('abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-@:/=,#%&~"\'<>!;')
-
-
-@dataclasses.dataclass(slots=True, frozen=True)
-class State:
-    """One way to be in a status: a vm_state, with a task state in `within` (None: any), not in `without`."""
-
-    vm_state: str
-    within: tuple[str, ...] | None = None
-    without: tuple[str, ...] = ()
+_PLAIN = frozenset('abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-@:/=,#%&~"\'<>!;')
 
 
 @dataclasses.dataclass(slots=True)
@@ -76,13 +59,11 @@ def page(conn: sa.Connection, search: Search, columns: Sequence[str]) -> list[An
     does not take."""
     if search.limit <= 0 or search.states == []:
         return []
-    query = _select(conn, columns).where(*_clauses(conn, search))
-    keys = _keys(search.sort)
+    names, shape, values = tuple(columns), _shape(search), _values(search)
     if search.marker is not None:
-        query = query.where(_behind(conn, search, keys))
-    query = query.order_by(*(key.desc() if way == 'desc' else key.asc() for key, way in keys))
+        values.update(_marker(conn, search, shape))
     try:
-        return _records(columns, conn.execute(query.limit(search.limit)).all())
+        return select.records(names, conn.execute(select.page(conn.dialect.name, names, shape), values).all())
     except (db_exc.DBError, sa_exc.OperationalError) as error:
         if search.matching or search.address:
             raise exception.Invalid('Invalid regular expression in the query (or one that takes too long): '
@@ -94,38 +75,12 @@ def one(conn: sa.Connection, uuid: str, columns: Sequence[str], *, project_id: s
         lock: bool = False) -> Any:
     """A live server, with `project_id` only of that project; `lock` holds its row. Raises InstanceNotFound.
     """
-    query = _select(conn, columns).where(instances.c.uuid == uuid, instances.c.deleted == 0)
-    if project_id is not None:
-        query = query.where(instances.c.project_id == project_id)
-    row = conn.execute(query.with_for_update() if lock else query).first()
+    names = tuple(dict.fromkeys(columns))
+    row = conn.execute(select.one(conn.dialect.name, names, project_id is not None, lock),
+                       {'uuid': uuid} if project_id is None else {'uuid': uuid, 'project': project_id}).first()
     if row is None:
         raise exception.InstanceNotFound(instance_id=uuid)
-    return _records(columns, [row])[0]
-
-
-def tags_of(conn: sa.Connection, uuids: Iterable[str]) -> Mapping[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
-    for uuid, tag in conn.execute(sa.select(tags.c.resource_id, tags.c.tag).where(
-            tags.c.resource_id.in_(list(uuids))).order_by(tags.c.tag)):
-        found[uuid].append(tag)
-    return found
-
-
-def volumes_of(conn: sa.Connection, uuids: Iterable[str]) -> Mapping[str, list[tuple[str, bool]]]:
-    """{server: [(volume, whether it dies with the server)]}"""
-    found: dict[str, list[tuple[str, bool]]] = defaultdict(list)
-    bdm = block_device_mappings.c
-    for uuid, volume_id, dies in conn.execute(sa.select(
-            bdm.instance_uuid, bdm.volume_id, bdm.delete_on_termination).where(
-            bdm.instance_uuid.in_(list(uuids)), bdm.volume_id.is_not(None)).order_by(bdm.id)):
-        found[uuid].append((volume_id, bool(dies)))
-    return found
-
-
-def groups_of(conn: sa.Connection, uuid: str) -> list[str]:
-    member = instance_group_members.c
-    return list(conn.scalars(sa.select(instance_groups.c.uuid).join(
-        instance_group_members, member.group_id == instance_groups.c.id).where(member.instance_uuid == uuid)))
+    return select.records(names, [row])[0]
 
 
 def live_among(conn: sa.Connection, uuids: Sequence[str]) -> set[str]:
@@ -135,150 +90,106 @@ def live_among(conn: sa.Connection, uuids: Sequence[str]) -> set[str]:
         instances.c.uuid.in_(uuids), instances.c.deleted == 0)))
 
 
-# -- columns -------------------------------------------------------------------
+# -- what belongs to servers -----------------------------------------------------
 
-def _select(conn: sa.Connection, names: Sequence[str]) -> sa.Select[Any]:
-    service = {'service_disabled': services.c.disabled, 'service_forced_down': services.c.forced_down,
-               'service_seen': services.c.last_seen_up, 'clock': _clock(conn)}
-    query = sa.select(*(service[name].label(name) if name in service else _raw(instances.c[name])
-                        for name in names))
-    if not service.keys().isdisjoint(names):
-        query = query.select_from(instances.outerjoin(services, sa.and_(
-            services.c.host == instances.c.host, services.c.binary == COMPUTE)))
-    return query
+@dataclasses.dataclass(slots=True)
+class Report:
+    """What a compute last said of itself; `age` in seconds, None: it never did."""
+
+    disabled: bool
+    forced_down: bool
+    age: float | None
 
 
-def _records(columns: Sequence[str], rows: Iterable[Any]) -> list[Any]:
-    """A view reads thirty columns of a thousand rows: by name they are ten times as fast from these as from
-    SQLAlchemy's."""
-    make = _record_type(tuple(columns))._make
-    return [make(row) for row in rows]
+@dataclasses.dataclass(slots=True)
+class Around:
+    """By server its tags and its volumes (each with whether it dies with the server); the reports by host."""
+
+    tags: Mapping[str, list[str]]
+    volumes: Mapping[str, list[tuple[str, bool]]]
+    reports: Mapping[str, Report]
 
 
-@functools.cache
-def _record_type(columns: tuple[str, ...]) -> Any:
-    return namedtuple('Record', columns)
+_TAGS = sa.select(tags.c.resource_id, tags.c.tag).where(
+    tags.c.resource_id.in_(sa.bindparam('uuids', expanding=True))).order_by(tags.c.tag)
+_VOLUMES = sa.select(
+    block_device_mappings.c.instance_uuid, block_device_mappings.c.volume_id,
+    block_device_mappings.c.delete_on_termination).where(
+    block_device_mappings.c.instance_uuid.in_(sa.bindparam('uuids', expanding=True)),
+    block_device_mappings.c.volume_id.is_not(None)).order_by(block_device_mappings.c.id)
+_REPORTS = sa.select(services.c.host, services.c.disabled, services.c.forced_down, services.c.last_seen_up).where(
+    services.c.binary == COMPUTE, services.c.host.in_(sa.bindparam('hosts', expanding=True)))
 
 
-def _raw(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
-    return sa.type_coerce(column, sa.Text).label(column.name) if isinstance(column.type, Json) else column
+def around(conn: sa.Connection, rows: Sequence[Any], columns: Sequence[str], *, reports: bool) -> Around:
+    """At most three queries: only servers that have tags or volumes are asked for them, if `columns` tells."""
+    tagged = [row.uuid for row in rows if row.has_tags] if 'has_tags' in columns else []
+    volumed = [row.uuid for row in rows if row.has_volumes] if 'has_volumes' in columns else []
+    found, volumes = defaultdict(list), defaultdict(list)
+    for uuid, tag in conn.execute(_TAGS, {'uuids': tagged}) if tagged else ():
+        found[uuid].append(tag)
+    for uuid, volume_id, dies in conn.execute(_VOLUMES, {'uuids': volumed}) if volumed else ():
+        volumes[uuid].append((volume_id, bool(dies)))
+    return Around(found, volumes, _reports(conn, {row.host for row in rows if row.host}) if reports else {})
 
 
-def _clock(conn: sa.Connection) -> sa.ColumnElement[Any]:
-    """`db.session.now` as a column, which spares a statement."""
-    name = conn.dialect.name
-    if name == 'postgresql':
-        return sa.func.timezone('UTC', sa.func.clock_timestamp())
-    if name in ('mysql', 'mariadb'):
-        return sa.literal_column('UTC_TIMESTAMP(6)')
-    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
-    return sa.literal(now, services.c.last_seen_up.type)
+def _reports(conn: sa.Connection, hosts: Iterable[str]) -> dict[str, Report]:
+    wanted = sorted(hosts)
+    if not wanted:
+        return {}
+    now = session.now(conn)
+    return {row.host: Report(row.disabled, row.forced_down, None if row.last_seen_up is None else (
+        now - row.last_seen_up).total_seconds()) for row in conn.execute(_REPORTS, {'hosts': wanted})}
 
 
-# -- order ---------------------------------------------------------------------
+# -- a search as shape and values --------------------------------------------------
 
-def _keys(sort: Sequence[tuple[str, str]]) -> list[tuple[sa.ColumnElement[Any], str]]:
-    """The columns to sort by, without NULLs, made unique by `id`."""
-    keys, seen = [], set()
-    for name, way in [*sort, ('id', sort[-1][1] if sort else 'desc')]:
-        if name not in seen:
-            seen.add(name)
-            keys.append((_sortable(instances.c[name]), way))
-    return keys
-
-
-def _sortable(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
-    if isinstance(column.type, sa.Boolean):
-        return sa.cast(column, sa.Integer)      # what PostgreSQL and SQLAlchemy can compare
-    if not column.nullable or column.name in ('created_at', 'updated_at'):
-        return column
-    least = _EPOCH if isinstance(column.type, Timestamp) else '' if isinstance(column.type, sa.String) else -1
-    return sa.func.coalesce(column, sa.literal(least, column.type))
+def _shape(search: Search) -> Shape:
+    return Shape(
+        project=search.project_id is not None, deleted=search.deleted,
+        changed_since=search.changed_since is not None, changed_before=search.changed_before is not None,
+        equal=tuple((name, len(values)) for name, values in search.equal.items()),
+        matching=tuple((name, _PLAIN.issuperset(text)) for name, text in search.matching.items()),
+        at=tuple(search.at), metadata=len(search.metadata), address=tuple(search.address),
+        tags=tuple((kind, len(set(wanted))) for kind, wanted in search.tags.items()),
+        states=None if search.states is None else tuple(search.states), sort=tuple(search.sort),
+        marker=search.marker is not None)
 
 
-def _behind(conn: sa.Connection, search: Search,
-            keys: list[tuple[sa.ColumnElement[Any], str]]) -> sa.ColumnElement[bool]:
-    """What comes after the marker, which need not match the filters."""
-    query = sa.select(*(key for key, _ in keys)).where(instances.c.uuid == search.marker)
+def _values(search: Search) -> dict[str, Any]:
+    made: dict[str, Any] = {'limit': search.limit}
     if search.project_id is not None:
-        query = query.where(instances.c.project_id == search.project_id)
-    if search.deleted is not None:
-        query = query.where(instances.c.deleted != 0 if search.deleted else instances.c.deleted == 0)
-    at = conn.execute(query).first()
-    if at is None:
-        raise exception.MarkerNotFound(marker=search.marker)
-    ways: list[sa.ColumnElement[bool]] = []
-    same: list[sa.ColumnElement[bool]] = []
-    for (key, way), value in zip(keys, at, strict=True):
-        ways.append(sa.and_(*same, key < value if way == 'desc' else key > value))
-        same.append(key == value)
-    first, way = keys[0]
-    # The bound on the first key alone is implied, but it is what an index can begin with.
-    return sa.and_(first <= at[0] if way == 'desc' else first >= at[0], sa.or_(*ways))
-
-
-# -- filters -------------------------------------------------------------------
-
-def _clauses(conn: sa.Connection, search: Search) -> list[sa.ColumnElement[bool]]:
-    c = instances.c
-    made: list[sa.ColumnElement[bool]] = []
-    if search.project_id is not None:
-        made.append(c.project_id == search.project_id)
-    if search.deleted is not None:
-        made.append(c.deleted != 0 if search.deleted else c.deleted == 0)
+        made['project'] = search.project_id
     if search.changed_since is not None:
-        made.append(c.updated_at >= search.changed_since)
+        made['since'] = search.changed_since
     if search.changed_before is not None:
-        made.append(c.updated_at <= search.changed_before)
-    made += [c[name] == values[0] if len(values) == 1 else c[name].in_(values)
-             for name, values in search.equal.items()]
-    made += [_matches(conn, c[name], pattern) for name, pattern in search.matching.items()]
-    made += [sa.and_(c[name] >= when, c[name] < when + datetime.timedelta(seconds=1))
-             for name, when in search.at.items()]
-    made += [_holds(conn, sa.type_coerce(c['metadata'], sa.Text), _item(key, value))
-             for key, value in search.metadata.items()]
-    made += [sa.type_coerce(c.network_info, sa.Text).regexp_match(address_pattern(version, text))
-             for version, text in search.address.items()]
-    made += [_tagged(kind, wanted) for kind, wanted in search.tags.items()]
-    if search.states is not None:
-        made.append(sa.or_(*map(_in_state, search.states)))
+        made['before'] = search.changed_before
+    for name, values in search.equal.items():
+        made[f'equal_{name}'] = values[0] if len(values) == 1 else list(values)
+    for name, text in search.matching.items():
+        made[f'part_{name}'] = text
+    for name, when in search.at.items():
+        made[f'at_{name}'], made[f'until_{name}'] = when, when + datetime.timedelta(seconds=1)
+    for place, (key, value) in enumerate(search.metadata.items()):
+        made[f'item{place}'] = orjson.dumps({key: value}).decode()[1:-1]    # as it stands in the document
+    for version, text in search.address.items():
+        made[f'address{version}'] = address_pattern(version, text)
+    for kind, wanted in search.tags.items():
+        made[f'{kind}_tags'] = wanted
     return made
 
 
-def _in_state(state: State) -> sa.ColumnElement[bool]:
-    clauses = [instances.c.vm_state == state.vm_state]
-    if state.within is not None:
-        clauses.append(instances.c.task_state.in_(state.within))
-    if state.without:
-        clauses.append(sa.or_(instances.c.task_state.is_(None), instances.c.task_state.not_in(state.without)))
-    return sa.and_(*clauses)
+def _marker(conn: sa.Connection, search: Search, shape: Shape) -> dict[str, Any]:
+    values = {'uuid': search.marker}
+    if search.project_id is not None:
+        values['project'] = search.project_id
+    at = conn.execute(select.marker(shape.project, shape.deleted, shape.sort), values).first()
+    if at is None:
+        raise exception.MarkerNotFound(marker=search.marker)
+    return {f'key{place}': value for place, value in enumerate(at)}
 
 
-def _matches(conn: sa.Connection, column: sa.ColumnElement[Any], pattern: str) -> sa.ColumnElement[bool]:
-    """Most users give a part of the name: then no expression is run."""
-    if _LITERAL.issuperset(pattern):
-        return _holds(conn, column, pattern)
-    return column.regexp_match(pattern)
-
-
-def _item(key: str, value: str) -> str:
-    """As the item stands in the document."""
-    return orjson.dumps({key: value}).decode()[1:-1]
-
-
-def _holds(conn: sa.Connection, text: sa.ColumnElement[Any], part: str) -> sa.ColumnElement[bool]:
-    """Not LIKE, which minds the case on some databases only."""
-    find = sa.func.strpos if conn.dialect.name == 'postgresql' else sa.func.instr
-    return find(text, part) > 0
-
-
-def _tagged(kind: str, wanted: list[str]) -> sa.ColumnElement[bool]:
-    """'tags': all of them; 'tags-any': one of them; 'not-': not so."""
-    having = sa.select(tags.c.resource_id).where(tags.c.tag.in_(wanted))
-    if not kind.endswith('-any'):
-        having = having.group_by(tags.c.resource_id).having(sa.func.count() == len(set(wanted)))
-    return instances.c.uuid.not_in(having) if kind.startswith('not-') else instances.c.uuid.in_(having)
-
+# -- expressions for addresses -------------------------------------------------------
 
 _SYNTAX = frozenset('*+?|(){},')
 _OF_ADDRESSES = frozenset('0123456789abcdefABCDEF:')

@@ -19,6 +19,7 @@ from minicompute.objects import BlockDevice, Flavor, Instance, RequestSpec, from
 _PLAIN = tuple(c.name for c in instances.c if c.name in Instance.__dataclass_fields__
                and c.name not in ('deleted', 'flavor', 'network_info', 'metadata', 'image_properties'))
 _COLUMNS = [c for c in instances.c if c.name != 'request_spec']
+_NEW, _NEW_BDM, _NEW_TAG = instances.insert(), bdms.insert(), tags.insert()
 _BDM = tuple(c.name for c in bdms.c if c.name in BlockDevice.__dataclass_fields__)
 
 
@@ -51,23 +52,22 @@ def to_columns(instance: Instance) -> dict[str, Any]:
     return values
 
 
-def create(conn: sa.Connection, many: Sequence[Instance], spec: RequestSpec) -> None:
-    """Insert servers with their bdms and tags; created_at grows by a microsecond each, so that a list of
-    one request keeps its order. `spec` is kept with each."""
+def create(conn: sa.Connection, requests: Iterable[tuple[Sequence[Instance], RequestSpec]]) -> None:
+    """Insert the servers of some requests with their bdms and tags; created_at grows by a microsecond each, so
+    that a list of one request keeps its order. A request's spec is kept with each of its servers."""
     now = utcnow()
     rows, devices, labels = [], [], []
-    for place, instance in enumerate(many):
+    ordered = [(instance, to_primitive(spec)) for many, spec in requests for instance in many]
+    for place, (instance, spec) in enumerate(ordered):
         instance.created_at = instance.updated_at = now + datetime.timedelta(microseconds=place)
-        rows.append({**to_columns(instance), 'request_spec': to_primitive(spec), 'deleted': 0})
+        rows.append({**to_columns(instance), 'request_spec': spec, 'deleted': 0})
         for device in instance.block_devices:
             device.uuid, device.instance_uuid = uuidutils.generate_uuid(), instance.uuid
             devices.append({**{n: getattr(device, n) for n in _BDM if n != 'id'}, 'created_at': now})
         labels += [{'resource_id': instance.uuid, 'tag': tag} for tag in instance.tags]
-    conn.execute(instances.insert(), rows)
-    if devices:
-        conn.execute(bdms.insert(), devices)
-    if labels:
-        conn.execute(tags.insert(), labels)
+    for insert, values in ((_NEW, rows), (_NEW_BDM, devices), (_NEW_TAG, labels)):
+        if values:
+            conn.execute(insert, values)
 
 
 def get(conn: sa.Connection, uuid: str, *, deleted: bool = False) -> Instance:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,12 +20,16 @@ def configured() -> dict[str, int]:
 
 def limits(conn: sa.Connection, project_id: str, user_id: str = '') -> dict[str, int]:
     """{resource: most}, -1 for no bound, in one query."""
-    found = conn.execute(sa.select(quotas.c.scope, quotas.c.resource, quotas.c.hard_limit).where(sa.or_(
-        _is(CLASS, DEFAULT_CLASS, ''), _is(PROJECT, project_id, ''), _is(USER, project_id, user_id))))
+    return both(conn, project_id, user_id)[1]
+
+
+def both(conn: sa.Connection, project_id: str, user_id: str) -> tuple[dict[str, int], dict[str, int]]:
+    """The limits of the project, and over them those of its user, in one query."""
     by_scope: dict[str, dict[str, int]] = {}
-    for row in found:
-        by_scope.setdefault(row.scope, {})[row.resource] = row.hard_limit
-    return {**configured(), **by_scope.get(CLASS, {}), **by_scope.get(PROJECT, {}), **by_scope.get(USER, {})}
+    for scope, resource, hard_limit in conn.execute(_LIMITS, {'project': project_id, 'user': user_id}):
+        by_scope.setdefault(scope, {})[resource] = hard_limit
+    of_project = {**configured(), **by_scope.get(CLASS, {}), **by_scope.get(PROJECT, {})}
+    return of_project, {**of_project, **by_scope.get(USER, {})}
 
 
 def defaults(conn: sa.Connection) -> dict[str, int]:
@@ -48,5 +53,11 @@ def forget(conn: sa.Connection, project_id: str, *, scope: str = PROJECT, user_i
     conn.execute(quotas.delete().where(_is(scope, project_id, user_id)))
 
 
-def _is(scope: str, project_id: str, user_id: str) -> sa.ColumnElement[bool]:
+def _is(scope: str, project_id: Any, user_id: Any) -> sa.ColumnElement[bool]:
     return sa.and_(quotas.c.scope == scope, quotas.c.project_id == project_id, quotas.c.user_id == user_id)
+
+
+#: made once: each create asks it
+_LIMITS = sa.select(quotas.c.scope, quotas.c.resource, quotas.c.hard_limit).where(sa.or_(
+    _is(CLASS, DEFAULT_CLASS, ''), _is(PROJECT, sa.bindparam('project'), ''),
+    _is(USER, sa.bindparam('project'), sa.bindparam('user'))))

@@ -75,6 +75,14 @@ def test_a_claim_that_exists_is_returned_as_it_is() -> None:
     assert again.usage[ids['b']].consumers == 0
 
 
+def test_one_that_asks_twice_in_one_batch_claims_once() -> None:
+    """Its caller lost patience and asked again while the first call waited."""
+    ids = store(node('a'), node('b'))
+    outcome = claim(want(ids['a'], consumer='c'), want(ids['b'], consumer='c', together=1))
+    assert outcome.held == {'c': ids['a']} and not outcome.lost and claims() == [('c', 'a')]
+    assert outcome.usage[ids['b']].consumers == 0
+
+
 def test_a_node_that_is_gone_is_a_lost_claim() -> None:
     assert claim(want(999)).lost == {0: 'gone'}
 
