@@ -133,7 +133,8 @@ def _count(conn: sa.Connection, nodes: Iterable[int],
 
 
 _c, _n = allocations.c, compute_nodes.c
-_NODES, _CONSUMERS = sa.bindparam('nodes', expanding=True), sa.bindparam('consumers', expanding=True)
+_NODES: sa.BindParameter[Any] = sa.bindparam('nodes', expanding=True)
+_CONSUMERS: sa.BindParameter[Any] = sa.bindparam('consumers', expanding=True)
 _LOCK_NODES = sa.select(
     _n.id, _n.host, _n.vcpus, _n.memory_mb, _n.local_gb, _n.reserved_vcpus, _n.reserved_memory_mb,
     _n.reserved_disk_gb, _n.cpu_allocation_ratio, _n.ram_allocation_ratio, _n.disk_allocation_ratio, _n.changed_at,
