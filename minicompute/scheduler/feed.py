@@ -19,6 +19,7 @@ from minicompute.db.api import allocations, compute_nodes
 from minicompute.scheduler.host_table import HostTable
 
 OVERLAP = datetime.timedelta(seconds=5)
+_LONG_AGO = datetime.datetime(1970, 1, 1)
 #: what leaves no time stamp (removed nodes and services, swapped aggregate members) is read this seldom
 SLOW = 10.0
 #: a host goes down only after `service_down_time`, so who is down is looked for so many times in it: that look
@@ -55,7 +56,7 @@ class Feed:
             now = session.now(conn)
             if slow:
                 self._drop_removed(conn)
-            moved = self._read_nodes(conn)
+            moved = self._read_nodes(conn, slow)
             if whole or moved or slow or began - self._services_at >= CONF.service_down_time / LOOKS:
                 self._read_services(conn, now, slow)
                 self._services_at = began
@@ -79,12 +80,13 @@ class Feed:
             if self._seen.get(node_id) == before:
                 self._seen[node_id] = outcome.changed_at
 
-    def _read_nodes(self, conn: sa.Connection) -> bool:
+    def _read_nodes(self, conn: sa.Connection, slow: bool) -> bool:
         """-> whether any had changed."""
         if self._mark is None:
             self._put(compute_nodes.load(conn), allocations.usage_by_node(conn))
             return True
-        changed = compute_nodes.changed_since(conn, self._mark - OVERLAP)
+        # Now and then all stamps: one that waited longer than `OVERLAP` for its commit is found then.
+        changed = compute_nodes.changed_since(conn, _LONG_AGO if slow else self._mark - OVERLAP)
         stale = [node_id for node_id, at in changed if self._seen.get(node_id) != at]
         for start in range(0, len(stale), CHUNK):
             part = stale[start:start + CHUNK]

@@ -17,6 +17,7 @@ class Funnel:
     stages: list[tuple[str, int, str]] = dataclasses.field(default_factory=list)
     #: of the stage that left nothing: its name, how many hosts came to it, and what the best of them lacks
     nearest: dict[str, Any] | None = None
+    _said: dict[str, Any] | None = None
 
     @property
     def left(self) -> int:
@@ -26,8 +27,11 @@ class Funnel:
         self.stages.append((name, left, reason))
 
     def to_dict(self) -> dict[str, Any]:
-        return {'total': self.total, 'stages': [[name, left] for name, left, _ in self.stages],
-                'nearest': self.nearest}
+        """The same object each time, once complete: a burst shares one funnel, and the wire sends it once."""
+        if self._said is None:
+            self._said = {'total': self.total, 'stages': [[name, left] for name, left, _ in self.stages],
+                          'nearest': self.nearest}
+        return self._said
 
     def text(self) -> str:
         """One line that an operator reads as the truth."""

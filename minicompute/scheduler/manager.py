@@ -16,6 +16,8 @@ from oslo_log import log as logging
 from minicompute import rpc, service
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
+from minicompute.objects import RequestSpec
+from minicompute.scheduler import rpcapi
 from minicompute.scheduler.placer import BATCH, Placer
 
 LOG = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ class _Call:
 
     @property
     def size(self) -> int:
-        return sum(len(entry['instance_uuids']) for entry in self.entries)
+        return sum(len(entry.get('instance_uuids') or ()) for entry in self.entries)
 
 
 class SchedulerManager(service.Manager):
@@ -75,6 +77,7 @@ class SchedulerManager(service.Manager):
 
         -> as many answers in the same order: {'key', 'selections': [Selection, ...] or None, 'funnel':
         {'total', 'stages': [[name, hosts left], ...], 'nearest'}, 'reason': why there is none, or None}.
+        A request that is wrong, or that fails, is answered with its reason and hurts no other.
         """
         if not requests:
             return []
@@ -114,14 +117,10 @@ class SchedulerManager(service.Manager):
     def _serve(self, calls: list[_Call]) -> None:
         try:
             answers = self._placer.place([entry for call in calls for entry in call.entries])
-        except Exception as error:
-            if len(calls) > 1:
-                # One of them may be bad; what the others claimed already is found again.
-                for call in calls:
-                    self._serve([call])
-                return
-            LOG.exception('A call for %d servers failed', calls[0].size)
-            calls[0].answers.set_exception(error)
+        except Exception as error:    # not one of its requests, which the placer answers: the database is away
+            LOG.exception('%d calls for %d servers failed', len(calls), sum(call.size for call in calls))
+            for call in calls:
+                call.answers.set_exception(error)
             return
         for call in calls:
             call.answers.set_result(answers[:len(call.entries)])
@@ -144,5 +143,10 @@ class SchedulerEndpoint:
     def __init__(self, manager: SchedulerManager) -> None:
         self._manager = manager
 
-    def select_destinations(self, context: RequestContext, requests: list[dict[str, Any]]) -> Answers:
-        return self._manager.select_destinations(context, requests)
+    def select_destinations(self, context: RequestContext, requests: list[dict[str, Any]],
+                            specs: list[RequestSpec] | None = None) -> Answers | dict[str, Any]:
+        """With `specs`, as `rpcapi.pack` makes them, the answers come packed as well."""
+        if specs is None:
+            return self._manager.select_destinations(context, requests)
+        whole = [{**entry, 'spec': specs[entry['spec']]} for entry in requests]
+        return rpcapi.pack_answers(self._manager.select_destinations(context, whole))

@@ -43,7 +43,9 @@ class Picker:
             self._rankings.clear()
             self._version = self._table.version
         conf = CONF.filter_scheduler
-        kept = None if self._is_live(request) else self._rankings.get(request.shape)
+        if request.live is None:
+            request.live = self._is_live(request)
+        kept = None if request.live else self._rankings.get(request.shape)
         if kept is not None and kept[0].follow():
             row = kept[0].best(conf.host_subset_size, conf.shuffle_best_same_weighed_hosts)
             if row is not None:
@@ -67,7 +69,7 @@ class Picker:
         allowed = self._allowed(request, funnel)
         mask = self._with_room(request, allowed, funnel)
         made = Ranking(table, request, allowed, mask, self._weighers), funnel
-        if not self._is_live(request):
+        if not request.live:
             self._rankings[request.shape] = made
             if len(self._rankings) > RANKINGS:
                 self._rankings.popitem(last=False)

@@ -54,6 +54,8 @@ class Request:
     homes: dict[str, set[str]] = dataclasses.field(default_factory=dict)
     placing: str = ''
     copies: int = 1
+    #: whether its ranking must not be kept; the picker finds out once
+    live: bool | None = None
 
     def consumer(self, uuid: str) -> str:
         return self.consumers.get(uuid, uuid)
@@ -66,18 +68,26 @@ class Request:
         return [str(item) for item in value] if isinstance(value, (list, tuple)) else [str(value)]
 
 
-def parse(entry: dict[str, Any]) -> Request:
-    """An entry of the RPC call. Raises InvalidInput."""
-    spec = entry['spec']
+def parse(entry: dict[str, Any], like: Request | None = None) -> Request:
+    """An entry of the RPC call; `like` is one of the same spec. Raises InvalidInput."""
+    made = dataclasses.replace(
+        like or _parse_spec(entry['spec']), key=entry.get('key'), uuids=list(entry['instance_uuids']),
+        consumers=entry.get('consumers') or {}, dry_run=bool(entry.get('dry_run')))
+    if not made.uuids or len({made.consumer(uuid) for uuid in made.uuids}) < len(made.uuids):
+        raise exception.InvalidInput(reason='a request names each of its servers once, and one at least')
+    return made
+
+
+def _parse_spec(spec: RequestSpec) -> Request:
+    """All that the requests of one spec have in common."""
     if spec.flavor is None:
         raise exception.InvalidInput(reason='a request without a flavor cannot be scheduled')
     extra_specs = {str(k): str(v) for k, v in (spec.flavor.extra_specs or {}).items()}
     need, unknown = _resources(spec, extra_specs)
     traits = {**_traits(extra_specs), **_traits(spec.image_properties)}
     return Request(
-        key=entry.get('key'), spec=spec, uuids=list(entry['instance_uuids']),
-        consumers=entry.get('consumers') or {}, dry_run=bool(entry.get('dry_run')), need=need,
-        unknown_classes=unknown, extra_specs=extra_specs,
+        key=None, spec=spec, uuids=[], consumers={}, dry_run=True, need=need, unknown_classes=unknown,
+        extra_specs=extra_specs,
         required_traits=frozenset(name for name, word in traits.items() if word == 'required'),
         forbidden_traits=frozenset(name for name, word in traits.items() if word == 'forbidden'),
         shape=_shape(spec, need, extra_specs))
@@ -90,7 +100,7 @@ def _resources(spec: RequestSpec, extra_specs: dict[str, str]) -> tuple[Need, tu
         scope, _, name = key.partition(':')
         if scope != 'resources':
             continue
-        if not value.isdigit():
+        if not value.isdecimal():   # isdigit is true of exponents, too, which are no numbers
             raise exception.InvalidInput(reason=f'extra spec {key} is not a number')
         if name in amounts:
             amounts[name] = int(value)

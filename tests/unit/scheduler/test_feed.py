@@ -77,6 +77,20 @@ def test_a_commit_that_comes_late_is_not_missed(following: Any) -> None:
     assert table.failed_builds.tolist() == [7, 0]
 
 
+def test_a_commit_that_comes_very_late_is_found_by_the_slow_look(following: Any, monkeypatch: Any) -> None:
+    """Its transaction stamped the node and then waited for a lock longer than the window of the polls."""
+    table, made = following
+    with session.read() as conn:
+        early = session.now(conn) - datetime.timedelta(seconds=60)
+    run(models.compute_nodes.update().where(models.compute_nodes.c.host == 'a').values(
+        failed_builds=7, changed_at=early))
+    made.refresh()
+    assert table.failed_builds.tolist() == [0, 0]
+    monkeypatch.setattr(feed, 'SLOW', 0.0)
+    made.refresh()
+    assert table.failed_builds.tolist() == [7, 0]
+
+
 def test_new_hosts_services_and_aggregates(following: Any) -> None:
     table, made = following
     store(node('c', traits=['T']))

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from minicompute.db import models, session
 from minicompute.db.api import allocations, instance_groups
 from minicompute.objects import InstanceGroup
-from minicompute.scheduler.placer import BATCH, Placer
+from minicompute.scheduler.filters import AvailabilityZoneFilter
+from minicompute.scheduler.placer import BATCH, TRIES, Placer
 from tests.unit.scheduler.support import claims, entry, flavor, node, store, store_group, wipe
 
 pytestmark = pytest.mark.usefixtures('database')
@@ -83,6 +84,14 @@ def test_twice_in_one_scheduler_does_not_count_twice() -> None:
     assert placer.table.free[1, 0] == 7168 and placer.table.instances[0] == 1
 
 
+def test_twice_in_one_call_is_once() -> None:
+    store(node('a'), node('b'))
+    placer, asked = Placer(), entry()
+    first, second, other = placer.place([asked, {**asked, 'key': 'again'}, entry()])
+    assert first['selections'] == second['selections'] and second['key'] == 'again' and other['selections']
+    assert len(claims()) == 2 and placer.table.free[1].sum() == 2 * 7168
+
+
 def test_a_claim_held_by_a_migration() -> None:
     store(node('a'), node('b'))
     placer, asked = Placer(), entry()
@@ -132,6 +141,67 @@ def test_a_request_that_is_wrong_does_not_hurt_the_others() -> None:
     store(node('a'))
     bad, good = Placer().place([entry(extra_specs={'resources:VCPU': 'x'}), entry()])
     assert 'resources:VCPU' in bad['reason'] and hosts_of(good) == ['a']
+
+
+@pytest.mark.parametrize('amount', ['\u00b2', '\u2488', '1e3', '-1', ''])
+def test_amounts_that_are_no_numbers_are_told_so(amount: str) -> None:
+    store(node('a'))
+    bad, good = Placer().place([entry(extra_specs={'resources:VCPU': amount}), entry()])
+    assert 'resources:VCPU is not a number' in bad['reason'] and hosts_of(good) == ['a']
+
+
+def test_what_fails_in_a_filter_fails_its_own_request_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    store(node('a'), node('b'))
+    real = AvailabilityZoneFilter.mask
+
+    def fail(self: Any, table: Any, request: Any) -> Any:
+        if request.spec.availability_zone == 'broken':
+            raise ZeroDivisionError
+        return real(self, table, request)
+    monkeypatch.setattr(AvailabilityZoneFilter, 'mask', fail)
+    placer = Placer()
+    first, bad, last = placer.place([entry(), entry(availability_zone='broken'), entry(3)])
+    assert first['selections'] and last['selections'] and len(claims()) == 4
+    assert bad['selections'] is None and 'ZeroDivisionError' in bad['reason']
+    assert placer.table.instances.sum() == 4
+
+
+def test_what_the_database_refuses_fails_its_own_request_alone() -> None:
+    """Some databases cut an id that is too long, some refuse it: the others are placed, and nothing is lost."""
+    store(node('a'), node('b'))
+    placer, refused = Placer(), entry(uuids=['no text \udc00'])
+    answers = placer.place([entry(), refused, entry(2)])
+    assert [bool(answer['selections']) for answer in answers] == [True, False, True]
+    assert 'failed on this request' in answers[1]['reason'] and len(claims()) == 3
+    assert placer.table.instances.sum() == 3
+
+
+@pytest.mark.parametrize('uuids', [[], ['same', 'same']])
+def test_a_request_names_each_server_once(uuids: list[str]) -> None:
+    store(node('a'))
+    bad, good = Placer().place([{**entry(), 'instance_uuids': uuids}, entry()])
+    assert bad['selections'] is None and 'names each' in bad['reason'] and good['selections']
+
+
+def test_a_hint_that_is_no_server_is_nowhere() -> None:
+    store(node('a'))
+    placer, odd = Placer(), '\x00'
+    same, other = placer.place([entry(scheduler_hints={'same_host': odd}),
+                                entry(scheduler_hints={'different_host': [odd]})])
+    assert 'same_host' in same['reason'] and hosts_of(other) == ['a']
+
+
+def test_a_claim_that_is_always_lost_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    store(node('a'))
+    placer = Placer()
+
+    def lose(conn: Any, wanted: Any) -> allocations.Outcome:
+        return allocations.Outcome({}, {one.together: 'room' for one in wanted}, {}, {}, session.now(conn))
+    with monkeypatch.context() as patched:
+        patched.setattr(allocations, 'claim', lose)
+        patched.setattr(placer.feed, 'claimed', lambda *_: None)
+        assert 'took the room first' in placer.place([entry()])[0]['reason']
+    assert placer.stats.lost == TRIES and hosts_of(placer.place([entry()])[0]) == ['a']
 
 
 def test_reasons_name_no_host() -> None:
