@@ -32,7 +32,6 @@ concurrency.setup()
 import sqlalchemy as sa  # noqa: E402
 
 from minicompute import conf  # noqa: E402
-from minicompute.conf import CONF  # noqa: E402
 from minicompute.db import migration, session  # noqa: E402
 from minicompute.db.api import flavors, instances  # noqa: E402
 from minicompute.db.models import instances as table  # noqa: E402

@@ -2,16 +2,18 @@
 from __future__ import annotations
 
 import datetime
+import uuid
 from urllib.parse import quote, urlsplit
 
 import pytest
 
 from minicompute.db import session
 from minicompute.db.api import instances
+from minicompute.db.models import block_device_mappings
 from minicompute.db.models import instances as table
 from tests.functional.api.client import Client, fault
 from tests.functional.servers_fixtures import *  # noqa: F403
-from tests.functional.servers_fixtures import place
+from tests.functional.servers_fixtures import compute_service, place
 
 LATER = '2030-01-01T00:00:00Z'
 
@@ -139,17 +141,62 @@ def test_max_limit(fleet, member, override):
     assert len(page['servers']) == 3 and 'marker=' in page['servers_links'][0]['href']
 
 
-def test_a_page_costs_the_same_for_many(world, member, count_queries):
+def test_a_page_costs_the_same_for_many(world, member, api, count_queries):
+    """One query; one more each for tags, volumes and hosts' reports, when a server of the page has any."""
+    compute_service()
     costs = []
     for _ in range(2):
         world.boot(min_count=3)
         with count_queries() as seen:
             member.get('/servers/detail', version='2.104')
         costs.append(len(seen))
-    assert costs == [3, 3]
+    for _ in range(2):
+        for identity in (world.built(), place(world.boot(tags=['a', 'b']))):
+            attach(identity)
+        with session.engine().connect() as conn:
+            session.now(conn)       # a server's clock is asked now and then
+        with count_queries() as seen:
+            shown = api.get('/servers/detail?all_tenants=1', version='2.104')['servers']
+        costs.append(len(seen))
+    assert costs == [1, 1, 4, 4]
+    assert shown[0]['tags'] == ['a', 'b'] and len(shown[0]['os-extended-volumes:volumes_attached']) == 1
+    assert shown[0]['host_status'] == 'UP'
     with count_queries() as seen:
         member.get('/servers', version='2.104')
     assert len(seen) == 1
+    with count_queries() as seen:
+        api.get(f'/servers/{shown[0]["id"]}', version='2.104')
+    assert len(seen) == 4
+
+
+def attach(identity):
+    session.write(lambda conn: conn.execute(block_device_mappings.insert().values(
+        uuid=str(uuid.uuid4()), instance_uuid=identity, volume_id=str(uuid.uuid4()), source_type='volume',
+        destination_type='volume', delete_on_termination=False, no_device=False)))
+
+
+@pytest.mark.parametrize('text', [
+    '"quoted" \\ back', 'tab\tand\nline', 'é ü 漢字 😀', "it's 100% {}[]:,", '\u007f\u2028'])
+def test_any_text_is_shown_as_it_was_written(world, member, text):
+    """The rows are JSON that the database has written."""
+    identity = world.built()
+    session.write(lambda conn: conn.execute(table.update().where(table.c.uuid == identity).values(
+        display_name=text, display_description=text, locked_reason=text, metadata={text: text}, user_data=text)))
+    for shown in (member.get('/servers/detail', version='2.104')['servers'][0],
+                  member.get(f'/servers/{identity}', version='2.104')['server']):
+        assert (shown['name'], shown['description'], shown['locked_reason']) == (text, text, text)
+        assert shown['metadata'] == {text: text}
+
+
+@pytest.mark.parametrize('fraction', [0, 120000, 7])
+def test_times_are_shown_to_the_microsecond(world, member, fraction):
+    when = datetime.datetime(2026, 1, 2, 3, 4, 5, fraction)
+    identity = world.built()
+    session.write(lambda conn: conn.execute(table.update().values(
+        launched_at=when, created_at=when, updated_at=when)))
+    shown = member.get(f'/servers/{identity}', version='2.104')['server']
+    assert shown['created'] == shown['updated'] == '2026-01-02T03:04:05Z'
+    assert shown['OS-SRV-USG:launched_at'] == f'2026-01-02T03:04:05.{fraction:06}'
 
 
 def test_equal_times_do_not_lose_servers(world, member):

@@ -175,7 +175,7 @@ def _values(search: Search) -> dict[str, Any]:
     for version, text in search.address.items():
         made[f'address{version}'] = address_pattern(version, text)
     for kind, wanted in search.tags.items():
-        made[f'{kind}_tags'] = wanted
+        made[select.tags_bind(kind)] = wanted
     return made
 
 

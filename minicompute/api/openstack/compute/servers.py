@@ -42,12 +42,11 @@ class ServersController(wsgi.Controller):
         policy.authorize(req.context, SERVERS % 'detail')
         search = servers_search.search(req, 'detail')
         view = views.ServerView(req)
+        columns = view.columns
         with session.read() as conn:
-            rows = instance_list.page(conn, search, view.columns)
-            uuids = [row.uuid for row in rows]
-            tags = instance_list.tags_of(conn, uuids) if uuids and view.with_tags else {}
-            volumes = instance_list.volumes_of(conn, uuids) if uuids else {}
-        return views.page(req, views.details(view, rows, tags, volumes), 'servers/detail', search.limit)
+            rows = instance_list.page(conn, search, columns)
+            around = instance_list.around(conn, rows, columns, reports=view.with_reports)
+        return views.page(req, [view.show(row, around) for row in rows], 'servers/detail', search.limit)
 
     @wsgi.expected_errors(404)
     @validation.schema(query=queries.nothing, answer=answers.show)
@@ -114,13 +113,13 @@ def allow(req: Request, rule: str) -> parts.Allow:
 def shown(req: Request, uuid: str, may: parts.Allow, *, full: bool = True) -> dict[str, Any]:
     """One server as the request's microversion shows it."""
     view = views.ServerView(req, full=full)
+    grouped = req.since('2.71')
+    columns = [*view.columns, *(['group'] if grouped else [])]
     with session.read() as conn:
-        row = instance_list.one(conn, uuid, view.columns, project_id=lookup.scope(req.context))
+        row = instance_list.one(conn, uuid, columns, project_id=lookup.scope(req.context))
         may(row)
-        tags = instance_list.tags_of(conn, [uuid]).get(uuid, []) if view.with_tags else []
-        volumes = instance_list.volumes_of(conn, [uuid]).get(uuid, []) if full else []
-        groups = instance_list.groups_of(conn, uuid) if req.since('2.71') else None
-    return {'server': view.show(row, tags, volumes, groups)}
+        around = instance_list.around(conn, [row], columns, reports=view.with_reports)
+    return {'server': view.show(row, around, grouped=grouped)}
 
 
 def changed_columns(server: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ many servers share (a flavor, a request) are parsed once a page.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -17,7 +17,7 @@ from minicompute.api.openstack import common
 from minicompute.api.openstack.compute.views import addresses
 from minicompute.api.openstack.wsgi import Request
 from minicompute.conf import CONF
-from minicompute.db.api.instance_list import SERVICE
+from minicompute.db.api.instance_list import Around, Report
 from minicompute.objects import from_primitive
 
 Shown = dict[str, Any]
@@ -41,7 +41,7 @@ WITH_FAULT = frozenset(('ERROR', 'DELETED'))
 
 def index(req: Request, rows: Sequence[Any], limit: int) -> Shown:
     links = common.Links(req, 'servers')
-    shown = [{'id': row.uuid, 'name': row.display_name, 'links': links(row.uuid)} for row in rows]
+    shown = [{'id': row.uuid, 'name': row.display_name, 'links': links.of_uuid(row.uuid)} for row in rows]
     return page(req, shown, 'servers', limit)
 
 
@@ -68,26 +68,29 @@ class ServerView:
         self._parsed: dict[str, Any] = {}
         self._host_ids: dict[tuple[str, str], str] = {}
         self._images: dict[tuple[str, str | None], Shown] = {}
+        self._flavors: dict[tuple[str, bool], Shown] = {}
+        self._host_statuses: dict[str, str] = {}
         self._own = self._rights(str(req.context.project_id), str(req.context.user_id))
 
     @property
     def columns(self) -> list[str]:
-        """Of `instances`; the host's service too where its status may be shown."""
+        """Of `instance_list`."""
         wanted = dict.fromkeys(_CORE)
         if self.full:
-            wanted.update(dict.fromkeys(_EXTENDED))
+            wanted.update(dict.fromkeys((*_EXTENDED, 'has_volumes')))
             if self.v['2.3'] and (self._own['attributes'] or self.context.is_admin):
                 wanted.update(dict.fromkeys(_ADMIN_2_3))
-            if self.v['2.16'] and (self._own['status'] or self._own['unknown']):
-                wanted.update(dict.fromkeys(SERVICE))
+        if self.v['2.26']:
+            wanted['has_tags'] = None
         for version, names in _SINCE.items():
             if self.v[version]:
                 wanted.update(dict.fromkeys(names))
         return list(wanted)
 
     @property
-    def with_tags(self) -> bool:
-        return self.v['2.26']
+    def with_reports(self) -> bool:
+        """May the status of a host be shown?"""
+        return self.full and self.v['2.16'] and (self._own['status'] or self._own['unknown'])
 
     def _rights(self, project_id: str, user_id: str) -> dict[str, bool]:
         """What the caller may see of the servers of one owner: asked once for each."""
@@ -112,35 +115,35 @@ class ServerView:
 
     # -- one server -------------------------------------------------------------
 
-    def show(self, row: Any, tags: Sequence[str] = (), volumes: Sequence[tuple[str, bool]] = (),
-             groups: Sequence[str] | None = None) -> Shown:
+    def show(self, row: Any, around: Around, *, grouped: bool = False) -> Shown:
+        """`grouped`: the row tells its group, which lists do not show."""
         v, rights = self.v, self._rights(row.project_id, row.user_id)
         status = common.status(row.vm_state, row.task_state)
         shown: Shown = {
             'id': row.uuid, 'name': row.display_name, 'status': status, 'tenant_id': row.project_id,
             'user_id': row.user_id, 'metadata': self._parse(row.metadata) or {},
             'hostId': self._host_id(row.project_id, row.host), 'image': self._image(row),
-            'flavor': self._flavor(row, rights), 'created': common.zulu(row.created_at),
-            'updated': common.zulu(row.updated_at),
+            'flavor': self._flavor(row, rights), 'created': common.zulu_text(row.created_at),
+            'updated': common.zulu_text(row.updated_at),
             'addresses': addresses.build(row.network_info, extended=self.full),
             'accessIPv4': row.access_ip_v4 or '', 'accessIPv6': row.access_ip_v6 or '',
-            'links': self.links(row.uuid), 'OS-DCF:diskConfig': 'AUTO' if row.auto_disk_config else 'MANUAL'}
+            'links': self.links.of_uuid(row.uuid), 'OS-DCF:diskConfig': 'AUTO' if row.auto_disk_config else 'MANUAL'}
         if status in WITH_PROGRESS:
             shown['progress'] = row.progress or 0
         if status in WITH_FAULT and row.fault:
             shown['fault'] = self._fault(row)
         if self.full:
-            self._extend(shown, row, rights, volumes)
+            self._extend(shown, row, rights, around)
         if v['2.9']:
             shown['locked'] = bool(row.locked)
         if v['2.19']:
             shown['description'] = row.display_description
         if v['2.26']:
-            shown['tags'] = list(tags)
+            shown['tags'] = list(around.tags.get(row.uuid, ()))
         if v['2.63']:
             shown['trusted_image_certificates'] = self._parse(row.trusted_certs)
-        if v['2.71'] and groups is not None:
-            shown['server_groups'] = list(groups)
+        if v['2.71'] and grouped:
+            shown['server_groups'] = [row.group] if row.group else []
         if v['2.73']:
             shown['locked_reason'] = row.locked_reason
         if v['2.90']:
@@ -149,23 +152,23 @@ class ServerView:
             self._requested(shown, row)
         return shown
 
-    def _extend(self, shown: Shown, row: Any, rights: dict[str, bool], volumes: Sequence[tuple[str, bool]]) -> None:
+    def _extend(self, shown: Shown, row: Any, rights: dict[str, bool], around: Around) -> None:
         shown.update({
             'OS-EXT-AZ:availability_zone': row.availability_zone or '',
             'config_drive': 'True' if row.config_drive else '', 'key_name': row.key_name,
-            'OS-SRV-USG:launched_at': common.micro(row.launched_at),
-            'OS-SRV-USG:terminated_at': common.micro(row.terminated_at),
+            'OS-SRV-USG:launched_at': common.micro_text(row.launched_at),
+            'OS-SRV-USG:terminated_at': common.micro_text(row.terminated_at),
             'OS-EXT-STS:task_state': row.task_state, 'OS-EXT-STS:vm_state': row.vm_state,
             'OS-EXT-STS:power_state': row.power_state,
             'os-extended-volumes:volumes_attached': [
                 {'id': volume, 'delete_on_termination': dies} if self.v['2.3'] else {'id': volume}
-                for volume, dies in volumes]})
+                for volume, dies in around.volumes.get(row.uuid, ())]})
         if row.network_info and row.network_info != '[]':
             shown['security_groups'] = [{'name': 'default'}]
         if rights['attributes']:
             self._attributes(shown, row)
         if self.v['2.16'] and (rights['status'] or rights['unknown']):
-            host_status = _host_status(row)
+            host_status = self._host_status(row.host, around)
             if rights['status'] or host_status == 'UNKNOWN':
                 shown['host_status'] = host_status
 
@@ -192,6 +195,14 @@ class ServerView:
             found = self._host_ids[key] = hashlib.sha224((project_id + host).encode()).hexdigest()
         return found
 
+    def _host_status(self, host: str | None, around: Around) -> str:
+        if not host:
+            return ''
+        found = self._host_statuses.get(host)
+        if found is None:
+            found = self._host_statuses[host] = host_status(around.reports.get(host))
+        return found
+
     def _image(self, row: Any) -> Any:
         """Made once for all servers of one image."""
         if not row.image_ref:
@@ -208,17 +219,21 @@ class ServerView:
     def _flavor(self, row: Any, rights: dict[str, bool]) -> Shown:
         if not self.v['2.47']:
             return {'id': row.flavorid, 'links': self.flavor_links.bookmark(row.flavorid)}
-        flavor = self._parse(row.flavor)
-        shown = {'vcpus': flavor['vcpus'], 'ram': flavor['memory_mb'], 'disk': flavor['root_gb'],
-                 'ephemeral': flavor['ephemeral_gb'], 'swap': flavor['swap'], 'original_name': flavor['name']}
-        if rights['specs']:
-            shown['extra_specs'] = flavor['extra_specs']
+        key = (row.flavor, rights['specs'])
+        shown = self._flavors.get(key)
+        if shown is None:
+            flavor = self._parse(row.flavor)
+            shown = self._flavors[key] = {
+                'vcpus': flavor['vcpus'], 'ram': flavor['memory_mb'], 'disk': flavor['root_gb'],
+                'ephemeral': flavor['ephemeral_gb'], 'swap': flavor['swap'], 'original_name': flavor['name']}
+            if rights['specs']:
+                shown['extra_specs'] = flavor['extra_specs']
         return shown
 
     def _fault(self, row: Any) -> Shown:
         fault = self._parse(row.fault)
         shown = {'code': fault.get('code', 500), 'message': fault.get('message', ''),
-                 'created': fault.get('created') or common.zulu(row.updated_at)}
+                 'created': fault.get('created') or common.zulu_text(row.updated_at)}
         if fault.get('details') and (self.context.is_admin or shown['code'] != 500):
             shown['details'] = fault['details']
         return shown
@@ -243,18 +258,10 @@ def _image_links(req: Request) -> common.Links:
     return _ImageLinks(req, 'images') if CONF.api.glance_link_prefix else common.Links(req, 'images')
 
 
-def _host_status(row: Any) -> str:
-    """UP, DOWN (said by an operator), UNKNOWN (it does not report), MAINTENANCE (disabled); '' on no host."""
-    if not row.host:
-        return ''
-    if row.service_forced_down:
+def host_status(report: Report | None) -> str:
+    """UP, DOWN (said by an operator), UNKNOWN (it does not report), MAINTENANCE (disabled)."""
+    if report is not None and report.forced_down:
         return 'DOWN'
-    seen = row.service_seen
-    if seen is None or (row.clock - seen).total_seconds() > CONF.service_down_time:
+    if report is None or report.age is None or report.age > CONF.service_down_time:
         return 'UNKNOWN'
-    return 'MAINTENANCE' if row.service_disabled else 'UP'
-
-
-def details(view: ServerView, rows: Sequence[Any], tags: Mapping[str, Sequence[str]],
-            volumes: Mapping[str, Sequence[tuple[str, bool]]]) -> list[Shown]:
-    return [view.show(row, tags.get(row.uuid, ()), volumes.get(row.uuid, ())) for row in rows]
+    return 'MAINTENANCE' if report.disabled else 'UP'
