@@ -4,8 +4,7 @@ compute, and commits each step in one guarded transaction.
     ring / report / timer --> _ready --> worker: admit -> run -> settle -> commit -> (next step | park | end)
 
 A worker takes whatever gathered, so that under load a hundred servers share one transaction and one
-message, and an idle system still answers at once.  Nothing here trusts its own memory: each commit
-checks under a row lock that the generation is still the one that this engine claimed.
+message, and an idle system still answers at once.  The commit itself is committer.py's.
 """
 from __future__ import annotations
 
@@ -20,11 +19,11 @@ from typing import Any
 
 import oslo_messaging as messaging
 import sqlalchemy as sa
-from oslo_db import exception as db_exc
 from oslo_log import log as logging
 
 from minicompute import exception, servicegroup
 from minicompute.conductor import settle
+from minicompute.conductor.committer import Committer
 from minicompute.conductor.flow import Asked, Flow, Outcome, Retry, Step, StepFailed, Task
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
@@ -58,6 +57,9 @@ class Engine:
         self._parked: dict[int, Parked] = {}
         self._timers: list[tuple[float, Task]] = []
         self._stopped = threading.Event()
+        self._committer = Committer(owner, self._stopped)
+        #: one thread at a time takes what gathered; while it claims that, more gathers for the next
+        self._turn = threading.Lock()
         self._threads: list[threading.Thread] = []
 
     # -- the outside -------------------------------------------------------
@@ -186,9 +188,11 @@ class Engine:
 
     def _work(self) -> None:
         while not self._stopped.is_set():
-            entries, going = self._take(), []
+            entries, going = [], []
             try:
-                going = self._admit(entries)
+                with self._turn:
+                    entries = self._take()
+                    going = self._admit(entries)
                 while going and not self._stopped.is_set():
                     going = self._advance(going)
             except Exception:
@@ -320,61 +324,23 @@ class Engine:
         """One transaction for all. -> those that are mine still and have a next step."""
         if not tasks:
             return []
-        written = self._write_or_wait(tasks)
-        if isinstance(written, Exception):
+        try:
+            kept, released = self._committer.commit(tasks)
+        except Exception as error:
             if len(tasks) > 1:
                 return [task for one in tasks for task in self._commit([one])]
-            return self._refused(tasks[0], written)
-        kept, released = written
+            return self._refused(tasks[0], error)
         self._drop(set(task.action.id for task in tasks) - set(task.action.id for task in kept))
         ended = [task.action.id for task in kept if task.action.state not in settle.GOING]
         self._drop(ended)
         self.ring(released)
         going = []
         for task in kept:
-            task.changes, task.commits, task.log, task.report, task.notes = {}, [], [], None, ''
+            task.changes, task.commits, task.gathered, task.log = {}, [], [], []
+            task.report, task.notes = None, ''
             if task.action.state in settle.GOING:
                 going.append(task)
         return going
-
-    def _write_or_wait(self, tasks: Sequence[Task]) -> tuple[list[Task], list[int]] | Exception:
-        """While the database is away the steps wait: nobody else can take them over either."""
-        while True:
-            try:
-                return session.write(self._write, tasks)
-            except db_exc.DBConnectionError as error:
-                if self._stopped.is_set():
-                    return [], []
-                LOG.error('The database does not answer: %s. %d steps wait for it.', error, len(tasks))
-                time.sleep(1.0)
-            except Exception as error:
-                return error
-
-    def _write(self, conn: sa.Connection, tasks: Sequence[Task]) -> tuple[list[Task], list[int]]:
-        rows = journal.lock(conn, [task.action.id or 0 for task in tasks])
-        now = session.now(conn)
-        kept, released, log = [], [], []
-        for task in tasks:
-            action, row = task.action, rows.get(task.action.id or 0)
-            if row is None or row.state not in settle.GOING or row.owner not in (None, self.owner) or (
-                    row.generation != action.generation):
-                LOG.warning('Action %s was taken over; what was done here is not written', action.id)
-                continue
-            action.owner, action.cancel = self.owner, bool(row.cancel)
-            for write in task.commits:
-                more = write(conn)
-                if isinstance(more, list):
-                    released += more
-            if task.changes:
-                instances.update(conn, task.uuid, task.changes)
-            journal.save(conn, action, now, CONF.conductor.lease)
-            log += settle.events(task, now)
-            kept.append(task)
-        journal.add_events(conn, log)
-        ended = [task.action for task in kept if task.action.state in ActionState.ENDED]
-        if ended:
-            released += journal.release_waiting(conn, ended)
-        return kept, released
 
     def _refused(self, task: Task, error: Exception) -> list[Task]:
         """The database would not have the step's writes: the step has failed, and unwinds."""
@@ -384,12 +350,16 @@ class Engine:
         if not before or before[0].generation != task.action.generation:
             self._drop([task.action.id])
             return []
-        task.action, task.changes, task.commits, task.log = before[0], {}, [], []
+        task.action, task.changes, task.commits, task.gathered, task.log = before[0], {}, [], [], []
         verdict = settle.settle(task, StepFailed(f'{type(error).__name__} while the step was written'))
-        if verdict is None and not isinstance(self._write_or_wait([task]), Exception):
-            self._drop([task.action.id])
-            self.ring([task.action.id or 0])   # claimed anew, from what is written
-            return []
+        try:
+            if verdict is None:
+                self._committer.commit([task])
+                self._drop([task.action.id])
+                self.ring([task.action.id or 0])   # claimed anew, from what is written
+                return []
+        except Exception as again:
+            LOG.error('Its unwinding cannot be written either: %s', again)
         LOG.error('Action %s is put down; the sweep takes it up again', task.action.id)
         self._drop([task.action.id])
         return []

@@ -2,7 +2,8 @@
 
 A step is `fn(task) -> dict | None | Asked`: the dict is merged into the journal's `data`.  It runs again
 after a crash, so it says "make it so".  What it wants written goes through `task` and is committed
-together with the step: `task.set(...)` for columns of the server, `task.on_commit(fn)` for the rest.
+together with the step: `task.set(...)` for columns of the server, `task.gather(write, item)` for what many steps
+write at once, `task.on_commit(fn)` for the rest.
 """
 from __future__ import annotations
 
@@ -66,6 +67,8 @@ class Task:
     report: StepReport | None = None
     changes: dict[str, Any] = dataclasses.field(default_factory=dict)
     commits: list[Callable[[sa.Connection], Any]] = dataclasses.field(default_factory=list)
+    #: (write(conn, items), item): called once for all steps of one commit that gather for it
+    gathered: list[tuple[Callable[[sa.Connection, Any], Any], Any]] = dataclasses.field(default_factory=list)
     #: the question that it was last parked on
     asked: Asked | None = None
     #: a line for the step log, beside "it succeeded"
@@ -94,6 +97,10 @@ class Task:
 
     def on_commit(self, write: Callable[[sa.Connection], Any]) -> None:
         self.commits.append(write)
+
+    def gather(self, write: Callable[[sa.Connection, Any], Any], item: Any) -> None:
+        """As `on_commit`, but `write(conn, items)` is called once, at the end, with the items of all steps."""
+        self.gathered.append((write, item))
 
     def ask(self, verb: str, host: str | None = None, **args: Any) -> Asked:
         """Ask the compute of `host` (the server's) for `verb`; `return task.ask(...)` ends the step."""
@@ -130,7 +137,7 @@ class Step:
 
 class Flow:
     """A named list of steps. `failed(task, reason, code)` says what the server is after it unwound;
-    `finished(task)` what it is after the last step. Both only use `task.set` and `task.on_commit`."""
+    `finished(task)` what it is after the last step. Both only use `task.set`, `task.on_commit` and `task.gather`."""
 
     registry: dict[str, Flow] = {}
 

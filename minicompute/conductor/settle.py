@@ -81,7 +81,7 @@ def settle(task: Task, outcome: Outcome | Exception) -> Asked | float | None:
         outcome = StepFailed(str(outcome))
     undoing = task.action.state == ActionState.UNWINDING
     if isinstance(outcome, Exception):
-        task.changes, task.commits = {}, []
+        task.changes, task.commits, task.gathered = {}, [], []
         return _undo_failed(task, flow, step, outcome) if undoing else _failed(task, flow, step, outcome)
     task.failures = 0
     if undoing:

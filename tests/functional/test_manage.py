@@ -32,7 +32,7 @@ def stuck_action(database: str) -> int:
                         busy=UUID)
         action_id = actions.begin(conn, [action])[0]
         action.state, action.message = ActionState.STUCK, 'the disk is full'
-        actions.save(conn, action, session.now(conn), 10)
+        actions.save_many(conn, [action], session.now(conn), 10)
         return action_id
     return session.write(write)
 

@@ -109,13 +109,12 @@ def release_claim(task: Task) -> Outcome:
     if host and not task.data.get('error', {}).get('cancelled'):
         task.on_commit(lambda conn: compute_nodes.bump_failed_builds(conn, host))
     task.set(host=None, node=None)
-    uuids = _group(task)
-    task.on_commit(lambda conn: _nothing(allocations.release(conn, uuids)))
+    task.gather(_release, _group(task))
     return {}
 
 
-def _nothing(_: Any) -> None:
-    """The engine takes a list that a commit returns for actions to ring."""
+def _release(conn: sa.Connection, groups: list[list[str]]) -> None:
+    allocations.release(conn, [uuid for group in groups for uuid in group])
 
 
 def wants_network(task: Task) -> bool:

@@ -32,13 +32,13 @@ def release_networks(task: Task) -> Outcome:
 
 
 def gone(task: Task) -> None:
-    uuid = task.uuid
+    task.gather(_forget, task.uuid)
 
-    def write(conn: sa.Connection) -> None:
-        instances.destroy(conn, uuid)
-        allocations.release(conn, [uuid])
-        networks.release_ports(conn, [uuid])
-    task.on_commit(write)
+
+def _forget(conn: sa.Connection, uuids: list[str]) -> None:
+    instances.destroy(conn, uuids)
+    allocations.release(conn, uuids)
+    networks.release_ports(conn, uuids)
 
 
 def failed(task: Task, error: dict[str, Any]) -> None:

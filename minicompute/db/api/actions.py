@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from oslo_db import exception as db_exc
 
 from minicompute import exception
+from minicompute.db import bulk
 from minicompute.db.models import instance_actions as actions
 from minicompute.db.models import instance_actions_events as events
 from minicompute.db.models import instances
@@ -22,7 +23,21 @@ _FIELDS = tuple(Action.__dataclass_fields__)
 SECRET = 'secret'
 #: a caller that is about to run an action directly has so long before the sweep steps in
 GRACE = datetime.timedelta(seconds=5)
-_NEW = actions.insert()
+
+# Statements of the main path are made once: to build one costs more than to run it.
+_IDS = sa.bindparam('ids', expanding=True)
+_NEW, _NEW_EVENT = actions.insert(), events.insert()
+_BY_ID = sa.select(actions).where(actions.c.id.in_(_IDS)).order_by(actions.c.id)
+_GOING = actions.c.state.in_((ActionState.RUNNING, ActionState.UNWINDING))
+_FREE = _BY_ID.where(_GOING, sa.or_(
+    actions.c.owner.is_(None), actions.c.owner == sa.bindparam('owner'), actions.c.lease_until < sa.bindparam('now'))
+).with_for_update()
+_TAKE = actions.update().where(actions.c.id.in_(_IDS)).values(
+    owner=sa.bindparam('new_owner'), lease_until=sa.bindparam('until'), generation=actions.c.generation + 1)
+_LOCK = sa.select(actions.c.id, actions.c.generation, actions.c.owner, actions.c.state, actions.c.cancel).where(
+    actions.c.id.in_(_IDS)).order_by(actions.c.id).with_for_update()
+_WAITING = sa.select(actions.c.id, actions.c.instance_uuid).where(
+    actions.c.after.in_(_IDS), actions.c.state == ActionState.QUEUED)
 
 
 def from_row(row: Any) -> Action:
@@ -111,8 +126,7 @@ def cancel(conn: sa.Connection, action_id: int) -> None:
 
 
 def load(conn: sa.Connection, ids: Iterable[int]) -> list[Action]:
-    rows = conn.execute(sa.select(actions).where(actions.c.id.in_(list(ids))).order_by(actions.c.id))
-    return [from_row(row) for row in rows]
+    return [from_row(row) for row in conn.execute(_BY_ID, {'ids': list(ids)})]
 
 
 def claim(conn: sa.Connection, ids: Sequence[int], owner: str, lease: float,
@@ -124,15 +138,11 @@ def claim(conn: sa.Connection, ids: Sequence[int], owner: str, lease: float,
     -> the claimed actions, with the generation that this claim gave them.
     """
     now = db_now(conn)
-    free = sa.or_(actions.c.owner.is_(None), actions.c.owner == owner, actions.c.lease_until < now)
-    found = conn.execute(sa.select(actions).where(
-        actions.c.id.in_(list(ids)), actions.c.state.in_((ActionState.RUNNING, ActionState.UNWINDING)),
-        actions.c.flow.in_(list(known)), free).order_by(actions.c.id).with_for_update())
-    taken = [action for action in map(from_row, found) if action.step in known[action.flow]]
+    found = conn.execute(_FREE, {'ids': list(ids), 'owner': owner, 'now': now})
+    taken = [action for action in map(from_row, found) if action.step in known.get(action.flow, ())]
     until = now + datetime.timedelta(seconds=lease)
     if taken:
-        conn.execute(actions.update().where(actions.c.id.in_([a.id for a in taken])).values(
-            owner=owner, lease_until=until, generation=actions.c.generation + 1))
+        conn.execute(_TAKE, {'ids': [action.id for action in taken], 'new_owner': owner, 'until': until})
     for action in taken:
         action.owner, action.lease_until, action.generation = owner, until, action.generation + 1
     return taken
@@ -140,40 +150,38 @@ def claim(conn: sa.Connection, ids: Sequence[int], owner: str, lease: float,
 
 def lock(conn: sa.Connection, ids: Iterable[int]) -> dict[int, Any]:
     """The guard of a commit: rows (id, generation, owner, state, cancel) held until the transaction ends."""
-    query = sa.select(actions.c.id, actions.c.generation, actions.c.owner, actions.c.state, actions.c.cancel).where(
-        actions.c.id.in_(list(ids))).order_by(actions.c.id).with_for_update()
-    return {row.id: row for row in conn.execute(query)}
+    return {row.id: row for row in conn.execute(_LOCK, {'ids': list(ids)})}
 
 
-def save(conn: sa.Connection, action: Action, now: datetime.datetime, lease: float) -> None:
-    """Write what a step changed. The caller holds the row by `lock`."""
-    ended = action.state in ActionState.ENDED
-    values: dict[str, Any] = {
-        'state': action.state, 'step': action.step, 'data': action.data, 'attempts': action.attempts,
-        'message': action.message, 'updated_at': now, 'generation': action.generation, 'owner': action.owner,
-        'lease_until': now + datetime.timedelta(seconds=lease)}
-    if ended or action.state == ActionState.STUCK:
-        values['owner'] = None
-    if ended:
-        values.update(busy=None, finish_time=now)
-    conn.execute(actions.update().where(actions.c.id == action.id).values(**values))
-    action.updated_at = now
+def save_many(conn: sa.Connection, many: Sequence[Action], now: datetime.datetime, lease: float) -> None:
+    """Write what steps changed. The caller holds the rows by `lock`."""
+    rows = {}
+    for action in many:
+        ended = action.state in ActionState.ENDED
+        rows[action.id] = values = {
+            'state': action.state, 'step': action.step, 'data': action.data, 'attempts': action.attempts,
+            'message': action.message, 'updated_at': now, 'generation': action.generation, 'owner': action.owner,
+            'lease_until': now + datetime.timedelta(seconds=lease)}
+        if ended or action.state == ActionState.STUCK:
+            values['owner'] = None
+        if ended:
+            values.update(busy=None, finish_time=now)
+        action.updated_at = now
+    bulk.update(conn, actions.c.id, rows)
 
 
 def release_waiting(conn: sa.Connection, ended: Sequence[Action]) -> list[int]:
     """Let go what waited for actions that have ended. -> ids to ring."""
-    rows = conn.execute(sa.select(actions.c.id, actions.c.instance_uuid).where(
-        actions.c.after.in_([a.id for a in ended]), actions.c.state == ActionState.QUEUED)).all()
-    for row in rows:
-        conn.execute(actions.update().where(actions.c.id == row.id).values(
-            state=ActionState.RUNNING, busy=row.instance_uuid, lease_until=None))
+    rows = conn.execute(_WAITING, {'ids': [a.id for a in ended]}).all()
+    bulk.update(conn, actions.c.id, {row.id: {
+        'state': ActionState.RUNNING, 'busy': row.instance_uuid, 'lease_until': None} for row in rows})
     return [row.id for row in rows]
 
 
 def add_events(conn: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Step log: dicts of action_id, event, start_time, finish_time, result, traceback, host, details."""
     if rows:
-        conn.execute(events.insert(), list(rows))
+        conn.execute(_NEW_EVENT, list(rows))
 
 
 def renew(conn: sa.Connection, owner: str, lease: float) -> None:

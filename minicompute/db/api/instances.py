@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,6 +10,7 @@ from oslo_db import exception as db_exc
 from oslo_utils import uuidutils
 
 from minicompute import exception
+from minicompute.db import bulk
 from minicompute.db.api import instance_groups
 from minicompute.db.models import block_device_mappings as bdms
 from minicompute.db.models import instances, projects, tags
@@ -19,6 +20,19 @@ from minicompute.objects import BlockDevice, Flavor, Instance, RequestSpec, from
 _PLAIN = tuple(c.name for c in instances.c if c.name in Instance.__dataclass_fields__
                and c.name not in ('deleted', 'flavor', 'network_info', 'metadata', 'image_properties'))
 _COLUMNS = [c for c in instances.c if c.name != 'request_spec']
+_LIVE = instances.c.deleted == 0
+# Statements of the main path are made once: to build one costs more than to run it.
+_UUIDS, _NOW = sa.bindparam('uuids', expanding=True), sa.bindparam('now', type_=instances.c.deleted_at.type)
+_DESTROY = instances.update().where(instances.c.uuid.in_(_UUIDS), _LIVE).values(
+    deleted=instances.c.id, deleted_at=_NOW, updated_at=_NOW, terminated_at=_NOW, vm_state='deleted',
+    task_state=None, power_state=0)
+_ALL = sa.select(*_COLUMNS).where(instances.c.uuid.in_(_UUIDS))
+_THERE = _ALL.where(_LIVE)
+_BDMS = sa.select(bdms).where(bdms.c.instance_uuid.in_(_UUIDS)).order_by(bdms.c.id)
+_TAGS = sa.select(tags).where(tags.c.resource_id.in_(_UUIDS)).order_by(tags.c.tag)
+_SPECS = sa.select(instances.c.uuid, instances.c.request_spec).where(instances.c.uuid.in_(_UUIDS))
+_FORGET_BDMS = bdms.delete().where(bdms.c.instance_uuid.in_(_UUIDS))
+_FORGET_TAGS = tags.delete().where(tags.c.resource_id.in_(_UUIDS))
 _NEW, _NEW_BDM, _NEW_TAG = instances.insert(), bdms.insert(), tags.insert()
 _BDM = tuple(c.name for c in bdms.c if c.name in BlockDevice.__dataclass_fields__)
 
@@ -80,31 +94,40 @@ def get(conn: sa.Connection, uuid: str, *, deleted: bool = False) -> Instance:
 
 def get_many(conn: sa.Connection, uuids: Iterable[str], *, deleted: bool = False) -> dict[str, Instance]:
     """{uuid: Instance} of those that are there; `deleted` also shows what is gone."""
-    wanted = list(uuids)
-    query = sa.select(*_COLUMNS).where(instances.c.uuid.in_(wanted))
-    if not deleted:
-        query = query.where(instances.c.deleted == 0)
-    found = {row.uuid: from_row(row) for row in conn.execute(query)}
-    for row in conn.execute(sa.select(bdms).where(bdms.c.instance_uuid.in_(list(found))).order_by(bdms.c.id)):
-        found[row.instance_uuid].block_devices.append(bdm_from_row(row))
-    for row in conn.execute(sa.select(tags).where(tags.c.resource_id.in_(list(found))).order_by(tags.c.tag)):
-        found[row.resource_id].tags.append(row.tag)
+    query = _ALL if deleted else _THERE
+    found = {row.uuid: from_row(row) for row in conn.execute(query, {'uuids': list(uuids)})}
+    if found:
+        for row in conn.execute(_BDMS, {'uuids': list(found)}):
+            found[row.instance_uuid].block_devices.append(bdm_from_row(row))
+        for row in conn.execute(_TAGS, {'uuids': list(found)}):
+            found[row.resource_id].tags.append(row.tag)
     return found
 
 
 def specs(conn: sa.Connection, uuids: Iterable[str]) -> dict[str, RequestSpec]:
     """{uuid: RequestSpec} as they were accepted."""
-    query = sa.select(instances.c.uuid, instances.c.request_spec).where(instances.c.uuid.in_(list(uuids)))
-    return {row.uuid: from_primitive(row.request_spec) for row in conn.execute(query) if row.request_spec}
+    wanted = list(uuids)
+    rows = conn.execute(_SPECS, {'uuids': wanted}) if wanted else ()
+    return {row.uuid: from_primitive(row.request_spec) for row in rows if row.request_spec}
 
 
 def update(conn: sa.Connection, uuid: str, changes: dict[str, Any]) -> bool:
     """Change columns of one live server (records in them are made primitive). -> whether it was there."""
+    statement = instances.update().where(instances.c.uuid == uuid, _LIVE)
+    return conn.execute(statement.values(**_values(changes, utcnow()))).rowcount == 1
+
+
+def update_many(conn: sa.Connection, changes: Mapping[str, dict[str, Any]]) -> None:
+    """The same for {uuid: changes}, in few statements."""
+    now = utcnow()
+    bulk.update(conn, instances.c.uuid, {uuid: _values(some, now) for uuid, some in changes.items()}, _LIVE)
+
+
+def _values(changes: dict[str, Any], now: datetime.datetime) -> dict[str, Any]:
     values = {name: to_primitive(value) if name in ('network_info', 'flavor', 'request_spec') else value
               for name, value in changes.items()}
-    values['updated_at'] = utcnow()
-    statement = instances.update().where(instances.c.uuid == uuid, instances.c.deleted == 0)
-    return conn.execute(statement.values(**values)).rowcount == 1
+    values['updated_at'] = now
+    return values
 
 
 def expect(conn: sa.Connection, uuid: str, vm_states: Sequence[str] | None, task_states: Sequence[str | None] | None,
@@ -122,15 +145,13 @@ def expect(conn: sa.Connection, uuid: str, vm_states: Sequence[str] | None, task
     return conn.execute(instances.update().where(*where).values(**changes, updated_at=utcnow())).rowcount == 1
 
 
-def destroy(conn: sa.Connection, uuid: str) -> None:
-    """The server is gone: the row stays for admins, its bdms, tags and memberships go."""
-    now = utcnow()
-    conn.execute(instances.update().where(instances.c.uuid == uuid, instances.c.deleted == 0).values(
-        deleted=instances.c.id, deleted_at=now, updated_at=now, terminated_at=now, vm_state='deleted',
-        task_state=None, power_state=0))
-    conn.execute(bdms.delete().where(bdms.c.instance_uuid == uuid))
-    conn.execute(tags.delete().where(tags.c.resource_id == uuid))
-    instance_groups.remove_members(conn, [uuid])
+def destroy(conn: sa.Connection, uuids: Iterable[str]) -> None:
+    """The servers are gone: their rows stay for admins, their bdms, tags and memberships go."""
+    gone = sorted(uuids)
+    conn.execute(_DESTROY, {'uuids': gone, 'now': utcnow()})
+    conn.execute(_FORGET_BDMS, {'uuids': gone})
+    conn.execute(_FORGET_TAGS, {'uuids': gone})
+    instance_groups.remove_members(conn, gone)
 
 
 def on_host(conn: sa.Connection, host: str) -> dict[str, Instance]:

@@ -98,7 +98,7 @@ def test_a_waiting_delete_is_let_go(database: str) -> None:
     mine.state = ActionState.DONE
 
     def end(conn: Any) -> list[int]:
-        actions.save(conn, mine, session.now(conn), 10)
+        actions.save_many(conn, [mine], session.now(conn), 10)
         return actions.release_waiting(conn, [mine])
     assert session.write(end) == [second]
     with session.read() as conn:
