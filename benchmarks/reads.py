@@ -116,7 +116,8 @@ def fill(servers: int, addresses: int) -> None:
     session.write(lambda conn: [flavors.create(conn, flavor) for flavor in kinds])
     for start in range(0, servers, 500):
         many = [server(n, kinds[0], addresses) for n in range(start, min(start + 500, servers))]
-        session.write(instances.create, many, RequestSpec(flavor=kinds[0], project_id=PROJECT, user_id='admin'))
+        spec = RequestSpec(flavor=kinds[0], project_id=PROJECT, user_id='admin')
+        session.write(instances.create, [(many, spec)])
     session.write(lambda conn: conn.execute(table.update().values(
         launched_at=session.utcnow(), updated_at=session.utcnow() + datetime.timedelta(seconds=5))))
     with session.engine().connect().execution_options(isolation_level='AUTOCOMMIT') as conn:

@@ -55,7 +55,8 @@ class Shape(NamedTuple):
 # -- columns -------------------------------------------------------------------
 
 def _exists(column: sa.Column[Any], *more: sa.ColumnElement[bool]) -> sa.ColumnElement[Any]:
-    return sa.exists().where(column == instances.c.uuid, *more)
+    # MariaDB's JSON would hold the bytes of an EXISTS.
+    return sa.case((sa.exists().where(column == instances.c.uuid, *more), 1), else_=0)
 
 
 #: what is not in the table but is told with a row: whether there is more to ask for elsewhere
