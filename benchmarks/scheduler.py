@@ -1,28 +1,25 @@
 """Decisions a second of one scheduler, without and with the claim, at 10,000 hosts; prints JSON.
 
-    python benchmarks/scheduler.py --database mysql+pymysql://user:word@host/empty --hosts 10000
-    python benchmarks/scheduler.py --schedulers 4 --hosts 100     # processes that fight for the same hosts
+    python benchmarks/scheduler.py [--database mariadb|postgresql|sqlite|URL] [--hosts 10000] [--count 4096]
 
-The database must be one to throw away: its rows are deleted. Default: SQLite in a temporary directory.
+A database named by its URL is emptied; otherwise a server is started for the benchmark, with durable commits.
+How several schedulers get on with each other is measured by placement.py.
 """
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import json
-import multiprocessing
-import os
 import sys
-import tempfile
 import time
 from typing import Any
 
+from harness import databases
 from oslo_utils import uuidutils
 
 from minicompute import servicegroup
 from minicompute.conf import CONF, setup
 from minicompute.db import migration, models, session
-from minicompute.db.api import allocations
 from minicompute.objects import Flavor, RequestSpec
 from minicompute.scheduler.placer import BATCH, Placer
 
@@ -32,25 +29,38 @@ FLAVORS = [Flavor('1', 'small', 512, 1, 1), Flavor('2', 'medium', 2048, 2, 20),
 
 def fill(hosts: int) -> None:
     """Hosts of four kinds in three zones."""
+    _write([{'vcpus': 32 + 16 * kind, 'memory_mb': 131072 * (1 + kind), 'local_gb': 2000, 'reserved_memory_mb': 512,
+             'cpu_allocation_ratio': 4.0, 'cpu_info': {'arch': 'x86_64', 'model': f'kind-{kind}'}}
+            for kind in (number % 4 for number in range(hosts))])
+
+
+def fill_equal(hosts: int, room: int) -> None:
+    """Hosts with room for so many of the first flavor, each."""
+    flavor = FLAVORS[0]
+    _write([{'vcpus': flavor.vcpus * room, 'memory_mb': flavor.memory_mb * room, 'local_gb': flavor.root_gb * room,
+             'reserved_memory_mb': 0, 'cpu_allocation_ratio': 1.0, 'cpu_info': {'arch': 'x86_64', 'model': 'equal'}}
+            for _ in range(hosts)])
+
+
+def _write(kinds: list[dict[str, Any]]) -> None:
+    """A host and its service for each, instead of what there was."""
     with session.read() as conn:
         now = session.now(conn)
     nodes, services, members = [], [], []
-    for number in range(hosts):
-        name, kind = f'host-{number:05d}', number % 4
+    for number, kind in enumerate(kinds):
+        name = f'host-{number:05d}'
         nodes.append({
             'uuid': uuidutils.generate_uuid(), 'host': name, 'hypervisor_hostname': name,
             'hypervisor_type': 'QEMU', 'hypervisor_version': 7002000,
-            'vcpus': 32 + 16 * kind, 'memory_mb': 131072 * (1 + kind),
-            'local_gb': 2000, 'reserved_vcpus': 0, 'reserved_memory_mb': 512, 'reserved_disk_gb': 0,
-            'cpu_allocation_ratio': 4.0, 'ram_allocation_ratio': 1.0, 'disk_allocation_ratio': 1.0,
-            'cpu_info': {'arch': 'x86_64', 'model': f'kind-{kind}'}, 'traits': ['HW_CPU_X86_AVX2'],
+            'reserved_vcpus': 0, 'reserved_disk_gb': 0,
+            'ram_allocation_ratio': 1.0, 'disk_allocation_ratio': 1.0, 'traits': ['HW_CPU_X86_AVX2'],
             'supported_instances': [['x86_64', 'kvm', 'hvm']], 'capabilities': {}, 'failed_builds': 0,
-            'changed_at': now})
+            'changed_at': now, **kind})
         services.append({'uuid': uuidutils.generate_uuid(), 'host': name, 'binary': servicegroup.COMPUTE,
                          'version': 1, 'disabled': False, 'forced_down': False, 'report_count': 1,
                          'last_seen_up': now.replace(year=now.year + 1)})
         members.append({'aggregate_id': 1 + number % 3, 'host': name})
-    session.write(_clear)
+    session.write(empty)
     session.write(lambda conn: conn.execute(models.aggregates.insert(), [
         {'id': n, 'uuid': uuidutils.generate_uuid(), 'name': f'zone-{n}',
          'metadata': {'availability_zone': f'zone-{n}'}}
@@ -60,7 +70,7 @@ def fill(hosts: int) -> None:
         session.write(lambda conn, table=table, rows=rows: conn.execute(table.insert(), rows))
 
 
-def _clear(conn: Any) -> None:
+def empty(conn: Any) -> None:
     for table in (models.allocations, models.aggregate_hosts, models.aggregates, models.compute_nodes,
                   models.services):
         conn.execute(table.delete())
@@ -98,37 +108,6 @@ def measure(placer: Placer, count: int, batch: int, **how: Any) -> dict[str, Any
             'call_ms_worst': round(latencies[-1] * 1e3, 2)}
 
 
-def fight(job: tuple[str, int]) -> dict[str, int]:
-    """One of several schedulers, in a process of its own: claims until its share is placed or refused."""
-    url, count = job
-    setup([], 'benchmark', [])
-    CONF.set_override('connection', url, 'database')
-    placer = Placer()
-    entries = requests(count, dry_run=False, mixed=True)
-    for start in range(0, count, 32):
-        placer.place(entries[start:start + 32])
-    return dataclasses.asdict(placer.stats)
-
-
-def contention(url: str, schedulers: int, count: int) -> dict[str, Any]:
-    with multiprocessing.get_context('spawn').Pool(schedulers) as pool:
-        began = time.perf_counter()
-        stats = pool.map(fight, [(url, count // schedulers)] * schedulers, chunksize=1)
-        spent = time.perf_counter() - began
-    total = {name: sum(one[name] for one in stats) for name in stats[0]}
-    with session.read() as conn:
-        usage = allocations.usage_by_node(conn)
-        nodes = conn.execute(models.compute_nodes.select()).all()
-    servers = [usage[node.id].consumers if node.id in usage else 0 for node in nodes]
-    over = [node.host for node in nodes if node.id in usage and any(
-        have > most for have, most in zip(dataclasses.astuple(usage[node.id]), allocations.capacity(node),
-                                          strict=False))]
-    return {'schedulers': schedulers, **total, 'lost_share': round(total['lost'] / max(1, total['claimed']), 4),
-            'over_committed_hosts': len(over), 'seconds': round(spent, 2),
-            'servers_a_host': {'least': min(servers), 'mean': round(sum(servers) / len(servers), 2),
-                               'most': max(servers)}}
-
-
 def alone(count: int) -> dict[str, Any]:
     placer = Placer()
     began = time.perf_counter()
@@ -156,24 +135,20 @@ def alone(count: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--database')
+    parser.add_argument('--database', default='mariadb', help='mariadb, postgresql, sqlite, or the URL of one to empty')
     parser.add_argument('--hosts', type=int, default=10000)
     parser.add_argument('--count', type=int, default=4096)
-    parser.add_argument('--schedulers', type=int, default=1)
     options = parser.parse_args()
     setup([], 'benchmark', [])
-    with tempfile.TemporaryDirectory() as directory:
-        url = options.database or 'sqlite:///' + os.path.join(directory, 'scheduler.sqlite')
+    with databases.serving(options.database) as url:
         CONF.set_override('connection', url, 'database')
         migration.sync()
         fill(options.hosts)
         result: dict[str, Any] = {'hosts': options.hosts, 'database': url.partition(':')[0]}
-        if options.schedulers > 1:
-            result.update(contention(url, options.schedulers, options.count))
-        else:
-            result.update(alone(options.count))
-        json.dump(result, sys.stdout, indent=1)
-        print()
+        result.update(alone(options.count))
+        session.dispose()
+    json.dump(result, sys.stdout)
+    print()
 
 
 if __name__ == '__main__':
