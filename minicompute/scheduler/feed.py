@@ -41,7 +41,10 @@ class Feed:
         self.refreshed = self._followed = 0.0
 
     def due(self) -> bool:
-        return time.monotonic() - self._followed >= float(CONF.scheduler.refresh_interval)
+        return self.older_than(CONF.scheduler.refresh_interval)
+
+    def older_than(self, seconds: float) -> bool:
+        return time.monotonic() - self._followed >= seconds
 
     def follow(self) -> None:
         """What must be known each second; `refresh` knows all there is."""

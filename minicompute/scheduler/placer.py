@@ -31,6 +31,8 @@ LOG = logging.getLogger(__name__)
 BATCH = 256
 #: claims that a request may lose before it is told so
 TRIES = 10
+#: a claim was lost to another scheduler, which took more than that: a look so many seconds old is too old now
+AFTER_LOSS = 0.05
 
 
 @dataclasses.dataclass(slots=True)
@@ -93,6 +95,8 @@ class Placer:
             drafts = [self._draft(request) for request in waiting]
             waiting = self._settle([draft for draft in drafts if draft.complete], answers)
             answers.update((id(one.request), _failed(one.request.key, one.error)) for one in drafts if one.error)
+            if waiting and self.feed.older_than(AFTER_LOSS):
+                self.feed.follow()
             failed = [draft for draft in drafts if not draft.complete and not draft.error]
             if failed and self.feed.refreshed < arrived:
                 # Only fresh facts may refuse: room may have come back since the last look.

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from minicompute.db import models, session
 from minicompute.db.api import allocations, instance_groups
 from minicompute.objects import InstanceGroup
+from minicompute.scheduler import placer as placer_module
 from minicompute.scheduler.filters import AvailabilityZoneFilter
 from minicompute.scheduler.placer import BATCH, TRIES, Placer
 from tests.unit.scheduler.support import claims, entry, flavor, node, store, store_group, wipe
@@ -123,6 +124,17 @@ def test_a_lost_claim_takes_the_next_candidate() -> None:
     answers = two.place([entry(size=big), entry(size=big)])
     assert sorted(hosts_of(answer) or [] for answer in answers) == [['a'], ['b']]
     assert two.stats.lost == 1 and two.stats.transactions == 2
+
+
+def test_who_lost_looks_at_what_else_the_other_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not each full host by a lost claim of its own."""
+    monkeypatch.setattr(placer_module, 'AFTER_LOSS', 0.0)
+    store(*(node(f'h{n}', vcpus=1) for n in range(9)))
+    one, two = Placer(), Placer()
+    for placer in (one, two):
+        placer.feed.refresh()
+    one.place([entry() for _ in range(8)])
+    assert two.place([entry()])[0]['selections'] and two.stats.lost <= 1
 
 
 def test_a_host_that_is_removed_under_us() -> None:
