@@ -27,6 +27,10 @@ CONDUCTOR, SCHEDULER, COMPUTE = 'conductor', 'scheduler', 'compute'
 #: the major moves when a message is no longer understood by the version before
 VERSION = '1.0'
 
+#: handlers of one server that run at a time, unless [DEFAULT] executor_thread_pool_size says more: most of them
+#: only put something into a queue, and oslo.messaging's 64 threads cost more memory than they save time
+THREADS = 16
+
 _transport: messaging.RPCTransport | None = None
 _lock = threading.Lock()
 
@@ -99,11 +103,28 @@ class Endpoint:
             setattr(self, name, getattr(manager, name))
 
 
+class Listener:
+    """What every server answers besides its manager's methods."""
+
+    target = messaging.Target(version=VERSION)
+
+    def wake(self, context: RequestContext) -> None:
+        """Nothing: that a message came is what was wanted."""
+
+
 def server(topic: str, host: str, endpoints: list[Any]) -> Any:
     """A server of `topic` named `host`; the caller starts and stops it."""
     target = messaging.Target(topic=topic, server=host)
-    return messaging.get_rpc_server(transport(), target, endpoints, executor=concurrency.rpc_executor(),
-                                    serializer=Serializer(), access_policy=messaging.DefaultRPCAccessPolicy)
+    made = messaging.get_rpc_server(transport(), target, [*endpoints, Listener()],
+                                    executor=concurrency.rpc_executor(), serializer=Serializer(),
+                                    access_policy=messaging.DefaultRPCAccessPolicy)
+    CONF.set_default('executor_thread_pool_size', THREADS)   # an option since the server was made
+    return made
+
+
+def wake(topic: str, host: str) -> None:
+    """Send the server something."""
+    Client(topic).cast(admin_context(), 'wake', server=host)
 
 
 class Outbox:

@@ -5,7 +5,9 @@ One process, native threads or greenlets; SIGTERM drains (no new messages, the w
 """
 from __future__ import annotations
 
+import os
 import random
+import select
 import signal
 import threading
 import time
@@ -18,6 +20,9 @@ from minicompute import exception, rpc
 from minicompute.conf import CONF
 
 LOG = logging.getLogger(__name__)
+
+#: seconds between two messages to a listener that is to stop
+WAKE_INTERVAL = 0.3
 
 
 class Periodic:
@@ -86,7 +91,6 @@ class Service:
         self.host = host or CONF.host
         self._periodics: list[Periodic] = []
         self._server: Any = None
-        self._stop = threading.Event()
         self._started = False
 
     def start(self) -> None:
@@ -115,32 +119,41 @@ class Service:
         for periodic in self._periodics:
             periodic.stop()
         if self._server is not None:
-            self._server.stop()
+            self._stop_listening()
+            self._server.wait()
         self.manager.stop()
         rpc.outbox.close()
 
+    def _stop_listening(self) -> None:
+        """A listener of oslo.messaging looks up when its poll ends, which takes 5 s when nothing comes: something
+        comes."""
+        stopping = threading.Thread(target=self._server.stop, name='stop', daemon=True)
+        stopping.start()
+        while stopping.is_alive():
+            rpc.quiet(lambda: rpc.wake(self.topic, self.host), 'Waking the listener')
+            stopping.join(WAKE_INTERVAL)
+
     def run(self) -> None:
         """Start, wait for SIGTERM or SIGINT, leave. The entry points call this."""
+        # A pipe, not an Event: a handler that runs while its own thread holds the Event's lock would wait for ever.
+        bell, ring = os.pipe()
+
+        def on_signal(*_: Any) -> None:
+            if not self._started:
+                raise SystemExit(0)   # it waits for a part that is not there; nothing is under way yet
+            os.write(ring, b'.')
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+            signal.signal(number, on_signal)
         self.start()
         self._started = True
-        while not self._stop.wait(1.0):
-            pass
+        select.select([bell], [], [])
         LOG.info('%s leaves', self.binary)
         # A handler that hangs must not keep us: after the grace we are gone.
         threading.Thread(target=_leave_anyway, daemon=True).start()
         self.stop()
 
-    def _on_signal(self, *_: Any) -> None:
-        self._stop.set()
-        if not self._started:
-            raise SystemExit(0)   # it waits for a part that is not there; nothing is under way yet
-
 
 def _leave_anyway() -> None:
-    import os
-
     time.sleep(CONF.graceful_shutdown_timeout)
     os._exit(0)
 
