@@ -13,20 +13,22 @@ MOST = 64
 
 
 def update(conn: sa.Connection, key: sa.Column[Any], rows: Mapping[Any, Mapping[str, Any]],
-           where: sa.ColumnElement[bool] | None = None) -> None:
+           where: sa.ColumnElement[bool] | None = None) -> int:
     """`rows`: {value of `key`: {column: value}}. Rows that are not there, or not of `where` (a constant of the
-    caller's module), stay as they are."""
+    caller's module), stay as they are. -> how many were there."""
+    met = 0
     by_columns: dict[tuple[str, ...], list[Any]] = defaultdict(list)
     for identity, values in rows.items():
         by_columns[tuple(sorted(values))].append(identity)
     for names, identities in by_columns.items():
         for start in range(0, len(identities), MOST):
             some = sorted(identities[start:start + MOST])
-            _update(conn, key, names, some, [rows[identity] for identity in some], where)
+            met += _update(conn, key, names, some, [rows[identity] for identity in some], where)
+    return met
 
 
 def _update(conn: sa.Connection, key: sa.Column[Any], names: tuple[str, ...], identities: Sequence[Any],
-            values: Sequence[Mapping[str, Any]], where: sa.ColumnElement[bool] | None) -> None:
+            values: Sequence[Mapping[str, Any]], where: sa.ColumnElement[bool] | None) -> int:
     same = tuple(name for name in names if all(row[name] == values[0][name] for row in values))
     other = tuple(name for name in names if name not in same)
     size = 1 << (len(identities) - 1).bit_length()
@@ -36,7 +38,7 @@ def _update(conn: sa.Connection, key: sa.Column[Any], names: tuple[str, ...], id
         params[f'k_{place}'] = identities[row]
         for name in other:
             params[f'v_{name}_{place}'] = values[row][name]
-    conn.execute(_statement(key, same, other, size, where), params)
+    return conn.execute(_statement(key, same, other, size, where), params).rowcount
 
 
 @functools.lru_cache(maxsize=512)

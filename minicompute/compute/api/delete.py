@@ -1,6 +1,8 @@
 """A delete always wins: at once when nothing holds the server, else behind what does, which it cancels."""
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from minicompute import exception, rpc, servicegroup
@@ -9,11 +11,21 @@ from minicompute.compute.api.locks import check_lock
 from minicompute.context import RequestContext
 from minicompute.db import session
 from minicompute.db.api import actions, instances
+from minicompute.db.group_commit import GroupCommit
 from minicompute.objects import Action, ActionState, Instance, TaskState
 
 FLOW = 'delete'
 #: a server that others begin something with so often between two statements is none
 LOOKS = 5
+_DELETING = {'task_state': TaskState.DELETING, 'progress': 0}
+
+_Asked = tuple[Instance, Action]
+#: (what holds the server, whether its host is down or a conductor must see to it)
+_Found = tuple[Action | None, bool]
+
+
+class _OneByOne(Exception):
+    """These deletes are not alike."""
 
 
 def delete(context: RequestContext, instance: Instance) -> None:
@@ -22,7 +34,7 @@ def delete(context: RequestContext, instance: Instance) -> None:
     action = ring.new_action(context, instance, FLOW, FLOW, 'destroy')
     for _ in range(LOOKS):
         try:
-            holder, down = session.write(_write, instance, action)
+            holder, down = _commits.put(None, (instance, action))
             break
         except exception.ActionInProgress:
             if action.busy != instance.uuid:
@@ -40,8 +52,45 @@ def delete(context: RequestContext, instance: Instance) -> None:
         rpc.outbox.put(rpc.CONDUCTOR, 'ring', action.id)
 
 
-def _write(conn: sa.Connection, instance: Instance, action: Action) -> tuple[Action | None, bool]:
-    """-> (what holds the server, whether its host is down or a conductor must see to it)."""
+def _commit(asked: Sequence[_Asked]) -> list[_Found | Exception]:
+    """Deletes of one moment, in one transaction when nothing else holds their servers."""
+    if len(asked) > 1:
+        try:
+            return list(session.write(_write_free, asked))
+        except _OneByOne:
+            pass
+    return [_commit_one(*one) for one in asked]
+
+
+def _commit_one(instance: Instance, action: Action) -> _Found | Exception:
+    try:
+        return session.write(_write, instance, action)
+    except Exception as error:
+        return error
+
+
+_commits: GroupCommit[_Asked, _Found] = GroupCommit(_commit)
+
+
+def _write_free(conn: sa.Connection, asked: Sequence[_Asked]) -> list[_Found]:
+    """Raises _OneByOne when a server of them is held, gone, or asked for twice."""
+    servers = {instance.uuid: instance for instance, _ in asked}
+    if len(servers) < len(asked) or actions.any_running(conn, servers):
+        raise _OneByOne
+    changes = {uuid: dict(_DELETING) for uuid in servers}
+    if instances.update_many(conn, changes) < len(servers):
+        raise _OneByOne
+    for instance, action in asked:
+        action.id, action.state, action.after, action.busy = None, ActionState.RUNNING, None, instance.uuid
+    try:
+        actions.begin(conn, [action for _, action in asked])
+    except exception.ActionInProgress:
+        raise _OneByOne from None
+    down = servicegroup.down_hosts(conn, {str(one.host) for one in servers.values() if one.host})
+    return [(None, instance.host in down) for instance, _ in asked]
+
+
+def _write(conn: sa.Connection, instance: Instance, action: Action) -> _Found:
     action.id, action.state, action.after, action.busy = None, ActionState.RUNNING, None, instance.uuid
     holder = _holder(conn, instance.uuid)
     if holder is not None and holder.state == ActionState.STUCK:
@@ -57,7 +106,7 @@ def _write(conn: sa.Connection, instance: Instance, action: Action) -> tuple[Act
         actions.cancel(conn, holder.id or 0)
         action.state, action.after = ActionState.QUEUED, holder.id
         action.busy = actions.queued_key(instance.uuid)
-    if not instances.update(conn, instance.uuid, {'task_state': TaskState.DELETING, 'progress': 0}):
+    if not instances.update(conn, instance.uuid, _DELETING):
         raise exception.InstanceNotFound(instance_id=instance.uuid)
     actions.begin(conn, [action])
     down = bool(instance.host) and bool(servicegroup.down_hosts(conn, {str(instance.host)}))

@@ -36,6 +36,7 @@ _TAKE = actions.update().where(actions.c.id.in_(_IDS)).values(
     owner=sa.bindparam('new_owner'), lease_until=sa.bindparam('until'), generation=actions.c.generation + 1)
 _LOCK = sa.select(actions.c.id, actions.c.generation, actions.c.owner, actions.c.state, actions.c.cancel).where(
     actions.c.id.in_(_IDS)).order_by(actions.c.id).with_for_update()
+_ANY_BUSY = sa.select(actions.c.id).where(actions.c.busy.in_(sa.bindparam('uuids', expanding=True))).limit(1)
 _WAITING = sa.select(actions.c.id, actions.c.instance_uuid).where(
     actions.c.after.in_(_IDS), actions.c.state == ActionState.QUEUED)
 
@@ -102,6 +103,11 @@ def running(conn: sa.Connection, uuid: str) -> Action | None:
     """What holds the server's lock, if anything."""
     row = conn.execute(sa.select(actions).where(actions.c.busy == uuid)).first()
     return from_row(row) if row else None
+
+
+def any_running(conn: sa.Connection, uuids: Collection[str]) -> bool:
+    """Whether something holds one of these servers."""
+    return conn.execute(_ANY_BUSY, {'uuids': list(uuids)}).first() is not None
 
 
 def busy_among(conn: sa.Connection, host: str) -> list[str]:

@@ -60,6 +60,10 @@ def _select() -> sa.Select[Any]:
     return sa.select(*(column.label(name) for name, column in _FIELDS.items())).where(images.c.status != GONE)
 
 
+#: made once: each create of a server asks it
+_BY_ID = _select().where(images.c.uuid == sa.bindparam('uuid'))
+
+
 def insert(conn: sa.Connection, meta: ImageMeta) -> None:
     """Raises Conflict when the id is taken."""
     values = {_FIELDS[f.name].name: getattr(meta, f.name) for f in dataclasses.fields(meta)}
@@ -71,7 +75,7 @@ def insert(conn: sa.Connection, meta: ImageMeta) -> None:
 
 
 def get(conn: sa.Connection, image_id: str) -> ImageMeta | None:
-    row = conn.execute(_select().where(images.c.uuid == image_id)).first()
+    row = conn.execute(_BY_ID, {'uuid': image_id}).first()
     return None if row is None else _meta(row)
 
 

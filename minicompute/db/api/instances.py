@@ -117,10 +117,10 @@ def update(conn: sa.Connection, uuid: str, changes: dict[str, Any]) -> bool:
     return conn.execute(statement.values(**_values(changes, utcnow()))).rowcount == 1
 
 
-def update_many(conn: sa.Connection, changes: Mapping[str, dict[str, Any]]) -> None:
-    """The same for {uuid: changes}, in few statements."""
+def update_many(conn: sa.Connection, changes: Mapping[str, dict[str, Any]]) -> int:
+    """The same for {uuid: changes}, in few statements. -> how many were there."""
     now = utcnow()
-    bulk.update(conn, instances.c.uuid, {uuid: _values(some, now) for uuid, some in changes.items()}, _LIVE)
+    return bulk.update(conn, instances.c.uuid, {uuid: _values(some, now) for uuid, some in changes.items()}, _LIVE)
 
 
 def _values(changes: dict[str, Any], now: datetime.datetime) -> dict[str, Any]:
