@@ -25,7 +25,7 @@ SECRET = 'secret'
 GRACE = datetime.timedelta(seconds=5)
 
 # Statements of the main path are made once: to build one costs more than to run it.
-_IDS = sa.bindparam('ids', expanding=True)
+_IDS: sa.BindParameter[Any] = sa.bindparam('ids', expanding=True)
 _NEW, _NEW_EVENT = actions.insert(), events.insert()
 _BY_ID = sa.select(actions).where(actions.c.id.in_(_IDS)).order_by(actions.c.id)
 _GOING = actions.c.state.in_((ActionState.RUNNING, ActionState.UNWINDING))

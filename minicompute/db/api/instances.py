@@ -22,7 +22,8 @@ _PLAIN = tuple(c.name for c in instances.c if c.name in Instance.__dataclass_fie
 _COLUMNS = [c for c in instances.c if c.name != 'request_spec']
 _LIVE = instances.c.deleted == 0
 # Statements of the main path are made once: to build one costs more than to run it.
-_UUIDS, _NOW = sa.bindparam('uuids', expanding=True), sa.bindparam('now', type_=instances.c.deleted_at.type)
+_UUIDS: sa.BindParameter[Any] = sa.bindparam('uuids', expanding=True)
+_NOW = sa.bindparam('now', type_=instances.c.deleted_at.type)
 _DESTROY = instances.update().where(instances.c.uuid.in_(_UUIDS), _LIVE).values(
     deleted=instances.c.id, deleted_at=_NOW, updated_at=_NOW, terminated_at=_NOW, vm_state='deleted',
     task_state=None, power_state=0)
