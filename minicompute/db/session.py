@@ -65,7 +65,9 @@ def _make() -> tuple[sa.Engine, sa.Engine]:
         if url.get_backend_name() == 'sqlite':
             both = _sqlite(url)
             return both, both
-        return _server(url), _server(url, isolation_level='AUTOCOMMIT', skip_autocommit_rollback=True)
+        # A write ends its transaction itself, whatever happens: a ROLLBACK at the return would be one way more.
+        return (_server(url, pool_reset_on_return=None),
+                _server(url, isolation_level='AUTOCOMMIT', skip_autocommit_rollback=True))
     except (sa_exc.ArgumentError, sa_exc.NoSuchModuleError, ImportError) as error:
         raise exception.ConfigurationError(reason=f'[database] connection cannot be used: {error}') from None
 
