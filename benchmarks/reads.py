@@ -174,11 +174,11 @@ def statements(path: str) -> int:
                **{'HTTP_' + key.upper().replace('-', '_'): value for key, value in HEADERS.items()}}
     codes: list[str] = []
     application = paste.load()
-    sa.event.listen(session.engine(), 'before_cursor_execute', note)
+    sa.event.listen(sa.Engine, 'before_cursor_execute', note)
     try:
         application(environ, lambda status, _headers, _info=None: codes.append(status))   # type: ignore[arg-type]
     finally:
-        sa.event.remove(session.engine(), 'before_cursor_execute', note)
+        sa.event.remove(sa.Engine, 'before_cursor_execute', note)
     if not codes or codes[0] != '200 OK':
         raise SystemExit(f'{path}: {codes}')
     return len([statement for statement in seen if not statement.startswith('BEGIN')])

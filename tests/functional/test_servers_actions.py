@@ -146,7 +146,7 @@ def test_delete_twice(server, member, rung):
     member.delete(f'/servers/{server}')
     act(member, server, 'forceDelete')
     assert len(actions_of(server)) == 2 and len(rung) == 1
-    session.write(instances.destroy, server)
+    session.write(instances.destroy, [server])
     member.delete(f'/servers/{server}', code=404)
 
 
@@ -292,7 +292,7 @@ def test_members_of_a_group(world, member, override):
     first, second = (row.instance_uuid for row in actions_of())
     shown = member.get(f'/os-server-groups/{made["id"]}')['server_group']
     assert sorted(shown['members']) == sorted((first, second))
-    session.write(instances.destroy, first)
+    session.write(instances.destroy, [first])
     assert member.get(f'/os-server-groups/{made["id"]}')['server_group']['members'] == [second]
     override('quota', server_group_members=2)
     answer = member.post('/servers', body, code=403, version='2.104')

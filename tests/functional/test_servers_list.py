@@ -27,7 +27,7 @@ def fleet(world):
         'db1': place(world.boot(name='db1', metadata={'role': 'db'}), vm_state='stopped', host='c2'),
         'bad': place(world.boot(name='bad'), vm_state='error', locked=True, key_name='k'),
         'old': world.boot(name='old')}
-    session.write(instances.destroy, made['old'])
+    session.write(instances.destroy, [made['old']])
     return made
 
 

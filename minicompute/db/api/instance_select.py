@@ -109,11 +109,21 @@ def one(dialect: str, names: tuple[str, ...], project: bool, lock: bool) -> sa.S
 @functools.lru_cache(maxsize=1024)
 def page(dialect: str, names: tuple[str, ...], shape: Shape) -> sa.Select[Any]:
     """Binds `limit`, with a marker `key0`, `key1`, ..., and what `_clauses` says."""
-    query = _select(dialect, names).where(*_clauses(dialect, shape)).limit(sa.bindparam('limit', type_=sa.Integer))
-    keys = _keys(shape.sort)
-    if shape.marker:
-        query = query.where(_behind(keys))
-    return query.order_by(*(key.desc() if way == 'desc' else key.asc() for key, way in keys))
+    keys, limit = _keys(shape.sort), sa.bindparam('limit', type_=sa.Integer)
+    clauses = [*_clauses(dialect, shape), *([_behind(keys)] if shape.marker else [])]
+    ways = [way for _, way in keys]
+    if dialect != 'mysql' or not shape.marker:
+        return _ordered(_select(dialect, names).where(*clauses).limit(limit), [key for key, _ in keys], ways)
+    # MariaDB may walk an index from its end up to the marker: then at least the index alone, not the rows.
+    few = _ordered(sa.select(instances.c.id.label('row'), *(key.label(f'key{place}') for place, (key, _) in
+                                                            enumerate(keys))).where(*clauses).limit(limit),
+                   [key for key, _ in keys], ways).subquery('page')
+    return _ordered(_select(dialect, names).join(few, few.c.row == instances.c.id),
+                    [few.c[f'key{place}'] for place in range(len(keys))], ways)
+
+
+def _ordered(query: sa.Select[Any], keys: Sequence[sa.ColumnElement[Any]], ways: Sequence[str]) -> sa.Select[Any]:
+    return query.order_by(*(key.desc() if way == 'desc' else key.asc() for key, way in zip(keys, ways, strict=True)))
 
 
 @functools.lru_cache(maxsize=256)

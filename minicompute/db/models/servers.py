@@ -33,6 +33,8 @@ instances = table(
     *born(), sa.Column('launched_at', Timestamp), sa.Column('terminated_at', Timestamp),
     sa.Column('deleted_at', Timestamp), sa.Column('deleted', sa.BigInteger, nullable=False, default=0),
     sa.Index('ix_instances_project_list', 'project_id', 'deleted', 'created_at', 'id'),
+    sa.Index('ix_instances_project_name', 'project_id', 'deleted', 'display_name', 'id'),
+    sa.Index('ix_instances_project_state', 'project_id', 'deleted', 'vm_state', 'created_at', 'id'),
     sa.Index('ix_instances_list', 'deleted', 'created_at', 'id'),
     sa.Index('ix_instances_host', 'host', 'deleted'),
     sa.Index('ix_instances_reservation_id', 'reservation_id'),
