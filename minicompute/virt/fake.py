@@ -115,7 +115,7 @@ class FakeDriver(ComputeDriver):
             hypervisor_type='fake', hypervisor_version=1000, host_ip=CONF.my_ip, vcpus=CONF.fake.vcpus,
             memory_mb=CONF.fake.memory_mb, local_gb=CONF.fake.local_gb,
             free_disk_least_gb=CONF.fake.local_gb, cpu_info=cpu_info,
-            supported_instances=[['x86_64', 'fake', 'hvm']], traits=list(TRAITS), uptime=self.uptime()))
+            supported_instances=[['x86_64', 'fake', 'hvm']], traits=list(TRAITS)))
 
     def domains(self) -> list[DomainInfo]:
         found = []

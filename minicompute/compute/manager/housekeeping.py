@@ -124,7 +124,10 @@ class Housekeeping:
     # -- while it runs -----------------------------------------------------
 
     def inventory(self) -> ComputeNode:
-        node = self._driver.inventory()
+        """What the host has, as it is told."""
+        return self._with_uptime(self._driver.inventory())
+
+    def _with_uptime(self, node: ComputeNode) -> ComputeNode:
         node.host = self._host
         try:
             node.uptime = self._driver.uptime()
@@ -140,13 +143,13 @@ class Housekeeping:
         now = time.monotonic()
         if now - self._looked_at < CONF.update_resources_interval:
             return self._host
-        node = self.inventory()
+        node = self._driver.inventory()
         self._looked_at, mark = now, _mark(node)
         if mark == self._told and now - self._told_at < REPEAT * CONF.update_resources_interval:
             return self._host
         # A cast may be lost: what is new is told again at the next look.
         self._told, self._told_at = mark, now if mark == self._told else float('-inf')
-        return {'host': self._host, 'node': node}
+        return {'host': self._host, 'node': self._with_uptime(node)}
 
     def tell_inventory(self) -> None:
         self._looked_at, self._told = float('-inf'), None
@@ -200,4 +203,4 @@ class Housekeeping:
 
 def _mark(node: ComputeNode) -> int:
     """Equal for inventories that say the same. How long the host is up, and how loaded, always differs."""
-    return hash(orjson.dumps(dataclasses.replace(node, uptime=None)))
+    return hash(orjson.dumps(dataclasses.replace(node, uptime=None, host='')))
