@@ -34,6 +34,9 @@ from minicompute.objects import Action, ActionState, StepReport, StepRequest
 
 LOG = logging.getLogger(__name__)
 
+#: seconds between two looks at what gathered, while there is something all the time
+PACE = 0.01
+
 
 @dataclasses.dataclass(slots=True)
 class Parked:
@@ -60,6 +63,7 @@ class Engine:
         self._committer = Committer(owner, self._stopped)
         #: one thread at a time takes what gathered; while it claims that, more gathers for the next
         self._turn = threading.Lock()
+        self._looked = 0.0
         self._threads: list[threading.Thread] = []
 
     # -- the outside -------------------------------------------------------
@@ -203,6 +207,7 @@ class Engine:
         """What gathered; nothing when the engine stops."""
         entries: list[Any] = []
         entry = self._ready.get()
+        self._pace()
         while entry is not None:
             entries.append(entry)
             if len(entries) >= CONF.conductor.batch:
@@ -214,6 +219,14 @@ class Engine:
         if entry is None and entries:
             self._ready.put(None)   # the farewell is for another thread; this one has work
         return entries
+
+    def _pace(self) -> None:
+        """After a pause nobody waits. Under load what comes within `PACE` of the last look shares its
+        transactions, which is what makes a batch, and leaves the processors to those who accept requests."""
+        wait = self._looked + PACE - time.monotonic()
+        if wait > 0:
+            self._stopped.wait(wait)
+        self._looked = time.monotonic()
 
     def _admit(self, entries: Sequence[Any]) -> list[tuple[Task, Outcome | Exception | None, bool]]:
         """-> (task, what its step came to, whether it has run already)."""
