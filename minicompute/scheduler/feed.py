@@ -16,12 +16,15 @@ import sqlalchemy as sa
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import allocations, compute_nodes
+from minicompute.objects import ComputeNode
 from minicompute.scheduler.host_table import HostTable
 
 OVERLAP = datetime.timedelta(seconds=5)
 _LONG_AGO = datetime.datetime(1970, 1, 1)
 #: what leaves no time stamp (removed nodes and services, swapped aggregate members) is read this seldom
 SLOW = 10.0
+#: and the stamps of all nodes, ten thousand of them, more seldom still
+STAMPS = 60.0
 #: a host goes down only after `service_down_time`, so who is down is looked for so many times in it: that look
 #: goes over all services, whose heartbeats no index can follow for less
 LOOKS = 12
@@ -32,11 +35,12 @@ class Feed:
     def __init__(self, table: HostTable) -> None:
         self._table = table
         self._seen: dict[int, datetime.datetime] = {}
+        self._reported: dict[int, datetime.datetime | None] = {}
         self._mark: datetime.datetime | None = None
         self._last_service = 0
         self._serving: set[str] = set()
         self._aggregates: tuple[Any, Any] | None = None
-        self._slow_at = self._services_at = 0.0
+        self._slow_at = self._services_at = self._stamps_at = 0.0
         #: time.monotonic() of the start of the last look at all there is, and of the last look
         self.refreshed = self._followed = 0.0
 
@@ -51,19 +55,19 @@ class Feed:
         self.refresh(whole=False)
 
     def refresh(self, whole: bool = True) -> None:
-        """Bring the table up to date. Not `whole`: without a look at who is down, unless it is time for one or
-        a node changed, as it does when its service is disabled or enabled."""
+        """Bring the table up to date. Not `whole`: without a look at who is down and at the aggregates, unless
+        it is time for one or a node changed, as it does when its service is disabled or enabled."""
         began = time.monotonic()
         slow = began - self._slow_at >= SLOW
         with session.read() as conn:
             now = session.now(conn)
+            moved = self._read_nodes(conn, began)
             if slow:
                 self._drop_removed(conn)
-            moved = self._read_nodes(conn, slow)
             if whole or moved or slow or began - self._services_at >= CONF.service_down_time / LOOKS:
-                self._read_services(conn, now, slow)
+                self._read_services(conn, now)
+                self._read_aggregates(conn, slow)
                 self._services_at = began
-            self._read_aggregates(conn, slow)
             self._table.set_busy(allocations.busy_by_node(conn))
         self._mark, self._followed = now, began
         if whole:
@@ -83,26 +87,48 @@ class Feed:
             if self._seen.get(node_id) == before:
                 self._seen[node_id] = outcome.changed_at
 
-    def _read_nodes(self, conn: sa.Connection, slow: bool) -> bool:
+    def _read_nodes(self, conn: sa.Connection, began: float) -> bool:
         """-> whether any had changed."""
         if self._mark is None:
             self._put(compute_nodes.load(conn), allocations.usage_by_node(conn))
             return True
         # Now and then all stamps: one that waited longer than `OVERLAP` for its commit is found then.
-        changed = compute_nodes.changed_since(conn, _LONG_AGO if slow else self._mark - OVERLAP)
-        stale = [node_id for node_id, at in changed if self._seen.get(node_id) != at]
-        for start in range(0, len(stale), CHUNK):
-            part = stale[start:start + CHUNK]
-            self._put(compute_nodes.load(conn, part), allocations.usage_by_node(conn, part))
+        every = began - self._stamps_at >= STAMPS
+        changed = compute_nodes.changed_since(conn, _LONG_AGO if every else self._mark - OVERLAP)
+        if every:
+            self._stamps_at = began
+        stale = {node_id: at for node_id, at in changed if self._seen.get(node_id) != at}
+        numbers = list(stale)
+        for start in range(0, len(numbers), CHUNK):
+            self._read_again(conn, {node_id: stale[node_id] for node_id in numbers[start:start + CHUNK]})
         return bool(stale)
 
-    def _put(self, found: list[tuple[Any, datetime.datetime]], usage: dict[int, allocations.Usage]) -> None:
+    def _read_again(self, conn: sa.Connection, stale: dict[int, datetime.datetime]) -> None:
+        """Mostly these are claims of other schedulers: then the facts of the node are as they were.
+
+        The stamps first and the usage last: what changes in between is read once more, and not overlooked."""
+        stamps = compute_nodes.stamps(conn, list(stale))
+        reported = [node_id for node_id, row in stamps.items() if self._reported.get(node_id, self) != row.updated_at]
+        loaded = compute_nodes.load(conn, reported) if reported else []
+        usage = allocations.usage_by_node(conn, list(stale))
+        self._put(loaded, usage)
+        for node_id in stamps.keys() - set(reported):
+            self._table.set_load(self._table.row_of[node_id], usage[node_id], stamps[node_id].failed_builds)
+            self._seen[node_id] = stale[node_id]
+
+    def _put(self, found: list[tuple[ComputeNode, datetime.datetime]], usage: dict[int, allocations.Usage]) -> None:
         self._table.put([node for node, _ in found], usage)
-        self._seen.update((node.id, at) for node, at in found)
+        for node, at in found:
+            assert node.id is not None
+            self._seen[node.id], self._reported[node.id] = at, node.updated_at
 
     def _drop_removed(self, conn: sa.Connection) -> None:
-        if len(self._table):
+        """Ten thousand names are read only when there are not as many as we know."""
+        nodes, serving = compute_nodes.counts(conn)
+        if nodes != len(self._table):
             self._forget(set(self._table.row_of) - compute_nodes.ids(conn))
+        if serving != len(self._serving):
+            self._last_service, self._serving = 0, set()
 
     def _forget(self, gone: set[int]) -> None:
         gone = {node_id for node_id in gone if node_id in self._table.row_of}
@@ -110,10 +136,9 @@ class Feed:
             self._table.drop(gone)
             for node_id in gone:
                 self._seen.pop(node_id, None)
+                self._reported.pop(node_id, None)
 
-    def _read_services(self, conn: sa.Connection, now: datetime.datetime, slow: bool) -> None:
-        if slow:
-            self._last_service, self._serving = 0, set()
+    def _read_services(self, conn: sa.Connection, now: datetime.datetime) -> None:
         horizon = now - datetime.timedelta(seconds=CONF.service_down_time)
         found = compute_nodes.services_to_know(conn, self._last_service, horizon)
         self._serving = self._serving | {service.host for service in found}

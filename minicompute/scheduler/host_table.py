@@ -102,9 +102,13 @@ class HostTable:
             self.size[:, row], self.capacity[:, row] = size, room
             self.nodes[row] = node.hypervisor_hostname
             self.version += 1
-        self.failed_builds[row] = node.failed_builds
-        self.set_usage(row, usage)
+        self.set_load(row, usage, node.failed_builds)
         return not same
+
+    def set_load(self, row: int, usage: Usage, failed_builds: int) -> None:
+        """What moves without a report of the compute."""
+        self.failed_builds[row] = failed_builds
+        self.set_usage(row, usage)
 
     def set_usage(self, row: int, usage: Usage) -> None:
         """What the database counted. Room may be below zero: a ratio may have been lowered."""

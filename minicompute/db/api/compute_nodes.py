@@ -139,6 +139,23 @@ def changed_since(conn: sa.Connection, since: datetime.datetime) -> list[tuple[i
     return [(row[0], row[1]) for row in rows]
 
 
+def stamps(conn: sa.Connection, node_ids: Sequence[int]) -> dict[int, Any]:
+    """node id -> row (updated_at, failed_builds). Claims and releases do not move `updated_at`: where it stands
+    still the facts do, and only the usage need be read again."""
+    c = compute_nodes.c
+    rows = conn.execute(sa.select(c.id, c.updated_at, c.failed_builds).where(c.id.in_(node_ids)))
+    return {row.id: row for row in rows}
+
+
+def counts(conn: sa.Connection) -> tuple[int, int]:
+    """How many nodes there are, and how many compute services: who has seen all that came has missed none that
+    went, as long as he has as many."""
+    nodes = sa.select(sa.func.count()).select_from(compute_nodes).scalar_subquery()
+    serving = sa.select(sa.func.count()).select_from(services).where(services.c.binary == COMPUTE).scalar_subquery()
+    row = conn.execute(sa.select(nodes, serving)).one()
+    return int(row[0]), int(row[1])
+
+
 def ids(conn: sa.Connection) -> set[int]:
     return set(conn.execute(sa.select(compute_nodes.c.id)).scalars())
 

@@ -42,14 +42,21 @@ def test_only_what_changed_is_read_again(following: Any, monkeypatch: Any) -> No
     loaded: list[Any] = []
     real = compute_nodes.load
     monkeypatch.setattr(compute_nodes, 'load', lambda conn, ids=None: loaded.append(ids) or real(conn, ids))
+    asked: list[Any] = []
+    usage = allocations.usage_by_node
+    monkeypatch.setattr(allocations, 'usage_by_node', lambda conn, ids=None: asked.append(ids) or usage(conn, ids))
     made.refresh()
-    assert loaded == [[table.ids[1]]] and table.free[:, 1].tolist() == [6, 7168, 95] and table.instances[1] == 1
+    assert asked == [[table.ids[1]]] and table.free[:, 1].tolist() == [6, 7168, 95] and table.instances[1] == 1
+    assert loaded == [], 'a claim is no report: the facts are as they were'
     version = table.version
     made.refresh()
-    assert len(loaded) == 1 and table.version == version, 'seen already'
+    assert len(asked) == 1 and table.version == version, 'seen already'
+    store(node('b', memory_mb=9216), serving=False)
+    made.refresh()
+    assert loaded == [[table.ids[1]]] and table.free[:, 1].tolist() == [6, 8192, 95]
     session.write(allocations.release, ['c'])
     made.refresh()
-    assert table.free[:, 1].tolist() == [8, 8192, 100]
+    assert table.free[:, 1].tolist() == [8, 9216, 100]
 
 
 def test_own_claims_are_not_read_again_but_changes_that_they_hide_are(following: Any, monkeypatch: Any) -> None:
@@ -59,11 +66,11 @@ def test_own_claims_are_not_read_again_but_changes_that_they_hide_are(following:
     session.write(compute_nodes.bump_failed_builds, 'b')
     hiding = session.write(allocations.claim, [allocations.Wanted('d', 'd', table.ids[1], 1, 1, 1)])
     made.claimed(hiding, {table.ids[1]})
-    loaded: list[Any] = []
-    real = compute_nodes.load
-    monkeypatch.setattr(compute_nodes, 'load', lambda conn, ids=None: loaded.append(ids) or real(conn, ids))
+    asked: list[Any] = []
+    real = allocations.usage_by_node
+    monkeypatch.setattr(allocations, 'usage_by_node', lambda conn, ids=None: asked.append(ids) or real(conn, ids))
     made.refresh()
-    assert loaded == [[table.ids[1]]] and table.failed_builds.tolist() == [0, 1]
+    assert asked == [[table.ids[1]]] and table.failed_builds.tolist() == [0, 1]
 
 
 def test_a_commit_that_comes_late_is_not_missed(following: Any) -> None:
