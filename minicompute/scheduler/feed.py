@@ -91,6 +91,7 @@ class Feed:
         """-> whether any had changed."""
         if self._mark is None:
             self._put(compute_nodes.load(conn), allocations.usage_by_node(conn))
+            self._stamps_at = began
             return True
         # Now and then all stamps: one that waited longer than `OVERLAP` for its commit is found then.
         every = began - self._stamps_at >= STAMPS

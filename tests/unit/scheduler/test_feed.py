@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from minicompute.db import models, session
-from minicompute.db.api import allocations, compute_nodes
+from minicompute.db.api import allocations, compute_nodes, services
 from minicompute.scheduler import feed
 from minicompute.scheduler.feed import Feed
 from minicompute.scheduler.host_table import HostTable
@@ -93,7 +93,7 @@ def test_a_commit_that_comes_very_late_is_found_by_the_slow_look(following: Any,
         failed_builds=7, changed_at=early))
     made.refresh()
     assert table.failed_builds.tolist() == [0, 0]
-    monkeypatch.setattr(feed, 'SLOW', 0.0)
+    monkeypatch.setattr(feed, 'STAMPS', 0.0)
     made.refresh()
     assert table.failed_builds.tolist() == [7, 0]
 
@@ -124,6 +124,32 @@ def test_a_host_goes_down_by_the_clock_of_the_database(following: Any) -> None:
     run(models.services.update().where(models.services.c.host == 'a').values(last_seen_up=long_ago))
     made.refresh()
     assert table.up.tolist() == [False, True]
+
+
+def test_between_two_looks_nobody_asks_ten_thousand_services(following: Any, monkeypatch: Any) -> None:
+    table, made = following
+    asked: list[Any] = []
+    real = compute_nodes.services_to_know
+    monkeypatch.setattr(compute_nodes, 'services_to_know', lambda *words: asked.append(words) or real(*words))
+    made.follow()
+    assert not asked
+    session.write(allocations.claim, [allocations.Wanted('c', 'c', table.ids[1], 2, 1024, 5)])
+    made.follow()
+    assert table.instances[1] == 1, 'claims are followed all the same'
+
+
+def test_who_follows_sees_a_disabled_host_at_once_and_one_that_is_down_when_it_is_time(
+        following: Any, monkeypatch: Any) -> None:
+    table, made = following
+    session.write(lambda conn: services.update(conn, services.find(conn, 'a', 'nova-compute'), disabled=True))
+    made.follow()
+    assert table.enabled.tolist() == [False, True]
+    run(models.services.update().where(models.services.c.host == 'b').values(forced_down=True))
+    made.follow()
+    assert table.up.tolist() == [True, True]
+    monkeypatch.setattr(feed, 'LOOKS', 1e9)
+    made.follow()
+    assert table.up.tolist() == [True, False]
 
 
 def test_what_is_removed_is_forgotten_by_the_slow_look(following: Any, monkeypatch: Any) -> None:
