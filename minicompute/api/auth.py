@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from keystoneauth1 import exceptions as keystone_errors
 from oslo_log import log as logging
 
 from minicompute import exception
@@ -38,19 +37,28 @@ def pipeline_factory(loader: Any, global_conf: dict[str, Any], **pipelines: str)
     names = pipelines.get(strategy)
     if not names:
         raise exception.ConfigurationError(reason=f'api-paste.ini has no pipeline for auth_strategy {strategy}')
-    if strategy == 'keystone':
-        _bound_keystone()
+    return (_keystone_pipeline if strategy == 'keystone' else _pipeline)(loader, global_conf, names)
+
+
+def _pipeline(loader: Any, global_conf: dict[str, Any], names: str) -> WSGIApplication:
     *filters, last = names.split()
     application: WSGIApplication = loader.get_app(last, global_conf=global_conf)
+    for name in reversed(filters):
+        application = loader.get_filter(name, global_conf=global_conf)(application)
+        if name == 'authtoken':
+            application = _keystone_faults(application)
+    return application
+
+
+def _keystone_pipeline(loader: Any, global_conf: dict[str, Any], names: str) -> WSGIApplication:
+    from keystoneauth1 import exceptions as keystone_errors  # 6 MB that noauth2 needs not
+
+    _bound_keystone()
     try:
-        for name in reversed(filters):
-            application = loader.get_filter(name, global_conf=global_conf)(application)
-            if name == 'authtoken':
-                application = _keystone_faults(application)
+        application = _pipeline(loader, global_conf, names)
     except keystone_errors.ClientException as error:
         raise exception.ConfigurationError(reason=f'[keystone_authtoken]: {error}') from error
-    if strategy == 'keystone':
-        _require_keystone()
+    _require_keystone()
     return application
 
 
@@ -62,6 +70,8 @@ def _bound_keystone() -> None:
 
 def _keystone_faults(app: WSGIApplication) -> WSGIApplication:
     """keystonemiddleware answers 503 when it cannot connect, but lets a timeout and a broken handshake through."""
+    from keystoneauth1 import exceptions as keystone_errors
+
     def filtered(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
             return app(environ, start_response)

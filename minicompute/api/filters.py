@@ -5,6 +5,7 @@ microseconds.
 """
 from __future__ import annotations
 
+import functools
 import logging as std_logging
 import re
 import time
@@ -141,17 +142,23 @@ class Limited:
 
 def cors_factory(_global_conf: dict[str, Any], **_local_conf: Any) -> Filter:
     """oslo.middleware's CORS with its section [cors], asked only when a browser sends an Origin."""
-    from oslo_middleware import cors
-    cors.set_defaults(allow_headers=CORS_HEADERS, expose_headers=CORS_HEADERS,
-                      allow_methods=['GET', 'PUT', 'POST', 'DELETE', 'PATCH'])
-
     def wrap(app: WSGIApplication) -> WSGIApplication:
-        checked = cors.CORS(app, CONF)
+        checked = functools.cache(lambda: _cors(app))
+        if any(name.partition('.')[0] == 'cors' for name in CONF.list_all_sections()):
+            checked()       # what is wrong there is said at the start; else no browser may ever come
 
         def filtered(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            return (checked if 'HTTP_ORIGIN' in environ else app)(environ, start_response)
+            return (checked() if 'HTTP_ORIGIN' in environ else app)(environ, start_response)
         return filtered
     return wrap
+
+
+def _cors(app: WSGIApplication) -> WSGIApplication:
+    from oslo_middleware import cors  # with all its neighbours: 4 MB
+    cors.set_defaults(allow_headers=CORS_HEADERS, expose_headers=CORS_HEADERS,
+                      allow_methods=['GET', 'PUT', 'POST', 'DELETE', 'PATCH'])
+    checked: WSGIApplication = cors.CORS(app, CONF)
+    return checked
 
 
 def proxy_headers_factory(_global_conf: dict[str, Any], **_local_conf: Any) -> Filter:

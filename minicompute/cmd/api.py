@@ -6,7 +6,7 @@ concurrency.setup()
 import ipaddress
 import sys
 
-from minicompute import conf, exception
+from minicompute import conf, exception, rpc
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.wsgi import paste, server
@@ -20,11 +20,21 @@ def main(argv: list[str] | None = None) -> int:
     try:
         refuse_open_noauth()
         application = paste.load()
+        preload()
     except exception.ConfigurationError as error:
         raise SystemExit(f'{PROG}: {error}') from None
     server.Server(PROG, CONF.osapi_compute_listen, CONF.osapi_compute_listen_port,
-                  load=lambda: application, after_fork=after_fork).run()
+                  load=lambda: application, after_fork=after_fork, before_exit=rpc.outbox.close).run()
     return 0
+
+
+def preload() -> None:
+    """The drivers of the database and the broker, which load when they are first used: here all workers share them.
+    Neither connects."""
+    session.engines()
+    session.dispose()
+    rpc.transport()
+    rpc.cleanup()
 
 
 def refuse_open_noauth() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from minicompute import policy
-from minicompute.api import crypto, validation
+from minicompute.api import validation
 from minicompute.api.openstack import common, wsgi
 from minicompute.api.openstack.compute.schemas import keypairs as schema
 from minicompute.api.openstack.wsgi import Request
@@ -51,6 +51,8 @@ class KeypairsController(wsgi.Controller):
     def create(self, req: Request, body: dict[str, Any]) -> dict[str, Any]:
         wanted = body['keypair']
         user_id = authorized_user(req, 'create', wanted.get('user_id'))
+        from minicompute.api import crypto  # 3 MB, for whoever makes a key
+
         kind, private_key = wanted.get('type', crypto.SSH), None
         public_key = wanted.get('public_key')
         if public_key is None:
