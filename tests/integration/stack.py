@@ -301,6 +301,17 @@ class Stack:
             _signal(pid, number_of_signal)
         daemon.process.wait(30)
 
+    def terminate(self, role: str, number: int = 0, seconds: float = 30) -> int:
+        """SIGTERM, as an init system sends it. -> the exit status. Raises TimeoutExpired when the daemon stays, and
+        StackError when an api leaves a worker behind."""
+        daemon = self.daemons[role, number]
+        assert daemon.process is not None
+        workers = descendants(daemon.process.pid)
+        daemon.process.terminate()
+        status = daemon.process.wait(seconds)
+        wait_for(lambda: not any(_comm(pid) for pid in workers), 5, f'the end of the workers of {daemon.name}')
+        return status
+
     def pause(self, role: str, number: int = 0) -> None:
         """A daemon that hangs."""
         daemon = self.daemons[role, number]

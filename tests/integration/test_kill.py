@@ -113,6 +113,19 @@ def test_kill(make_stack: Callable[..., Stack], broker: Broker, role: str, shape
     check(stack, burst)
 
 
+@pytest.mark.parametrize('role', ['conductor', 'scheduler', 'compute', 'api'])
+def test_sigterm_leaves_with_nothing_lost(make_stack: Callable[..., Stack], broker: Broker, role: str) -> None:
+    """Each daemon goes by itself, within its grace and without an error, and the burst ends after its return."""
+    stack = make_stack(broker, computes=2, settings={**SETTINGS, 'DEFAULT': {
+        **SETTINGS['DEFAULT'], 'graceful_shutdown_timeout': 20}}, **SHAPES['singles'])
+    burst = Burst(stack)
+    burst.start()
+    mid_burst(burst)
+    assert stack.terminate(role) == 0
+    stack.spawn(role)
+    check(stack, burst)
+
+
 @pytest.mark.parametrize(('shape', 'down_time'), [('pairs', 8), ('singles', 60)])
 def test_the_broker_is_away_for_20_seconds(make_stack: Callable[..., Stack], own_broker: Broker, shape: str,
                                               down_time: int) -> None:
