@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import abc
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from stevedore import driver as stevedore_driver
@@ -20,6 +20,10 @@ class ImageBackend(abc.ABC):
 
     @abc.abstractmethod
     def show(self, context: RequestContext, image_id: str) -> ImageMeta: ...
+
+    def show_many(self, context: RequestContext, image_ids: Iterable[str]) -> dict[str, ImageMeta] | None:
+        """Those of the images that the caller sees, at once; None when they can only be asked for one by one."""
+        return None
 
     @abc.abstractmethod
     def list(self, context: RequestContext, *, filters: dict[str, Any] | None = None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
 from oslo_log import log as logging
@@ -48,6 +48,10 @@ class LocalImages(ImageBackend):
         if image is None or not _sees(context, image):
             raise exception.ImageNotFound(image_id=image_id)
         return image
+
+    def show_many(self, context: RequestContext, image_ids: Iterable[str]) -> dict[str, ImageMeta]:
+        with session.read() as conn:
+            return {str(image.id): image for image in db.get_many(conn, image_ids) if _sees(context, image)}
 
     def list(self, context: RequestContext, *, filters: dict[str, Any] | None = None,
              limit: int | None = None, marker: str | None = None,

@@ -1,7 +1,9 @@
 """What a request names: found, or refused in the words of Nova. Reads only."""
 from __future__ import annotations
 
+import copy
 import dataclasses
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
@@ -11,6 +13,7 @@ from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db import session
 from minicompute.db.api import aggregates, flavors, instance_groups, instances, keypairs, services
+from minicompute.db.group_commit import GroupCommit
 from minicompute.image import base as image
 from minicompute.objects import Flavor, ImageMeta, Instance, InstanceGroup, KeyPair
 
@@ -45,25 +48,54 @@ def scope(context: RequestContext) -> str | None:
 
 
 def for_create(context: RequestContext, request: CreateRequest) -> Found:
-    """Everything that a create needs to know, in one read transaction and one question for the image."""
-    meta = _image(context, request.image_id)
-    with session.read() as conn:
-        flavor = _flavor(conn, context, request.flavorid)
-        limits = quota.limits(conn, str(context.project_id), str(context.user_id))
-        keypair = _keypair(conn, context, request.key_name)
-        _check_zone(conn, request.zone)
-        _check_host(conn, request)
-        group = _group(conn, context, request.hints.get('group'))
-    return Found(flavor, limits, meta, _part(context, meta, 'kernel_id'), _part(context, meta, 'ramdisk_id'),
+    """Everything that a create needs to know. What each of them needs is read together for those of one user
+    that come at the same moment."""
+    key = (context.project_id, context.user_id, context.is_admin)
+    basics = _basics.put(key, (context, request.flavorid, request.image_id))
+    flavor = _usable(basics.flavor, request.flavorid)
+    meta = _image(context, request.image_id, basics)
+    keypair, group = None, None
+    if request.key_name is not None or request.zone or request.host or request.node or request.hints.get('group'):
+        with session.read() as conn:
+            keypair = _keypair(conn, context, request.key_name)
+            _check_zone(conn, request.zone)
+            _check_host(conn, request)
+            group = _group(conn, context, request.hints.get('group'))
+    return Found(flavor, basics.limits, meta, _part(context, meta, 'kernel_id'), _part(context, meta, 'ramdisk_id'),
                  keypair, group)
 
 
-def _image(context: RequestContext, image_id: str | None) -> ImageMeta:
+@dataclasses.dataclass(slots=True, frozen=True)
+class _Basics:
+    """`images` is None when the image service wants to be asked for one at a time."""
+
+    flavor: Flavor | None
+    limits: quota.Limits
+    images: dict[str, ImageMeta] | None
+
+
+def _read_basics(asked: Sequence[tuple[RequestContext, str, str | None]]) -> list[_Basics]:
+    """All that ask are the same user: what one of them may see the others may as well."""
+    context = asked[0][0]
+    with session.read() as conn:
+        found = flavors.get_many(conn, {flavorid for _, flavorid, _ in asked}, project_id=scope(context))
+        limits = quota.limits(conn, str(context.project_id), str(context.user_id))
+    wanted = {image_id for _, _, image_id in asked if image_id}
+    images = image.load().show_many(context, wanted) if wanted else {}
+    return [_Basics(found.get(flavorid), limits, images) for _, flavorid, _ in asked]
+
+
+_basics: GroupCommit[tuple[RequestContext, str, str | None], _Basics] = GroupCommit(_read_basics)
+
+
+def _image(context: RequestContext, image_id: str | None, basics: _Basics) -> ImageMeta:
     if not image_id:
         return ImageMeta()
     try:
-        return image.load().show(context, image_id)
-    except exception.ImageNotFound:
+        if basics.images is None:
+            return image.load().show(context, image_id)
+        return copy.deepcopy(basics.images[image_id])
+    except (exception.ImageNotFound, KeyError):
         raise exception.Invalid('Can not find requested image') from None
 
 
@@ -79,14 +111,12 @@ def _part(context: RequestContext, meta: ImageMeta, name: str) -> ImageMeta | No
                                 'be found.') from None
 
 
-def _flavor(conn: sa.Connection, context: RequestContext, flavorid: str) -> Flavor:
-    try:
-        found = flavors.get(conn, flavorid, project_id=scope(context))
-    except exception.FlavorNotFound as error:
-        raise exception.Invalid(error.message) from None
-    if found.disabled:
+def _usable(flavor: Flavor | None, flavorid: str) -> Flavor:
+    if flavor is None:
+        raise exception.Invalid(str(exception.FlavorNotFound(flavor_id=flavorid)))
+    if flavor.disabled:
         raise exception.Invalid(f'Flavor {flavorid} could not be found.')
-    return found
+    return copy.copy(flavor)
 
 
 def _keypair(conn: sa.Connection, context: RequestContext, name: str | None) -> KeyPair | None:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,7 +26,7 @@ def from_row(row: Any) -> Flavor:
 
 
 # Building a statement costs more than running it here, so the read path keeps its statements.
-_BY_ID = sa.select(*_COLUMNS).where(flavors.c.flavorid == sa.bindparam('flavorid'))
+_BY_ID = sa.select(*_COLUMNS).where(flavors.c.flavorid.in_(sa.bindparam('flavorids', expanding=True)))
 _USABLE = sa.or_(flavors.c.is_public.is_(True), flavors.c.id.in_(
     sa.select(flavor_projects.c.flavor_id).where(flavor_projects.c.project_id == sa.bindparam('project'))))
 _USABLE_BY_ID = _BY_ID.where(_USABLE)
@@ -34,13 +34,19 @@ _USABLE_BY_ID = _BY_ID.where(_USABLE)
 
 def get(conn: sa.Connection, flavorid: str, *, project_id: str | None = None) -> Flavor:
     """By the id that users know; with `project_id` only if that project may use it. Raises FlavorNotFound."""
-    if project_id is None:
-        row = conn.execute(_BY_ID, {'flavorid': flavorid}).first()
-    else:
-        row = conn.execute(_USABLE_BY_ID, {'flavorid': flavorid, 'project': project_id}).first()
-    if row is None:
+    found = get_many(conn, [flavorid], project_id=project_id)
+    if not found:
         raise exception.FlavorNotFound(flavor_id=flavorid)
-    return from_row(row)
+    return found[flavorid]
+
+
+def get_many(conn: sa.Connection, flavorids: Iterable[str], *, project_id: str | None = None) -> dict[str, Flavor]:
+    """Those of them that are there, and may be used."""
+    params: dict[str, Any] = {'flavorids': list(flavorids)}
+    if project_id is not None:
+        params['project'] = project_id
+    query = _BY_ID if project_id is None else _USABLE_BY_ID
+    return {row.flavorid: from_row(row) for row in conn.execute(query, params)}
 
 
 def page(conn: sa.Connection, *, project_id: str | None, is_public: bool | None = True, disabled: bool | None = None,

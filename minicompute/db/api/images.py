@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -61,7 +61,7 @@ def _select() -> sa.Select[Any]:
 
 
 #: made once: each create of a server asks it
-_BY_ID = _select().where(images.c.uuid == sa.bindparam('uuid'))
+_BY_ID = _select().where(images.c.uuid.in_(sa.bindparam('uuids', expanding=True)))
 
 
 def insert(conn: sa.Connection, meta: ImageMeta) -> None:
@@ -75,8 +75,12 @@ def insert(conn: sa.Connection, meta: ImageMeta) -> None:
 
 
 def get(conn: sa.Connection, image_id: str) -> ImageMeta | None:
-    row = conn.execute(_BY_ID, {'uuid': image_id}).first()
-    return None if row is None else _meta(row)
+    return next(iter(get_many(conn, [image_id])), None)
+
+
+def get_many(conn: sa.Connection, image_ids: Iterable[str]) -> list[ImageMeta]:
+    """Those of them that are there."""
+    return [_meta(row) for row in conn.execute(_BY_ID, {'uuids': list(image_ids)})]
 
 
 def change(conn: sa.Connection, image_id: str, *, was: str | None = None, **values: Any) -> bool:

@@ -58,7 +58,7 @@ def test_the_database_is_away(app, conf, monkeypatch):
 
     def broken():
         raise db_exc.DBConnectionError('mysql://user:secret@host')
-    monkeypatch.setattr(session, 'engine', broken)
+    monkeypatch.setattr(session, 'engines', broken)
     name, code, message = fault(Client(app).get('/flavors', code=503))
     assert name == 'serviceUnavailable' and 'secret' not in message
 
@@ -68,7 +68,7 @@ def test_what_nobody_foresaw_says_no_secret(app, monkeypatch):
 
     def broken():
         raise RuntimeError('password=hunter2')
-    monkeypatch.setattr(session, 'engine', broken)
+    monkeypatch.setattr(session, 'engines', broken)
     answer = Client(app).call('GET', '/flavors')
     name, code, message = fault(answer.json)
     assert (name, code) == ('computeFault', 500)
