@@ -69,13 +69,18 @@ _BESIDES: dict[str, sa.ColumnElement[Any]] = {
 }
 
 
+#: documents and texts that most servers have none of
+_MOSTLY_EMPTY = frozenset(('fault', 'metadata', 'trusted_certs', 'user_data'))
+
+
 def _is_long(name: str) -> bool:
-    """Documents and long texts stay columns: to write them as JSON in JSON would only cost."""
-    return name in instances.c and isinstance(instances.c[name].type, (Json, sa.Text))
+    """Documents that each server has stay columns: to write them as JSON in JSON would only cost."""
+    return name in instances.c and name not in _MOSTLY_EMPTY and isinstance(instances.c[name].type, (Json, sa.Text))
 
 
 def _select(dialect: str, names: Sequence[str]) -> sa.Select[Any]:
-    short = [_BESIDES[name] if name in _BESIDES else instances.c[name] for name in names if not _is_long(name)]
+    short = [_BESIDES[name] if name in _BESIDES else sa.type_coerce(instances.c[name], sa.Text)
+             if name in _MOSTLY_EMPTY else instances.c[name] for name in names if not _is_long(name)]
     pack = sa.func.json_build_array if dialect == 'postgresql' else sa.func.json_array
     return sa.select(sa.cast(pack(*short), sa.Text) if dialect == 'postgresql' else pack(*short),
                      *(sa.type_coerce(instances.c[name], sa.Text) for name in names if _is_long(name))
