@@ -1,4 +1,10 @@
 """minicompute-api: the Compute API."""
+import gc
+
+# What a collection frees before the fork are holes that each worker fills by itself, a copied page for each: none
+# until then (the documentation of gc.freeze).
+gc.disable()
+
 from minicompute import concurrency
 
 concurrency.setup()
@@ -59,6 +65,7 @@ def is_loopback(address: str) -> bool:
 
 def after_fork() -> None:
     """A worker has its own connections; what the master made before the fork stays the master's."""
+    gc.enable()
     concurrency.after_fork()
     session.dispose()
 
