@@ -54,7 +54,9 @@ class HollowHosts(Manager):
     # -- the daemon --------------------------------------------------------
 
     def server(self, topic: str, host: str) -> Any:
-        return listener.server(topic, host, list(self.managers), lambda name: self.managers[name].endpoints())
+        def endpoints_of(name: str) -> list[Any]:
+            return self.managers[name].endpoints() if name in self.managers else []
+        return listener.server(topic, host, list(self.managers), endpoints_of)
 
     def start(self) -> None:
         """Each compares itself with the records before any work is taken."""

@@ -45,7 +45,7 @@ class HostsDispatcher(DispatcherBase):    # type: ignore[misc]
         self._endpoints_of = endpoints_of
 
     def dispatch(self, incoming: Any) -> Any:
-        inner = messaging.RPCDispatcher(self._endpoints_of(incoming.host), rpc.Serializer(),
+        inner = messaging.RPCDispatcher([*self._endpoints_of(incoming.host), rpc.Listener()], rpc.Serializer(),
                                         messaging.DefaultRPCAccessPolicy)
         return inner.dispatch(incoming)
 
@@ -63,7 +63,7 @@ class HostsServer(RPCServer):    # type: ignore[misc]
         connection = driver._get_connection(common.PURPOSE_LISTEN)
         try:
             listener = HostsListener(driver, connection)
-            for host in self._hosts:
+            for host in [*self._hosts, self._target.server]:
                 connection.declare_topic_consumer(exchange_name=driver._get_exchange(self._target),
                                                   topic=f'{self._target.topic}.{host}',
                                                   callback=listener.for_host(host))
@@ -87,9 +87,13 @@ class OneByOne:
         for server in self._servers:
             server.stop()
 
+    def wait(self) -> None:
+        for server in self._servers:
+            server.wait()
+
 
 def server(topic: str, name: str, hosts: Sequence[str], endpoints_of: EndpointsOf) -> Any:
-    """A server that hears what is sent to each of `hosts` under `topic`; `name` is for logs."""
+    """A server that hears what is sent to each of `hosts` under `topic`, and what wakes `name`, the whole."""
     transport = rpc.transport()
     if not isinstance(transport._driver, amqpdriver.AMQPDriverBase):
         return OneByOne(topic, hosts, endpoints_of)
