@@ -35,11 +35,22 @@ class Found:
 
 def instance(context: RequestContext, uuid: str) -> Instance:
     """A live server of the caller's project (an administrator: of any). Raises InstanceNotFound."""
-    with session.read() as conn:
-        found = instances.get(conn, uuid)
-    if not context.is_admin and found.project_id != context.project_id:
+    found = _instances.put(None, uuid)
+    if found is None or not context.is_admin and found.project_id != context.project_id:
         raise exception.InstanceNotFound(instance_id=uuid)
     return found
+
+
+def _read_instances(uuids: Sequence[str]) -> list[Instance | None]:
+    """What is asked for at the same moment, at once."""
+    with session.read() as conn:
+        found = instances.get_many(conn, set(uuids))
+    if len(set(uuids)) < len(uuids):    # two that ask for one server must not share the record
+        return [copy.deepcopy(found.get(uuid)) for uuid in uuids]
+    return [found.get(uuid) for uuid in uuids]
+
+
+_instances: GroupCommit[str, Instance | None] = GroupCommit(_read_instances)
 
 
 def scope(context: RequestContext) -> str | None:
