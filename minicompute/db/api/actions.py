@@ -110,13 +110,6 @@ def any_running(conn: sa.Connection, uuids: Collection[str]) -> bool:
     return conn.execute(_ANY_BUSY, {'uuids': list(uuids)}).first() is not None
 
 
-def busy_among(conn: sa.Connection, host: str) -> list[str]:
-    """Servers of `host` that an action works on."""
-    query = sa.select(actions.c.busy).join(instances, instances.c.uuid == actions.c.busy).where(
-        instances.c.host == host, instances.c.deleted == 0)
-    return [row.busy for row in conn.execute(query)]
-
-
 def put_aside(conn: sa.Connection, action_id: int, message: str) -> None:
     """End a stuck action where it is; its secrets go with it."""
     found = load(conn, [action_id])[0]

@@ -155,12 +155,6 @@ def destroy(conn: sa.Connection, uuids: Iterable[str]) -> None:
     instance_groups.remove_members(conn, gone)
 
 
-def on_host(conn: sa.Connection, host: str) -> dict[str, Instance]:
-    """All live servers whose place is `host`."""
-    query = sa.select(instances.c.uuid).where(instances.c.host == host, instances.c.deleted == 0)
-    return get_many(conn, [row.uuid for row in conn.execute(query)])
-
-
 def lock_project(conn: sa.Connection, project_id: str) -> None:
     """Hold the project's row until the transaction ends: quota is counted under it."""
     query = sa.select(projects.c.project_id).where(projects.c.project_id == project_id).with_for_update()
