@@ -14,7 +14,6 @@ from minicompute import exception
 from minicompute.db import bulk
 from minicompute.db.models import instance_actions as actions
 from minicompute.db.models import instance_actions_events as events
-from minicompute.db.models import instances
 from minicompute.db.session import now as db_now
 from minicompute.objects import Action, ActionState
 
