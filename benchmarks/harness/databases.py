@@ -5,8 +5,10 @@ import contextlib
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,6 +29,7 @@ def serving(name: str) -> Iterator[str]:
     if name not in NAMES:
         yield name
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))    # by the way that ends the server, too
     with tempfile.TemporaryDirectory(prefix='minicompute-bench-', ignore_cleanup_errors=True) as directory:
         home = pathlib.Path(directory)
         if name == 'sqlite':
