@@ -82,7 +82,8 @@ def run(url: str, hosts: int, schedulers: int, room: int, burst: int) -> Json:
     barrier, results = context.Barrier(schedulers + 1), context.Queue()
     bounds = [0, *(int(hosts * room * part) for _, part in PHASES)]
     shares = [(high - low) // schedulers for low, high in zip(bounds, bounds[1:], strict=False)]
-    workers = [context.Process(target=scheduler, args=(url, shares, burst, barrier, results))
+    workers = [context.Process(target=scheduler, args=(url, shares, burst, barrier, results),
+                               daemon=True)
                for _ in range(schedulers)]
     for worker in workers:
         worker.start()

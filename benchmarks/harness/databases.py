@@ -39,11 +39,12 @@ def serving(name: str) -> Iterator[str]:
         with open(home.parent / f'{home.name}.log', 'wb') as log:
             server = subprocess.Popen(command, stdout=log, stderr=log, cwd='/')
         try:
-            yield _created(url, server, log.name)
+            made = _created(url, server, log.name)
+            os.unlink(log.name)    # it goes on writing; nobody need read it
+            yield made
         finally:
             server.terminate()
             server.wait(PATIENCE)
-        os.unlink(log.name)
 
 
 def _free_port() -> int:
