@@ -117,14 +117,20 @@ def page(dialect: str, names: tuple[str, ...], shape: Shape) -> sa.Select[Any]:
     keys, limit = _keys(shape.sort), sa.bindparam('limit', type_=sa.Integer)
     clauses = [*_clauses(dialect, shape), *([_behind(keys)] if shape.marker else [])]
     ways = [way for _, way in keys]
-    if dialect != 'mysql' or not shape.marker:
+    if not _find_first(dialect, shape):
         return _ordered(_select(dialect, names).where(*clauses).limit(limit), [key for key, _ in keys], ways)
-    # MariaDB may walk an index from its end up to the marker: then at least the index alone, not the rows.
     few = _ordered(sa.select(instances.c.id.label('row'), *(key.label(f'key{place}') for place, (key, _) in
                                                             enumerate(keys))).where(*clauses).limit(limit),
                    [key for key, _ in keys], ways).subquery('page')
     return _ordered(_select(dialect, names).join(few, few.c.row == instances.c.id),
                     [few.c[f'key{place}'] for place in range(len(keys))], ways)
+
+
+def _find_first(dialect: str, shape: Shape) -> bool:
+    """Is the page found by its keys alone before its rows are read? Where all must be sorted the databases would
+    pack all before; MariaDB may walk an index from its end up to the marker: then the index alone, not the rows."""
+    by_index = shape.sort[:1] and shape.sort[0][0] in ('created_at', 'display_name') and shape.deleted is not None
+    return not by_index or shape.changed_since or shape.changed_before or (dialect == 'mysql' and shape.marker)
 
 
 def _ordered(query: sa.Select[Any], keys: Sequence[sa.ColumnElement[Any]], ways: Sequence[str]) -> sa.Select[Any]:
