@@ -163,7 +163,7 @@ def ids(conn: sa.Connection) -> set[int]:
 def load(conn: sa.Connection,
          node_ids: Sequence[int] | None = None) -> list[tuple[ComputeNode, datetime.datetime]]:
     """Nodes (all, or those named) with their changed_at."""
-    query = sa.select(compute_nodes)
+    query = sa.select(compute_nodes).order_by(compute_nodes.c.id)
     if node_ids is not None:
         query = query.where(compute_nodes.c.id.in_(node_ids))
     return [(from_row(row), row.changed_at) for row in conn.execute(query)]
