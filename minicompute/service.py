@@ -31,7 +31,7 @@ class Periodic:
     def __init__(self, task: Callable[[], Any], interval: float, *, at_once: bool = False) -> None:
         self._task, self._interval, self._at_once = task, interval, at_once
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=task.__name__, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f'periodic-{task.__name__}', daemon=True)
 
     def start(self) -> None:
         self._thread.start()
