@@ -142,10 +142,12 @@ async def under_load(load: Load, stack: Ours, name: str, count: int) -> Json:
         if (status == 200 and not json.loads(data)['servers']) or asked - began > 120:
             break
         await asyncio.sleep(pause(spent))
+    built = time.perf_counter() - began
     found = {state: len(await load.generator.list_ids(load.api, f'&status={state}&name={prefix}') or [])
              for state in ('ACTIVE', 'ERROR', 'BUILD')}
     await load.delete(prefix, 8)
-    return {**started, 'asked': count, 'accepted': accepted, 'unanswered': unanswered, **found,
+    return {**started, 'built_s': round(built, 3), 'asked': count, 'accepted': accepted, 'unanswered': unanswered,
+            **found,
             # An answer may be lost with the connection; a server whose 202 was seen may not.
             'lost': max(0, accepted - found['ACTIVE'])}
 
