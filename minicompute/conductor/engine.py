@@ -303,8 +303,10 @@ class Engine:
             return []
         with session.read() as conn:
             uuids = {action.instance_uuid for action in taken}
-            servers = instances.get_many(conn, uuids)
-            specs = instances.specs(conn, [a.instance_uuid for a in taken if settle.needs_spec(a)])
+            if any(settle.needs_spec(action) for action in taken):
+                servers, specs = instances.with_specs(conn, uuids)
+            else:
+                servers, specs = instances.get_many(conn, uuids), {}
         return [Task(action=action, instance=servers.get(action.instance_uuid), context=_context(action),
                      steady=self._steady, spec=specs.get(action.instance_uuid)) for action in taken]
 

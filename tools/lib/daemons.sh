@@ -42,13 +42,15 @@ all_daemons_run() {
 
 # start_daemon NAME: a role, or one of several daemons of a role: compute-2 has settings of its own in run/compute-2.conf.
 start_daemon() {
-    local log="$LOGS/$1.log" own=()
+    local log="$LOGS/$1.log" own=() nice=0
+    # Where all share one machine those who accept requests go before those who work on them.
+    case "$1" in conductor* | scheduler*) nice=5 ;; esac
     if [ -e "$RUN/$1.conf" ] && [ "$RUN/$1.conf" != "$CONFIG" ]; then own=(--config-file "$RUN/$1.conf"); fi
     if [ -s "$log" ]; then mv "$log" "$log.1"; fi
     rm -f "$PIDS/$1.pid"
     # PATH and HOME only: what a shell has set for clients (OS_CLOUD, ...) is not for daemons.
     env -i PATH="$PATH" HOME="${HOME:-/root}" LANG=C.UTF-8 ${MINICOMPUTE_CONCURRENCY:+MINICOMPUTE_CONCURRENCY="$MINICOMPUTE_CONCURRENCY"} \
-        start-stop-daemon --start --quiet --background --make-pidfile --pidfile "$PIDS/$1.pid" --chdir "$RUN" \
+        start-stop-daemon --start --quiet --background --make-pidfile --pidfile "$PIDS/$1.pid" --chdir "$RUN" --nicelevel "$nice" \
         --output "$log" --startas "$VENV/bin/minicompute-${1%-[0-9]*}" -- \
         --config-file "$CONFIG" --config-file "$RUN/local.conf" "${own[@]}"
     # It comes back before its child has written this.
