@@ -20,8 +20,9 @@ def draw(results: Results, lines: list[Line], directory: pathlib.Path) -> list[p
         return []
     matplotlib.use('svg')
     # The same results make the same file.
-    matplotlib.rcParams.update({'svg.hashsalt': 'minicompute', 'font.size': 9, 'axes.grid': True, 'grid.alpha': 0.3,
-                                'axes.spines.top': False, 'axes.spines.right': False})
+    matplotlib.rcParams.update({'svg.hashsalt': 'minicompute', 'svg.fonttype': 'none', 'font.size': 9,
+                                'axes.grid': True, 'grid.alpha': 0.3, 'axes.spines.top': False,
+                                'axes.spines.right': False})
     return [path for path in (_growth(results, directory), _ratios(lines, directory)) if path]
 
 

@@ -20,7 +20,7 @@ def folders(root: pathlib.Path) -> list[pathlib.Path]:
 
 
 def write(directory: pathlib.Path, document: Json, repo: pathlib.Path) -> None:
-    """table.md and the plots beside results.json; a measurement (not a quick one) also changes the documentation."""
+    """table.md and the plots beside results.json; what git keeps of it, and is not quick, goes to the docs."""
     results = Results(document)
     lines = goals.lines(results)
     if document.get('quick'):
@@ -29,7 +29,7 @@ def write(directory: pathlib.Path, document: Json, repo: pathlib.Path) -> None:
     (directory / 'table.md').write_text(table)
     pictures = plots.draw(results, lines, directory)
     page = repo / 'docs' / 'performance.md'
-    if not document.get('quick') and page.exists():
+    if not document.get('quick') and page.exists() and directory.parent == repo / 'benchmarks' / 'results':
         publish(page, table, pictures, directory)
 
 
@@ -39,7 +39,7 @@ def about(document: Json) -> str:
     rows = document.get('rows', [])
     loads = [average for row in rows for average in row['load_average'][:1]]
     changed = document.get('changed_files')
-    commits = ', '.join(sorted({row['commit'] for row in rows})) or document.get('commit')
+    commits = ', '.join(sorted({row.get('commit') or '?' for row in rows})) or document.get('commit')
     lines = [
         f'Commit {commits}' + (f' with {changed} changed files' if changed else '')
         + (f', measured {rows[0]["at"][:10]}' if rows else '')
