@@ -86,7 +86,7 @@ def _save(figure: Any, path: pathlib.Path) -> pathlib.Path:
     from matplotlib import pyplot
 
     figure.tight_layout()
-    figure.savefig(path, metadata={'Date': None})
+    figure.savefig(path, metadata={'Date': None}, bbox_inches='tight')
     pyplot.close(figure)
     # matplotlib leaves blanks at the ends of lines
     path.write_text('\n'.join(line.rstrip() for line in path.read_text().splitlines()) + '\n')
