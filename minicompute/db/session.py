@@ -83,6 +83,9 @@ def _server(url: sa.URL, **options: Any) -> sa.Engine:
             'pool_recycle': conf.connection_recycle_time}
     made = sa.create_engine(url, **{name: value for name, value in pool.items() if value is not None}, **options)
     exc_filters.register_engine(made)
+    if made.dialect.driver == 'pymysql':
+        from minicompute.db import mysql  # its driver need not be there for other databases
+        mysql.share(made)
 
     @sa.event.listens_for(made, 'connect', insert=True)
     def on_connect(raw: Any, record: Any) -> None:
@@ -167,6 +170,12 @@ def dispose() -> None:
         for made in _engines or ():
             made.dispose(close=True)
         _engines = _clock = None
+
+
+def after_fork() -> None:
+    """In a child: connections of its own, from the engines that the parent made."""
+    for made in _engines or ():
+        made.dispose(close=False)
 
 
 @contextlib.contextmanager
