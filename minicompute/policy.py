@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from oslo_config import cfg
 from oslo_log import log as logging
 from oslo_policy import _checks as checks
 from oslo_policy import policy as oslo_policy
@@ -30,6 +31,15 @@ _enforcer: oslo_policy.Enforcer | None = None
 _plain: dict[str, bool] = {}
 _decisions: dict[tuple[Any, ...], bool] = {}
 _next_look = 0.0
+
+
+def preload() -> None:
+    """Before the API forks. Raises ConfigurationError when the policy file cannot be read."""
+    try:
+        get_enforcer()
+    except (ValueError, OSError, cfg.Error) as error:
+        raise exception.ConfigurationError(
+            reason=f'{CONF.oslo_policy.policy_file}: {" ".join(str(error).split())}') from error
 
 
 def get_enforcer() -> oslo_policy.Enforcer:

@@ -12,7 +12,7 @@ concurrency.setup()
 import ipaddress
 import sys
 
-from minicompute import conf, exception, rpc
+from minicompute import conf, exception, policy, rpc
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.wsgi import paste, server
@@ -35,10 +35,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def preload() -> None:
-    """The drivers of the database and the broker, which load when they are first used: here all workers share them.
-    Neither connects."""
+    """What loads when it is first used: here all workers share it. Nothing connects."""
+    policy.preload()
     session.engines()
-    session.dispose()
     rpc.transport()
     rpc.cleanup()
 
@@ -67,7 +66,7 @@ def after_fork() -> None:
     """A worker has its own connections; what the master made before the fork stays the master's."""
     gc.enable()
     concurrency.after_fork()
-    session.dispose()
+    session.after_fork()
 
 
 if __name__ == '__main__':

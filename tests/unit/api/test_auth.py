@@ -161,3 +161,17 @@ def test_a_page_in_a_browser_is_not_the_operator() -> None:
     assert auth.noauth2_context({'HTTP_ORIGIN': 'http://elsewhere'}) is None
     named = auth.noauth2_context({'HTTP_ORIGIN': 'http://elsewhere', 'HTTP_X_AUTH_TOKEN': 'alice:demo'})
     assert named is not None and not named.is_admin
+
+
+def test_a_policy_file_that_cannot_be_read_is_one_line(conf, tmp_path):
+    """Before the fork: an API that refuses every request does not start."""
+    path = tmp_path / 'policy.yaml'
+    path.write_text('"a": "b\n  - [')
+    conf.set_override('policy_file', str(path), 'oslo_policy')
+    policy.reset()
+    try:
+        with pytest.raises(exception.ConfigurationError) as caught:
+            policy.preload()
+        assert str(path) in str(caught.value) and '\n' not in str(caught.value)
+    finally:
+        policy.reset()
