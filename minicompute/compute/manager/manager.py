@@ -33,8 +33,12 @@ class Pools:
         self.quick = ThreadPoolExecutor(quick, thread_name_prefix='step')
 
     def close(self) -> None:
-        self.builds.shutdown(wait=False, cancel_futures=True)
-        self.quick.shutdown(wait=True, cancel_futures=True)
+        """Let what is under way end, so that its report is sent; what waits is asked for again. (The service bounds
+        it: it leaves after the grace, whatever runs.)"""
+        for pool in (self.builds, self.quick):
+            pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self.builds, self.quick):
+            pool.shutdown(wait=True)
 
 
 class ComputeManager(Manager):
