@@ -16,6 +16,6 @@ OPTIONS = {'DEFAULT': [
                help='Seconds between two heartbeats of a daemon.'),
     cfg.IntOpt('service_down_time', default=60, min=2,
                help='A daemon that has not reported for so many seconds is down.'),
-    cfg.IntOpt('graceful_shutdown_timeout', default=5, min=0,
+    cfg.IntOpt('graceful_shutdown_timeout', default=4, min=0,
                help='Seconds that a daemon gives its work after SIGTERM before it leaves.'),
 ]}
