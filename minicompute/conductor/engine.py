@@ -35,7 +35,7 @@ from minicompute.objects import Action, ActionState, StepReport, StepRequest
 LOG = logging.getLogger(__name__)
 
 #: seconds between two looks at what gathered, while there is something all the time
-PACE = 0.01
+PACE = 0.03
 
 
 @dataclasses.dataclass(slots=True)
@@ -63,7 +63,7 @@ class Engine:
         self._committer = Committer(owner, self._stopped)
         #: one thread at a time takes what gathered; while it claims that, more gathers for the next
         self._turn = threading.Lock()
-        self._looked = 0.0
+        self._looked, self._crowded = 0.0, False
         self._threads: list[threading.Thread] = []
 
     # -- the outside -------------------------------------------------------
@@ -215,16 +215,17 @@ class Engine:
             try:
                 entry = self._ready.get_nowait()
             except queue.Empty:
-                return entries
+                break
+        self._crowded = len(entries) > 1
         if entry is None and entries:
             self._ready.put(None)   # the farewell is for another thread; this one has work
         return entries
 
     def _pace(self) -> None:
-        """After a pause nobody waits. Under load what comes within `PACE` of the last look shares its
-        transactions, which is what makes a batch, and leaves the processors to those who accept requests."""
+        """One server alone never waits. When the last look found several, the next one is `PACE` later: what
+        comes meanwhile shares its transactions, and the processors are left to those who accept requests."""
         wait = self._looked + PACE - time.monotonic()
-        if wait > 0:
+        if self._crowded and wait > 0:
             self._stopped.wait(wait)
         self._looked = time.monotonic()
 
