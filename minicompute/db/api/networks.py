@@ -15,7 +15,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exc
-from sqlalchemy.dialects import postgresql
 
 from minicompute import exception
 from minicompute.db import session
@@ -237,6 +236,7 @@ def _insert_missing(conn: sa.Connection, missing: list[PortRequest]) -> None:
 def _ignoring(conn: sa.Connection, table: sa.Table) -> Any:
     """INSERT that leaves out the rows whose unique keys are taken; no savepoint, no error."""
     if conn.dialect.name == 'postgresql':
+        from sqlalchemy.dialects import postgresql  # 2 MB in each daemon, for this database alone
         return postgresql.insert(table).on_conflict_do_nothing()
     return sa.insert(table).prefix_with('OR IGNORE', dialect='sqlite').prefix_with(
         'IGNORE', dialect='mysql').prefix_with('IGNORE', dialect='mariadb')
