@@ -50,8 +50,11 @@ class LocalImages(ImageBackend):
         return image
 
     def show_many(self, context: RequestContext, image_ids: Iterable[str]) -> dict[str, ImageMeta]:
+        wanted = list(image_ids)
+        if not wanted:
+            return {}
         with session.read() as conn:
-            return {str(image.id): image for image in db.get_many(conn, image_ids) if _sees(context, image)}
+            return {str(image.id): image for image in db.get_many(conn, wanted) if _sees(context, image)}
 
     def list(self, context: RequestContext, *, filters: dict[str, Any] | None = None,
              limit: int | None = None, marker: str | None = None,

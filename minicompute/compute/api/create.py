@@ -1,8 +1,8 @@
 """A create: checks, then one transaction that counts the quota and writes the servers and their actions.
 
-    found = lookup (flavor, image, key, zone, group)  ->  fitting, disks, networks
-    write: lock the project -> count -> servers, bdms, tags, group members -> the leader's action, the others';
-           creates that come at the same moment for one project share the transaction
+    what comes at the same moment for one project goes together:
+      found = lookup (flavor, image, key, zone, group)  ->  fitting, disks, networks
+      write: lock the project -> count -> servers, bdms, tags, group members -> the leader's action, the others'
     ring the leader: it claims hosts for all, so that min_count is all or nothing
 """
 from __future__ import annotations
@@ -41,15 +41,11 @@ MOST_AT_ONCE = 10000
 
 def create(context: RequestContext, request: CreateRequest) -> Created:
     """Accept `least` to `most` servers. Raises Invalid, Forbidden, Conflict; nothing is written then."""
-    found = lookup.for_create(context, request)
-    _check(request, found)
-    _check_networks(context, request)
-    devices = block_devices.plan(request.block_devices, request.image_id, found.flavor)
-    pattern = _pattern(context, request, found)
-    order = _Order(context, request, found, pattern, _spec(pattern, request, found), devices)
-    leader = _commits.put(pattern.project_id, order)
-    rpc.outbox.put(rpc.CONDUCTOR, 'ring', leader)
-    return Created(order.uuids[0], str(pattern.reservation_id), pattern.auto_disk_config)
+    # What asks other services is asked here, by the caller's own thread.
+    wanted = lookup.Wanted(context, request, lookup.remote_image(context, request.image_id))
+    order = _creates.put(context.project_id, (wanted, _networks_are_there(context, request)))
+    rpc.outbox.put(rpc.CONDUCTOR, 'ring', order.leader)
+    return Created(order.uuids[0], str(order.pattern.reservation_id), order.pattern.auto_disk_config)
 
 
 @dataclasses.dataclass(slots=True)
@@ -64,10 +60,47 @@ class _Order:
     spec: RequestSpec
     devices: list[BlockDevice]
     uuids: list[str] = dataclasses.field(default_factory=list)
+    leader: int = 0
+
+
+_Asked = tuple[lookup.Wanted, exception.Invalid | None]
+
+
+def _create_all(asked: Sequence[_Asked]) -> list[_Order | Exception]:
+    """Creates of one project that came at the same moment, each with its own answer."""
+    prepared: list[_Order | Exception] = []
+    for (wanted, trouble), found in zip(asked, lookup.for_creates([wanted for wanted, _ in asked]), strict=True):
+        try:
+            prepared.append(_prepare(wanted, found, trouble))
+        except exception.ComputeException as error:
+            prepared.append(error)
+    orders = [one for one in prepared if isinstance(one, _Order)]
+    refused: dict[int, Exception] = {}
+    for order, result in zip(orders, _commit(orders) if orders else [], strict=True):
+        if isinstance(result, Exception):
+            refused[id(order)] = result
+        else:
+            order.leader = result
+    return [refused.get(id(one), one) for one in prepared]
+
+
+_creates: GroupCommit[_Asked, _Order] = GroupCommit(_create_all)
+
+
+def _prepare(wanted: lookup.Wanted, found: lookup.Found | Exception, trouble: exception.Invalid | None) -> _Order:
+    if isinstance(found, Exception):
+        raise found
+    context, request = wanted.context, wanted.request
+    _check(request, found)
+    if trouble is not None:
+        raise trouble
+    devices = block_devices.plan(request.block_devices, request.image_id, found.flavor)
+    pattern = _pattern(context, request, found)
+    return _Order(context, request, found, pattern, _spec(pattern, request, found), devices)
 
 
 def _commit(orders: Sequence[_Order]) -> list[int | Exception]:
-    """What came at the same moment for one project, in one transaction. -> the leaders' actions."""
+    """In one transaction. -> the leaders' actions."""
     try:
         return session.write(_write, orders)
     except db_exc.DBConnectionError as error:
@@ -77,9 +110,6 @@ def _commit(orders: Sequence[_Order]) -> list[int | Exception]:
             # A duplicate: the answer to our first commit was lost, and the second try met what that had written.
             return [_written(orders[0]) if isinstance(error, db_exc.DBDuplicateEntry) else error]
         return [result for order in orders for result in _commit([order])]
-
-
-_commits: GroupCommit[_Order, int] = GroupCommit(_commit)
 
 
 def _written(order: _Order) -> int:
@@ -100,12 +130,13 @@ def _check(request: CreateRequest, found: lookup.Found) -> None:
         raise exception.Invalid('Unable to allocate a single hostname to multiple instances')
 
 
-def _check_networks(context: RequestContext, request: CreateRequest) -> None:
-    """What a body names and is not there is a bad request, not a bad path."""
+def _networks_are_there(context: RequestContext, request: CreateRequest) -> exception.Invalid | None:
+    """What a body names and is not there is a bad request, not a bad path. Said after what else is wrong."""
     try:
         network.load().validate(context, request.networks, request.most)
     except exception.NotFound as error:
-        raise exception.Invalid(error.message) from None
+        return exception.Invalid(error.message)
+    return None
 
 
 def _pattern(context: RequestContext, request: CreateRequest, found: lookup.Found) -> Instance:

@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -58,56 +60,78 @@ def scope(context: RequestContext) -> str | None:
     return None if context.is_admin else context.project_id or ''
 
 
-def for_create(context: RequestContext, request: CreateRequest) -> Found:
-    """Everything that a create needs to know. What each of them needs is read together for those of one user
-    that come at the same moment."""
-    key = (context.project_id, context.user_id, context.is_admin)
-    basics = _basics.put(key, (context, request.flavorid, request.image_id))
-    flavor = _usable(basics.flavor, request.flavorid)
-    meta = _image(context, request.image_id, basics)
-    keypair, group = None, None
-    if request.key_name is not None or request.zone or request.host or request.node or request.hints.get('group'):
-        with session.read() as conn:
-            keypair = _keypair(conn, context, request.key_name)
-            _check_zone(conn, request.zone)
-            _check_host(conn, request)
-            group = _group(conn, context, request.hints.get('group'))
-    return Found(flavor, basics.limits, meta, _part(context, meta, 'kernel_id'), _part(context, meta, 'ramdisk_id'),
-                 keypair, group)
+@dataclasses.dataclass(slots=True)
+class Wanted:
+    """A create whose names are to be looked up. `image` is there already when the image service had to be asked for
+    this one alone, which is the caller's to wait for."""
+
+    context: RequestContext
+    request: CreateRequest
+    image: ImageMeta | None = None
+
+
+def remote_image(context: RequestContext, image_id: str | None) -> ImageMeta | None:
+    """The image, where the image service is asked for one at a time; None where `for_creates` finds it."""
+    backend = image.load()
+    if not image_id or backend.show_many(context, []) is not None:
+        return None
+    try:
+        return backend.show(context, image_id)
+    except exception.ImageNotFound:
+        raise _no_image() from None
+
+
+def for_creates(wanted: Sequence[Wanted]) -> list[Found | Exception]:
+    """Everything that creates of one moment need to know: what all of one user need is read once."""
+    by_user: dict[Any, list[Wanted]] = defaultdict(list)
+    for one in wanted:
+        by_user[one.context.project_id, one.context.user_id, one.context.is_admin].append(one)
+    found: dict[int, Found | Exception] = {}
+    with session.read() as conn:
+        for some in by_user.values():
+            basics = _read_basics(conn, some)
+            for one in some:
+                try:
+                    found[id(one)] = _find(conn, one, basics)
+                except exception.ComputeException as error:
+                    found[id(one)] = error
+    return [found[id(one)] for one in wanted]
 
 
 @dataclasses.dataclass(slots=True, frozen=True)
 class _Basics:
-    """`images` is None when the image service wants to be asked for one at a time."""
-
-    flavor: Flavor | None
+    flavors: dict[str, Flavor]
     limits: quota.Limits
-    images: dict[str, ImageMeta] | None
+    images: dict[str, ImageMeta]
 
 
-def _read_basics(asked: Sequence[tuple[RequestContext, str, str | None]]) -> list[_Basics]:
+def _read_basics(conn: sa.Connection, wanted: Sequence[Wanted]) -> _Basics:
     """All that ask are the same user: what one of them may see the others may as well."""
-    context = asked[0][0]
-    with session.read() as conn:
-        found = flavors.get_many(conn, {flavorid for _, flavorid, _ in asked}, project_id=scope(context))
-        limits = quota.limits(conn, str(context.project_id), str(context.user_id))
-    wanted = {image_id for _, _, image_id in asked if image_id}
-    images = image.load().show_many(context, wanted) if wanted else {}
-    return [_Basics(found.get(flavorid), limits, images) for _, flavorid, _ in asked]
+    context = wanted[0].context
+    found = flavors.get_many(conn, {one.request.flavorid for one in wanted}, project_id=scope(context))
+    limits = quota.limits(conn, str(context.project_id), str(context.user_id))
+    ids = {one.request.image_id for one in wanted if one.request.image_id and one.image is None}
+    return _Basics(found, limits, (image.load().show_many(context, ids) or {}) if ids else {})
 
 
-_basics: GroupCommit[tuple[RequestContext, str, str | None], _Basics] = GroupCommit(_read_basics)
+def _find(conn: sa.Connection, one: Wanted, basics: _Basics) -> Found:
+    context, request = one.context, one.request
+    flavor = _usable(basics.flavors.get(request.flavorid), request.flavorid)
+    meta = ImageMeta()
+    if request.image_id:
+        known = one.image or basics.images.get(request.image_id)
+        if known is None:
+            raise _no_image()
+        meta = copy.deepcopy(known)
+    keypair = _keypair(conn, context, request.key_name)
+    _check_zone(conn, request.zone)
+    _check_host(conn, request)
+    return Found(flavor, basics.limits, meta, _part(context, meta, 'kernel_id'), _part(context, meta, 'ramdisk_id'),
+                 keypair, _group(conn, context, request.hints.get('group')))
 
 
-def _image(context: RequestContext, image_id: str | None, basics: _Basics) -> ImageMeta:
-    if not image_id:
-        return ImageMeta()
-    try:
-        if basics.images is None:
-            return image.load().show(context, image_id)
-        return copy.deepcopy(basics.images[image_id])
-    except (exception.ImageNotFound, KeyError):
-        raise exception.Invalid('Can not find requested image') from None
+def _no_image() -> exception.Invalid:
+    return exception.Invalid('Can not find requested image')
 
 
 def _part(context: RequestContext, meta: ImageMeta, name: str) -> ImageMeta | None:
