@@ -29,7 +29,7 @@ def update(conn: sa.Connection, key: sa.Column[Any], rows: Mapping[Any, Mapping[
 
 def _update(conn: sa.Connection, key: sa.Column[Any], names: tuple[str, ...], identities: Sequence[Any],
             values: Sequence[Mapping[str, Any]], where: sa.ColumnElement[bool] | None) -> int:
-    same = tuple(name for name in names if all(row[name] == values[0][name] for row in values))
+    same = tuple(name for name in names if _same([row[name] for row in values]))
     other = tuple(name for name in names if name not in same)
     size = 1 << (len(identities) - 1).bit_length()
     params = {f's_{name}': values[0][name] for name in same}
@@ -39,6 +39,14 @@ def _update(conn: sa.Connection, key: sa.Column[Any], names: tuple[str, ...], id
         for name in other:
             params[f'v_{name}_{place}'] = values[row][name]
     return conn.execute(_statement(key, same, other, size, where), params).rowcount
+
+
+def _same(values: Sequence[Any]) -> bool:
+    """Equal is not enough: True is 1, also inside a document."""
+    first = values[0]
+    if isinstance(first, (dict, list)):
+        return len(values) == 1
+    return all(type(value) is type(first) and value == first for value in values)
 
 
 @functools.lru_cache(maxsize=512)

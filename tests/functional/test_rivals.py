@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from minicompute.compute.api import delete
+from minicompute.compute.api import delete, ring
+from minicompute.context import RequestContext
 from minicompute.db import session
-from minicompute.db.api import actions
+from minicompute.db.api import actions, instances
 from minicompute.db.models import instance_actions, instance_group_members
-from minicompute.objects import Action
+from minicompute.objects import Action, Instance
 from tests.functional.cloud import Cloud
+from tests.functional.counting import counting
 
 
 def test_a_delete_is_not_lost_to_what_begins_beside_it(
@@ -87,3 +89,42 @@ def _put_off(conn: sa.Connection, uuid: str) -> None:
 
 def _get_stuck(conn: sa.Connection, uuid: str) -> None:
     conn.execute(instance_actions.update().where(instance_actions.c.busy == uuid).values(state='stuck'))
+
+
+def test_deletes_of_one_moment(make_cloud: Any) -> None:
+    """Those that nothing holds go in one transaction; one that is held, and one asked for twice, as if alone."""
+    cloud = make_cloud(computes=0)
+    uuids = [cloud.boot(f'd{number}')['id'] for number in range(5)]
+    for uuid in uuids:
+        cloud.wait(uuid, 'ERROR')
+    free = delete._commit([_asked(uuid) for uuid in uuids[:2]])
+    assert free == [(None, False), (None, False)]
+    session.write(lambda conn: actions.begin(conn, [Action(
+        action='start', flow='start', step='power_on', instance_uuid=uuids[2], busy=uuids[2], request_id='req-1')]))
+    asked = [_asked(uuid) for uuid in (uuids[2], uuids[3], uuids[4], uuids[4])]
+    held, *others, again = delete._commit(asked)
+    assert held[0].flow == 'start' and others == [(None, False)] * 2
+    assert again[0].flow == 'delete' and asked[3][1].id is None
+    for uuid in uuids:
+        cloud.wait_gone(uuid)
+
+
+def test_deletes_of_one_moment_cost_what_one_costs(make_cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = make_cloud(computes=0)
+    uuids = [cloud.boot(f'd{number}')['id'] for number in range(6)]
+    for uuid in uuids:
+        cloud.wait(uuid, 'ERROR')
+    costs = []
+    for some in (uuids[:2], uuids[2:]):
+        asked = [_asked(uuid) for uuid in some]
+        with counting(monkeypatch) as counts:
+            delete._commit(asked)
+        costs.append(counts.statements['other'])    # called by the test, so by none of the roles
+    assert costs[0] == costs[1] <= 4, counts.seen
+
+
+def _asked(uuid: str) -> tuple[Instance, Action]:
+    with session.read() as conn:
+        instance = instances.get(conn, uuid)
+    context = RequestContext(user_id='admin', project_id='demo', is_admin=True)
+    return instance, ring.new_action(context, instance, 'delete', 'delete', 'destroy')
