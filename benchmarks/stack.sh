@@ -3,6 +3,7 @@
 #
 #   up      starts broker, database and daemons on loopback; makes flavors and an image; may be run again
 #   down    ends all of it; --wipe also forgets the data
+#   messages   how many messages the broker has taken since it started
 #
 #   --driver fake|libvirt      what the computes drive (fake); libvirt means one compute, and wants root
 #   --computes N               compute daemons (4)
@@ -46,6 +47,7 @@ main() {
     case "$verb" in
         up) up ;;
         down) down ;;
+        messages) broker_messages ;;
         *) fail "unknown word '$verb': say up or down; --help tells more" ;;
     esac
 }

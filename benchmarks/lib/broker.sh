@@ -36,6 +36,12 @@ start_broker() {
     cp "$BROKER_DIR/node.pid" "$PIDS/rabbitmq.pid"
 }
 
+# broker_messages: how many it has taken from publishers since it started.
+broker_messages() {
+    with_node "$RABBIT_BIN/rabbitmqctl" eval \
+        'maps:fold(fun(_, C, S) -> S + maps:get(messages_received_total, C, 0) end, 0, rabbit_global_counters:overview()).'
+}
+
 stop_broker() {
     end_process "$PIDS/rabbitmq.pid" 30
     [ -e "$RUN/epmd.started" ] || return 0
