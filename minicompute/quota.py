@@ -57,9 +57,9 @@ class Reservations:
         self._rows: dict[str | None, dict[str, int]] = {}        # what the records add up to; None: the project
         self._reserved: dict[str | None, dict[str, int]] = {}    # what is not among the records yet
 
-    def reserve(self, user_id: str, allowed: Limits, flavor: Flavor, least: int, most: int) -> int:
+    def room(self, user_id: str, allowed: Limits, flavor: Flavor, least: int, most: int) -> int:
         """How many servers of `least` to `most` may be made now: as many as the quotas leave room for.
-        The caller inserts them in this transaction. Raises TooManyInstances when it is less than `least`."""
+        Raises TooManyInstances when it is less than `least`."""
         bounds = [(allowed.project, self._usage(None))] if _bounded(allowed.project) else []
         if allowed.user != allowed.project and _bounded(allowed.user):
             bounds.append((allowed.user, self._usage(user_id)))
@@ -68,11 +68,14 @@ class Reservations:
             if room < least:
                 raise _too_many(bound, used, flavor, least, most)
             most = min(most, room)
+        return most
+
+    def take(self, user_id: str, flavor: Flavor, count: int) -> None:
+        """The caller inserts so many in this transaction."""
         for owner in (None, user_id):
             mine = self._reserved.setdefault(owner, dict.fromkeys(RESOURCES, 0))
             for name, each in _per_server(flavor).items():
-                mine[name] += most * each
-        return most
+                mine[name] += count * each
 
     def _usage(self, user_id: str | None) -> dict[str, int]:
         if not self._rows:

@@ -5,6 +5,7 @@ import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from oslo_db import exception as db_exc
 from oslo_utils import uuidutils
 
 from minicompute.conf import CONF
@@ -44,12 +45,17 @@ def report_computes(conn: sa.Connection, hosts: list[str]) -> list[str]:
     for start in range(0, len(hosts), CHUNK):
         part = hosts[start:start + CHUNK]
         these = (table.binary == COMPUTE, table.host.in_(part))
-        done = conn.execute(services.update().where(*these).values(
+        # Never back: a machine that was stopped for a while takes the time of before for now.
+        older = sa.or_(table.last_seen_up.is_(None), table.last_seen_up <= now)
+        done = conn.execute(services.update().where(*these, older).values(
             last_seen_up=now, report_count=table.report_count + 1, version=SERVICE_VERSION))
         if done.rowcount < len(part):
             strangers += sorted(set(part) - set(conn.execute(sa.select(table.host).where(*these)).scalars()))
     if strangers:
-        conn.execute(services.insert(), [_born(host, COMPUTE, 'compute', now) for host in strangers])
+        try:
+            conn.execute(services.insert(), [_born(host, COMPUTE, 'compute', now) for host in strangers])
+        except db_exc.DBDuplicateEntry as error:    # another conductor met one of them first
+            raise db_exc.RetryRequest(error) from error
     return strangers
 
 

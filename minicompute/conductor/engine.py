@@ -30,6 +30,7 @@ from minicompute.context import RequestContext
 from minicompute.db import session
 from minicompute.db.api import actions as journal
 from minicompute.db.api import instances
+from minicompute.db.group_commit import BrokenOff
 from minicompute.objects import Action, ActionState, StepReport, StepRequest
 
 LOG = logging.getLogger(__name__)
@@ -246,8 +247,9 @@ class Engine:
                     admitted.append(known)
                 elif entry.action_id not in self._held:
                     strangers.append(entry)
-        admitted += [(task, None, False) for task in self._claim(rings)]
+        # The claim is last: a ring is put down by nobody but the claim, should something beside it fail.
         admitted += self._adopt(strangers)
+        admitted += [(task, None, False) for task in self._claim(rings)]
         return admitted
 
     def _match(self, report: StepReport) -> tuple[Task, Outcome | Exception, bool] | None:
@@ -342,6 +344,9 @@ class Engine:
             return []
         try:
             kept, released = self._committer.commit(tasks)
+        except BrokenOff:
+            self._drop(task.action.id for task in tasks)     # the sweep finds out what is written
+            return []
         except Exception as error:
             if len(tasks) > 1:
                 return [task for one in tasks for task in self._commit([one])]

@@ -5,6 +5,7 @@ import threading
 from typing import Any
 
 import sqlalchemy as sa
+from oslo_db import exception as db_exc
 from oslo_log import log as logging
 from oslo_utils import uuidutils
 
@@ -109,10 +110,15 @@ class ConductorManager(Manager):
         if not beats:
             return
         nodes = [node for node in beats.values() if node is not None]
-        strangers = session.write(servicegroup.report_computes, sorted(beats))
-        if nodes:
-            for refusal in session.write(compute_nodes.upsert_many, nodes):
+        try:
+            strangers = session.write(servicegroup.report_computes, sorted(beats))
+            for refusal in session.write(compute_nodes.upsert_many, nodes) if nodes else ():
                 LOG.error('%s', refusal)
+        except (db_exc.DBConnectionError, db_exc.DBDeadlock, db_exc.RetryRequest):
+            with self._lock:
+                self._beats = {**beats, **self._beats}
+            self.wire.cut()      # nobody's silence means anything while what is heard is not written
+            raise
         for host in strangers:
             if beats[host] is None:
                 compute.ask_inventory(host)
@@ -153,7 +159,7 @@ def _take_down(conn: sa.Connection, hosts: list[str], nodes: list[ComputeNode]) 
     servicegroup.report_computes(conn, hosts)
     for refusal in compute_nodes.upsert_many(conn, nodes):
         raise refusal
-    compute_nodes.reset_failed_builds(conn, *hosts)
+    compute_nodes.reset_failed_builds(conn, hosts)
 
 
 _DOWN = (PowerState.SHUTDOWN, PowerState.CRASHED)

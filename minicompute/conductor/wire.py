@@ -42,6 +42,11 @@ class Wire:
                 self._since = now
             self._heard, self._pending = now, False
 
+    def cut(self) -> None:
+        """What is heard cannot be written: as if nothing were heard."""
+        with self._lock:
+            self._since = time.monotonic()
+
     def steady(self) -> bool:
         """Whether a host that has not reported is to blame, and not the wire."""
         now = time.monotonic()

@@ -33,6 +33,15 @@ _EPOCH = datetime.datetime(1970, 1, 1)
 IDLE = 1.0
 #: for so many seconds the database's clock is reckoned from this machine's steady one
 CLOCK_KEEPS = 10.0
+#: seconds within which its answer came, if it is to be kept
+PROMPT = 0.5
+
+#: seconds that a statement waits for a row that somebody holds; then the transaction starts anew
+LOCK_WAIT = 10
+#: PostgreSQL's word for it
+_NOT_AVAILABLE = '55P03'
+#: seconds after which PostgreSQL ends a transaction whose client says nothing: it may have lost its power
+IDLE_IN_TRANSACTION = 60
 
 _lock = threading.Lock()
 _engines: tuple[sa.Engine, sa.Engine] | None = None
@@ -82,6 +91,7 @@ def _server(url: sa.URL, **options: Any) -> sa.Engine:
     pool = {'pool_size': conf.max_pool_size, 'max_overflow': conf.max_overflow, 'pool_timeout': conf.pool_timeout,
             'pool_recycle': conf.connection_recycle_time}
     made = sa.create_engine(url, **{name: value for name, value in pool.items() if value is not None}, **options)
+    sa.event.listen(made, 'handle_error', _name_what_is_away)    # before oslo.db's, which raises
     exc_filters.register_engine(made)
     if made.dialect.driver == 'pymysql':
         from minicompute.db import mysql  # its driver need not be there for other databases
@@ -93,6 +103,12 @@ def _server(url: sa.URL, **options: Any) -> sa.Engine:
             with contextlib.closing(raw.cursor()) as cursor:
                 cursor.execute('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED')
                 cursor.execute('SET SESSION sql_mode = %s', [conf.mysql_sql_mode])
+                cursor.execute('SET SESSION innodb_lock_wait_timeout = %s', [LOCK_WAIT])
+        else:
+            with contextlib.closing(raw.cursor()) as cursor:
+                cursor.execute(f"SET lock_timeout = '{LOCK_WAIT}s'")
+                cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION}s'")
+            raw.commit()
 
     @sa.event.listens_for(made, 'checkin')
     def on_checkin(raw: Any, record: Any) -> None:
@@ -103,6 +119,13 @@ def _server(url: sa.URL, **options: Any) -> sa.Engine:
         if time.monotonic() - record.info.get('idle_since', time.monotonic()) > IDLE and not _answers(made, raw):
             raise sa_exc.DisconnectionError     # the pool connects anew
     return made
+
+
+def _name_what_is_away(context: Any) -> None:
+    """An error while connecting says that the database is away, or has no connection left for us: what waits
+    for it elsewhere knows it by this name. (Drivers and oslo.db tell it only of connections that were there.)"""
+    if context.connection is None and isinstance(context.sqlalchemy_exception, sa_exc.DBAPIError):
+        raise db_exc.DBConnectionError(context.original_exception)
 
 
 def _answers(made: sa.Engine, raw: Any) -> bool:
@@ -205,7 +228,10 @@ def write(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
 def _worth_again(error: Exception) -> bool:
     """A connection that broke before the commit did nothing; one that broke in it is asked for again,
     which our writes allow: they are guarded by unique keys or generations."""
-    return isinstance(error, db_exc.DBConnectionError) or 'database is locked' in str(error)
+    if isinstance(error, db_exc.DBConnectionError) or 'database is locked' in str(error):
+        return True
+    inner: Any = getattr(error, 'inner_exception', None) or error
+    return getattr(getattr(inner, 'orig', inner), 'sqlstate', None) == _NOT_AVAILABLE
 
 
 def now(conn: sa.Connection) -> datetime.datetime:
@@ -221,5 +247,8 @@ def now(conn: sa.Connection) -> datetime.datetime:
         clock = {'mysql': 'SELECT UTC_TIMESTAMP(6)',
                  'postgresql': "SELECT clock_timestamp() AT TIME ZONE 'UTC'"}[conn.dialect.name]
         value: datetime.datetime = conn.exec_driver_sql(clock).scalar_one()
-        _clock = known = (value - _EPOCH - datetime.timedelta(seconds=steady), steady)
+        asked, steady = steady, time.monotonic()
+        known = (value - _EPOCH - datetime.timedelta(seconds=steady), steady)
+        if steady - asked < PROMPT:      # who knows when a late answer was given
+            _clock = known
     return _EPOCH + known[0] + datetime.timedelta(seconds=steady)

@@ -162,8 +162,8 @@ class Server(BaseApplication):
     def _leave(self, _arbiter: Any, worker: Any) -> None:
         """Everything is answered and what waits to be sent is sent: tearing the interpreter down would only take
         CPU from those who take over."""
-        if worker.pid != os.getpid():
-            return      # the arbiter, which found a worker gone
+        if worker.pid != os.getpid() or not worker.booted:
+            return      # the arbiter, which found a worker gone; or one that did not start, whose status says so
         self._before_exit()
         std_logging.shutdown()
         os._exit(0)

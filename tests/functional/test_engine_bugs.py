@@ -1,6 +1,7 @@
 """Bugs that the engine had: each test failed before its mending."""
 from __future__ import annotations
 
+import datetime
 import threading
 import time
 from collections.abc import Iterator
@@ -8,17 +9,20 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from oslo_db import exception as db_exc
 
+from minicompute import servicegroup
 from minicompute.compute.api import delete as compute_delete
 from minicompute.conductor import settle
 from minicompute.conductor.flow import Later
 from minicompute.context import RequestContext, admin_context
 from minicompute.db import session
 from minicompute.db.api import actions, stuck
-from minicompute.db.models import instance_actions
+from minicompute.db.models import instance_actions, services
+from minicompute.objects import Action, StepReport
 from minicompute.scheduler.rpcapi import SchedulerAPI
 from minicompute.virt.fake import FakeDriver
-from tests.functional.bench import Bench
+from tests.functional.bench import Bench, MortalEngine
 from tests.functional.test_flows import begin, change, named
 
 
@@ -161,3 +165,85 @@ def test_failed_builds_count_until_one_succeeds(bench: Bench) -> None:
         engine.ring(ids)
         assert bench.finish(ids) == ['done']
     assert failures() < 3
+
+
+def test_what_was_claimed_beside_a_broken_look_is_not_held_for_ever(bench: Bench, monkeypatch: Any) -> None:
+    """A bell and the report of a stranger come together, and the database breaks between the two."""
+    engine, ids = MortalEngine('conductor1', bench.send), bench.new_server()
+    broke = threading.Event()
+
+    def adopt(reports: Any) -> Any:
+        if reports and not broke.is_set():
+            broke.set()
+            raise RuntimeError('planned')
+        return []
+    monkeypatch.setattr(engine, '_adopt', adopt)
+    engine.ring(ids)
+    engine.report([StepReport(action_id=ids[0] + 1000, generation=1, step='x', host='host1')])
+    bench.engines.append(engine)
+    engine.start()
+    assert broke.wait(10)
+    time.sleep(0.2)
+    bench.expire_leases()
+    engine.sweep()
+    assert bench.finish(ids) == ['done']
+
+
+def test_who_cannot_write_what_it_hears_judges_nobody(bench: Bench, monkeypatch: Any) -> None:
+    """The beats of before are written when the database is back, and silence means nothing until then."""
+    conductor, hosts = bench.conductor, sorted(bench.computes)
+    monkeypatch.setattr(conductor.wire, '_since', -1e9)
+    conductor.wire.heard()
+    monkeypatch.setattr(conductor.wire, '_since', -1e9)
+    assert conductor.wire.steady()
+    conductor.heartbeats(admin_context(), [{'host': hosts[0], 'node': None}])
+    with monkeypatch.context() as patch:
+        patch.setattr(session, 'write', away)
+        with pytest.raises(db_exc.DBConnectionError):
+            conductor.write_heartbeats()
+    assert not conductor.wire.steady()
+    conductor.heartbeats(admin_context(), [hosts[1]])
+    assert set(conductor._beats) == set(hosts[:2])
+    conductor.write_heartbeats()
+    assert not conductor._beats
+
+
+def away(*_args: Any) -> Any:
+    raise db_exc.DBConnectionError('planned')
+
+
+def test_a_heartbeat_never_goes_back(bench: Bench, monkeypatch: Any) -> None:
+    """A machine that was paused takes the time of before for now, for as long as it keeps the clock's answer."""
+    host = sorted(bench.computes)[0]
+
+    def beat(conn: sa.Connection) -> Any:
+        servicegroup.report_computes(conn, [host])
+        return conn.execute(sa.select(services.c.last_seen_up).where(services.c.host == host)).scalar_one()
+    seen = session.write(beat)
+    now = session.now
+    monkeypatch.setattr(session, 'now', lambda conn: now(conn) - datetime.timedelta(seconds=300))
+    assert session.write(beat) == seen
+
+
+def test_a_row_that_is_held_is_waited_for_only_so_long(database: str, monkeypatch: Any) -> None:
+    """Then the transaction starts anew, and finds it free, or waits again: never behind a dead client for ever."""
+    if database.startswith('sqlite'):
+        return      # there is one writer at a time, and a dead one's lock dies with it
+    monkeypatch.setattr(session, 'LOCK_WAIT', 1)
+    session.dispose()
+    ids = session.write(actions.begin, [Action(action='a', flow='f', step='s', instance_uuid='u', busy='u',
+                                               request_id='r')])
+    tries: list[int] = []
+
+    def change_it(conn: sa.Connection) -> None:
+        tries.append(1)
+        if len(tries) == 2:
+            holder.rollback()
+        conn.execute(instance_actions.update().where(instance_actions.c.id == ids[0]).values(message='x'))
+    holder = session.engine().connect()
+    holder.execute(instance_actions.update().where(instance_actions.c.id == ids[0]).values(message='y'))
+    try:
+        session.write(change_it)
+    finally:
+        holder.close()
+    assert len(tries) == 2

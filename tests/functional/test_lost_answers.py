@@ -6,14 +6,18 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from oslo_db import exception as db_exc
 
 from minicompute.compute.api import create
+from minicompute.conf import CONF
 from minicompute.db import session
 from tests.functional.cloud import Cloud
 
 
-def test_one_post_makes_one_server(cloud: Cloud, monkeypatch: Any) -> None:
+@pytest.mark.parametrize('quota', [10, 1], ids=['room', 'the last place'])
+def test_one_post_makes_one_server(cloud: Cloud, monkeypatch: Any, quota: int) -> None:
+    CONF.set_override('instances', quota, 'quota')
     flavor, image = cloud.flavor(disk=1), cloud.image()
     real_write, real_writing = create._write, session._writing
     written: list[int] = []   # the thread of each attempt: others (heartbeats, sweeps) write meanwhile

@@ -12,8 +12,14 @@ from minicompute.objects import Flavor, Instance, RequestSpec
 FLAVOR = Flavor(flavorid='1', name='f', memory_mb=100, vcpus=2, root_gb=1)
 
 
+def both(reservations, user, limits, flavor, least, most):
+    count = reservations.room(user, limits, flavor, least, most)
+    reservations.take(user, flavor, count)
+    return count
+
+
 def reserve(conn, least, most, user='u'):
-    return quota.Reservations(conn, 'p').reserve(user, quota.limits(conn, 'p', user), FLAVOR, least, most)
+    return both(quota.Reservations(conn, 'p'), user, quota.limits(conn, 'p', user), FLAVOR, least, most)
 
 
 def add(conn, number, user='u'):
@@ -53,12 +59,20 @@ def test_what_one_transaction_reserves_counts_for_the_next(limited):
 
     def write(conn):
         reservations = quota.Reservations(conn, 'p')
-        found = [reservations.reserve('u', quota.limits(conn, 'p', 'u'), FLAVOR, 1, 1)]
-        found.append(reservations.reserve('v', quota.limits(conn, 'p', 'v'), FLAVOR, 1, 9))
+        found = [both(reservations, 'u', quota.limits(conn, 'p', 'u'), FLAVOR, 1, 1)]
+        found.append(both(reservations, 'v', quota.limits(conn, 'p', 'v'), FLAVOR, 1, 9))
         with pytest.raises(exception.TooManyInstances):
-            reservations.reserve('u', quota.limits(conn, 'p', 'u'), FLAVOR, 1, 1)
+            both(reservations, 'u', quota.limits(conn, 'p', 'u'), FLAVOR, 1, 1)
         return found
     assert session.write(write) == [1, 2]     # eight cores: one server was there, one is reserved, two are left
+
+
+def test_what_is_refused_after_all_takes_no_room(limited):
+    def write(conn):
+        reservations = quota.Reservations(conn, 'p')
+        limits = quota.limits(conn, 'p', 'u')
+        return [reservations.room('u', limits, FLAVOR, 1, 9), reservations.room('u', limits, FLAVOR, 1, 9)]
+    assert session.write(write) == [3, 3]
 
 
 def test_without_bounds_nobody_waits(database):
@@ -74,7 +88,7 @@ def test_a_flavor_without_cores_is_bound_by_number_only(limited):
     free = Flavor(flavorid='2', name='g', memory_mb=0, vcpus=0, root_gb=0)
 
     def write(conn):
-        return quota.Reservations(conn, 'p').reserve('u', quota.limits(conn, 'p', 'u'), free, 1, 9)
+        return both(quota.Reservations(conn, 'p'), 'u', quota.limits(conn, 'p', 'u'), free, 1, 9)
     assert session.write(write) == 4
 
 

@@ -107,7 +107,7 @@ def _occupy(task: Task, place: Selection) -> None:
 def release_claim(task: Task) -> Outcome:
     host = task.instance.host if task.instance else None
     if host and not task.data.get('error', {}).get('cancelled'):
-        task.on_commit(lambda conn: compute_nodes.bump_failed_builds(conn, host))
+        task.gather(compute_nodes.bump_failed_builds, host)
     task.set(host=None, node=None)
     task.gather(_release, _group(task))
     return {}
@@ -145,8 +145,7 @@ def spawn(task: Task) -> Asked:
 def spawned(task: Task) -> dict[str, Any]:
     assert task.report is not None
     if task.report.result.get('recovered'):
-        host = task.report.host
-        task.on_commit(lambda conn: compute_nodes.reset_failed_builds(conn, host))
+        task.gather(compute_nodes.reset_failed_builds, task.report.host)
     task.set(vm_state=VMState.ACTIVE, power_state=task.report.result.get('power_state', 1), launched_at=utcnow(),
              fault=None)
     return {}

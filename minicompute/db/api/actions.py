@@ -104,6 +104,13 @@ def running(conn: sa.Connection, uuid: str) -> Action | None:
     return from_row(row) if row else None
 
 
+def that_made(conn: sa.Connection, uuids: Collection[str]) -> dict[str, int]:
+    """{server: the action that builds or built it}, of those that are there."""
+    query = sa.select(actions.c.instance_uuid, actions.c.id).where(
+        actions.c.instance_uuid.in_(list(uuids)), actions.c.flow == 'build')
+    return {row.instance_uuid: row.id for row in conn.execute(query)}
+
+
 def any_running(conn: sa.Connection, uuids: Collection[str]) -> bool:
     """Whether something holds one of these servers."""
     return conn.execute(_ANY_BUSY, {'uuids': list(uuids)}).first() is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -96,14 +97,22 @@ def _equal(stored: Any, told: Any) -> bool:
     return bool(stored == told)
 
 
-def bump_failed_builds(conn: sa.Connection, host: str) -> None:
-    """A build failed on `host`: the BuildFailureWeigher takes it less gladly from now on."""
-    _set_failed_builds(conn, [host], compute_nodes.c.failed_builds + 1)
+def bump_failed_builds(conn: sa.Connection, hosts: Iterable[str]) -> None:
+    """A build failed on each of `hosts`: the BuildFailureWeigher takes them less gladly from now on."""
+    for failures, some in sorted(_by_count(hosts).items()):
+        _set_failed_builds(conn, some, compute_nodes.c.failed_builds + failures)
 
 
-def reset_failed_builds(conn: sa.Connection, *hosts: str) -> None:
+def _by_count(hosts: Iterable[str]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = defaultdict(list)
+    for host, count in sorted(Counter(hosts).items()):
+        found[count].append(host)
+    return found
+
+
+def reset_failed_builds(conn: sa.Connection, hosts: Iterable[str]) -> None:
     """A build succeeded on each of `hosts`. Writes nothing when there is nothing to forget."""
-    _set_failed_builds(conn, hosts, 0, compute_nodes.c.failed_builds != 0)
+    _set_failed_builds(conn, sorted(set(hosts)), 0, compute_nodes.c.failed_builds != 0)
 
 
 def _set_failed_builds(conn: sa.Connection, hosts: Sequence[str], value: Any, *where: Any) -> None:

@@ -38,7 +38,8 @@ def test_each_row_gets_its_own(database, number):
 
 def test_rows_of_unlike_columns(database):
     first, second, third = fill(3)
-    session.write(bulk.update, actions.c.id, {first: {'message': 'x'}, second: {'attempts': 4}, third: {'message': 'y'}})
+    session.write(bulk.update, actions.c.id, {
+        first: {'message': 'x'}, second: {'attempts': 4}, third: {'message': 'y'}})
     assert rows(actions.c.message, actions.c.attempts) == [('x', 0), (None, 4), ('y', 0)]
 
 

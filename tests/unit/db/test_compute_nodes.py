@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures('database')
 
 def test_a_report_is_written_once_a_uuid_and_keeps_what_the_database_decides() -> None:
     first = store(node('a'))['a']
-    session.write(compute_nodes.bump_failed_builds, 'a')
+    session.write(compute_nodes.bump_failed_builds, ['a'])
     again = session.write(compute_nodes.upsert, node('a', memory_mb=1, traits=['T'], failed_builds=0))
     with session.read() as conn:
         found = compute_nodes.get(conn, first)
@@ -37,14 +37,14 @@ def test_a_uuid_does_not_move_to_another_host() -> None:
 def test_failed_builds() -> None:
     at = store(node('a'))['a']
     for _ in range(2):
-        session.write(compute_nodes.bump_failed_builds, 'a')
+        session.write(compute_nodes.bump_failed_builds, ['a'])
     with session.read() as conn:
         assert compute_nodes.get(conn, at).failed_builds == 2
-    session.write(compute_nodes.reset_failed_builds, 'a')
+    session.write(compute_nodes.reset_failed_builds, ['a'])
     with session.read() as conn:
         assert compute_nodes.get(conn, at).failed_builds == 0
         moved = dict(compute_nodes.changed_since(conn, datetime.datetime(2000, 1, 1)))[at]
-    session.write(compute_nodes.reset_failed_builds, 'a')
+    session.write(compute_nodes.reset_failed_builds, ['a'])
     with session.read() as conn:
         assert dict(compute_nodes.changed_since(conn, moved)) == {at: moved}, 'nothing to forget, nothing written'
 

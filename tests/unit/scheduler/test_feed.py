@@ -63,7 +63,7 @@ def test_own_claims_are_not_read_again_but_changes_that_they_hide_are(following:
     table, made = following
     own = session.write(allocations.claim, [allocations.Wanted('c', 'c', table.ids[0], 2, 1024, 5)])
     made.claimed(own, {table.ids[0]})
-    session.write(compute_nodes.bump_failed_builds, 'b')
+    session.write(compute_nodes.bump_failed_builds, ['b'])
     hiding = session.write(allocations.claim, [allocations.Wanted('d', 'd', table.ids[1], 1, 1, 1)])
     made.claimed(hiding, {table.ids[1]})
     asked: list[Any] = []
