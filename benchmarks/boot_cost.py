@@ -39,7 +39,7 @@ class Counters:
         with self._engine.connect() as conn:
             status = {row[0].lower(): row[1] for row in conn.execute(sa.text('SHOW GLOBAL STATUS'))}
         found = {kind: float(status[f'com_{kind}']) for kind in KINDS}
-        found['syncs'] = float(status['innodb_os_log_fsyncs'])
+        found['syncs'] = float(status['innodb_data_fsyncs'])
         said = subprocess.run([REPO / 'benchmarks' / 'stack.sh', 'messages'], env=self._system.env, check=True,
                               capture_output=True, text=True).stdout
         return {**found, 'messages': float(said.split()[-1]), 'at': time.monotonic()}
@@ -72,7 +72,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     heads = [f'{row["clients"]} client' + ('s' if row['clients'] > 1 else '') for row in rows]
     out = ['| of one boot | ' + ' | '.join(heads) + ' |', '|---|' + '---|' * len(rows)]
     for kind in (*KINDS, 'syncs', 'messages'):
-        name = {'commit': 'commits', 'syncs': 'syncs of the log', 'messages': 'messages'}.get(kind, kind.upper())
+        name = {'commit': 'commits', 'syncs': 'syncs to disk', 'messages': 'messages'}.get(kind, kind.upper())
         out.append(f'| {name} | ' + ' | '.join(f'{row["counts"][kind]:.2f}' for row in rows) + ' |')
     groups = {'api': ('api',), 'conductor': ('conductor',), 'scheduler': ('scheduler',), 'computes': ('compute',),
               'MariaDB': ('mariadb',), 'RabbitMQ': ('rabbitmq',)}
