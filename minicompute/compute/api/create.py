@@ -99,24 +99,19 @@ def _prepare(wanted: lookup.Wanted, found: lookup.Found | Exception, trouble: ex
     return _Order(context, request, found, pattern, _spec(pattern, request, found), devices)
 
 
-def _commit(orders: Sequence[_Order]) -> list[int | Exception]:
+def _commit(orders: Sequence[_Order], again: bool = True) -> list[int | Exception]:
     """In one transaction. -> the leaders' actions."""
     try:
         return session.write(_write, orders)
     except db_exc.DBConnectionError as error:
         return [error] * len(orders)
+    except db_exc.DBDuplicateEntry as error:
+        # Our first commit, whose answer was lost, got through beside the second try: the next look finds it.
+        return _commit(orders, again=False) if again else [error] * len(orders)
     except Exception as error:
         if len(orders) == 1:
-            # A duplicate: the answer to our first commit was lost, and the second try met what that had written.
-            return [_written(orders[0]) if isinstance(error, db_exc.DBDuplicateEntry) else error]
+            return [error]
         return [result for order in orders for result in _commit([order])]
-
-
-def _written(order: _Order) -> int:
-    with session.read() as conn:
-        action = actions.running(conn, order.uuids[0])
-        instances.get(conn, order.uuids[0])      # raises when it was something else that was there twice
-    return action.id or 0 if action else 0
 
 
 def _check(request: CreateRequest, found: lookup.Found) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-pytest.importorskip('pymysql')
-
 from minicompute.db import mysql, session
 
 URL = 'mysql+pymysql://nobody:secret@127.0.0.1:1/nothing'
