@@ -210,6 +210,10 @@ class ActionNotFound(NotFound):
     msg_fmt = 'Action %(action_id)s could not be found.'
 
 
+class MigrationNotFound(NotFound):
+    msg_fmt = 'Migration %(migration_id)s could not be found.'
+
+
 class TagNotFound(NotFound):
     msg_fmt = "Server %(server_id)s has no tag '%(tag)s'"
 

@@ -11,7 +11,11 @@ from minicompute.objects import TaskState as Task
 from minicompute.objects import VMState as VM
 
 IDLE: str | None = None
+ANY_TASK: tuple[str | None, ...] | None = None
 _AT_REST = (VM.ACTIVE, VM.PAUSED, VM.SUSPENDED, VM.STOPPED)
+_OFF_OR_ON = (VM.ACTIVE, VM.STOPPED)
+_ATTACHABLE = (VM.ACTIVE, VM.PAUSED, VM.STOPPED, VM.RESIZED)
+_SHELVED = (VM.SHELVED, VM.SHELVED_OFFLOADED)
 #: what a reset of the guest may cut short
 _INTERRUPTED = (IDLE, Task.REBOOTING, Task.REBOOT_PENDING, Task.REBOOT_STARTED, Task.RESUMING, Task.UNPAUSING,
                 Task.PAUSING, Task.SUSPENDING)
@@ -27,12 +31,42 @@ class Legal:
 
 ACTIONS: dict[str, Legal] = {
     'start':           Legal((VM.STOPPED,), becomes=Task.POWERING_ON),
-    'stop':            Legal((VM.ACTIVE, VM.ERROR), becomes=Task.POWERING_OFF),
+    'stop':            Legal((VM.ACTIVE, VM.ERROR, VM.RESCUED), becomes=Task.POWERING_OFF),
     'reboot':          Legal((VM.ACTIVE,), becomes=Task.REBOOTING),
     'reboot_hard':     Legal((*_AT_REST, VM.ERROR), _INTERRUPTED, becomes=Task.REBOOTING_HARD),
-    'delete':          Legal(None, None, becomes=Task.DELETING),
-    'update_metadata': Legal(_AT_REST, None),
-    'update_tags':     Legal(_AT_REST, None),
+    'pause':           Legal((VM.ACTIVE,), becomes=Task.PAUSING),
+    'unpause':         Legal((VM.PAUSED,), becomes=Task.UNPAUSING),
+    'suspend':         Legal((VM.ACTIVE,), becomes=Task.SUSPENDING),
+    'resume':          Legal((VM.SUSPENDED,), becomes=Task.RESUMING),
+    'rescue':          Legal((VM.ACTIVE, VM.STOPPED, VM.ERROR), becomes=Task.RESCUING),
+    'unrescue':        Legal((VM.RESCUED,), becomes=Task.UNRESCUING),
+    'set_password':    Legal((VM.ACTIVE,), becomes=Task.UPDATING_PASSWORD),
+    'crash_dump':      Legal((VM.ACTIVE, VM.PAUSED, VM.RESCUED, VM.RESIZED, VM.ERROR)),
+    'inject_network':  Legal(None, ANY_TASK),
+    'diagnostics':     Legal((VM.ACTIVE, VM.RESCUED, VM.RESIZED, VM.PAUSED, VM.STOPPED), ANY_TASK),
+    'rebuild':         Legal((VM.ACTIVE, VM.STOPPED, VM.ERROR), becomes=Task.REBUILDING),
+    'snapshot':        Legal(_AT_REST, becomes=Task.IMAGE_SNAPSHOT_PENDING),
+    'backup':          Legal(_AT_REST, becomes=Task.IMAGE_BACKUP),
+    'shelve':          Legal(_AT_REST, becomes=Task.SHELVING),
+    'shelve_offload':  Legal((VM.SHELVED,), becomes=Task.SHELVING_OFFLOADING),
+    'unshelve':        Legal(_SHELVED, becomes=Task.UNSHELVING),
+    'resize':          Legal(_OFF_OR_ON, becomes=Task.RESIZE_PREP),
+    'migrate':         Legal(_OFF_OR_ON, becomes=Task.RESIZE_PREP),
+    'confirm_resize':  Legal((VM.RESIZED,), becomes=Task.RESIZE_CONFIRMING),
+    'revert_resize':   Legal((VM.RESIZED,), becomes=Task.RESIZE_REVERTING),
+    'live_migrate':    Legal((VM.ACTIVE, VM.PAUSED), becomes=Task.MIGRATING),
+    'evacuate':        Legal((VM.ACTIVE, VM.STOPPED, VM.ERROR), becomes=Task.REBUILDING),
+    'attach_volume':   Legal((*_ATTACHABLE, *_SHELVED, VM.SUSPENDED, VM.SOFT_DELETED), ANY_TASK),
+    'detach_volume':   Legal((*_ATTACHABLE, *_SHELVED, VM.SUSPENDED), ANY_TASK),
+    'swap_volume':     Legal((VM.ACTIVE, VM.PAUSED, VM.RESIZED), ANY_TASK),
+    'attach_interface': Legal((VM.ACTIVE, VM.PAUSED, VM.STOPPED)),
+    'detach_interface': Legal((VM.ACTIVE, VM.PAUSED, VM.STOPPED)),
+    'security_group':  Legal((VM.ACTIVE,), ANY_TASK),
+    'soft_delete':     Legal(None, ANY_TASK, becomes=Task.SOFT_DELETING),
+    'restore':         Legal((VM.SOFT_DELETED,), becomes=Task.RESTORING),
+    'delete':          Legal(None, ANY_TASK, becomes=Task.DELETING),
+    'update_metadata': Legal(_AT_REST, ANY_TASK),
+    'update_tags':     Legal(_AT_REST, ANY_TASK),
 }  # fmt: skip
 
 

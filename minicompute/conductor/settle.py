@@ -136,8 +136,9 @@ def _public(error: Exception) -> str:
 def _elsewhere(task: Task, flow: Flow, why: str) -> None:
     data = task.data
     tried = data.setdefault('tried', [])
-    if task.instance is not None and task.instance.host and task.instance.host not in tried:
-        tried.append(task.instance.host)
+    host = (data.get('dest') or {}).get('host') or (task.instance.host if task.instance else None)
+    if host and host not in tried:
+        tried.append(host)
     most = next((step.retry() for step in flow.steps if step.retry is not None), 0)
     if len(tried) < most:
         data['reschedule'] = True

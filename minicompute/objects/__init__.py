@@ -8,11 +8,13 @@ from minicompute.objects.host import Aggregate, ComputeNode, Service
 from minicompute.objects.image_meta import ImageMeta
 from minicompute.objects.instance import Instance
 from minicompute.objects.keypair import KeyPair
+from minicompute.objects.migration import Migration, MigrationStatus, MigrationType
 from minicompute.objects.network import Network, Port
 from minicompute.objects.network_info import VIF, FixedIP, Subnet
 from minicompute.objects.request_spec import InstanceGroup, RequestSpec, Selection
 
 __all__ = ['VIF', 'Action', 'ActionState', 'Aggregate', 'Binary', 'BlockDevice', 'ComputeNode', 'FixedIP',
-           'Flavor', 'ImageMeta', 'Instance', 'InstanceGroup', 'KeyPair', 'Network', 'Port', 'PowerState',
-           'RequestSpec', 'Selection', 'Service', 'StepReport', 'StepRequest', 'Subnet', 'TaskState', 'VMState',
-           'from_primitive', 'record', 'to_primitive']
+           'Flavor', 'ImageMeta', 'Instance', 'InstanceGroup', 'KeyPair', 'Migration', 'MigrationStatus',
+           'MigrationType', 'Network', 'Port', 'PowerState', 'RequestSpec', 'Selection', 'Service',
+           'StepReport', 'StepRequest', 'Subnet', 'TaskState', 'VMState', 'from_primitive', 'record',
+           'to_primitive']

@@ -17,6 +17,11 @@ class Instance:
     `flavor` and `image_properties` are what they were when the server was built; `fault` is the newest
     reason why it is in ERROR ({'code', 'message', 'details', 'created'}); `network_info` is what the
     network backend gave; `metadata` is the user's.
+
+    `old_flavor` is what a resized server goes back to until it is confirmed. `system_metadata` is what one action
+    leaves for a later one (`old_vm_state`, `shelved_image_id`, `rescue_image_ref`, the chunks of the encrypted
+    password, ...). `due_at` is when a sweep goes on with it by itself: a soft-deleted server is deleted then, a
+    shelved one offloaded, a resized one confirmed.
     """
 
     uuid: str
@@ -61,6 +66,9 @@ class Instance:
     terminated_at: datetime.datetime | None = None
     deleted_at: datetime.datetime | None = None
     deleted: bool = False
+    old_flavor: Flavor | None = None
+    system_metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
+    due_at: datetime.datetime | None = None
     block_devices: list[BlockDevice] = dataclasses.field(default_factory=list)
     tags: list[str] = dataclasses.field(default_factory=list)
 

@@ -7,54 +7,28 @@ of its pool, one at a time a server.  A driver never sees the database or RPC.
 from __future__ import annotations
 
 import abc
-import dataclasses
-from collections.abc import Callable, Container
+from collections.abc import Container
 from typing import Any
 
 from stevedore import driver as stevedore_driver
 
 from minicompute import exception
 from minicompute.conf import CONF
-from minicompute.objects import ComputeNode, ImageMeta, Instance
+from minicompute.objects import ComputeNode, Instance
+from minicompute.virt.interface.devices import DeviceVerbs
+from minicompute.virt.interface.guest import GuestVerbs
+from minicompute.virt.interface.live import LiveVerbs
+from minicompute.virt.interface.moves import MoveVerbs
+from minicompute.virt.interface.snapshots import SnapshotVerbs
+from minicompute.virt.request import DomainInfo, PowerListener, Progress, SpawnRequest, no_progress
 
 NAMESPACE = 'minicompute.compute.drivers'
 
-
-@dataclasses.dataclass(slots=True)
-class DomainInfo:
-    """A domain as the hypervisor has it, whoever made it. `power_state` is a PowerState."""
-
-    uuid: str
-    name: str
-    power_state: int
-    ours: bool = True
+__all__ = ['ComputeDriver', 'DomainInfo', 'PowerListener', 'Progress', 'SpawnRequest', 'load', 'no_progress']
 
 
-@dataclasses.dataclass(slots=True)
-class SpawnRequest:
-    """All that a domain is made from. `image` is None when the root disk is no image;
-    `admin_password` goes to the config drive only."""
-
-    instance: Instance
-    image: ImageMeta | None = None
-    kernel: ImageMeta | None = None
-    ramdisk: ImageMeta | None = None
-    admin_password: str | None = None
-    files: dict[str, bytes] = dataclasses.field(default_factory=dict)
-
-
-#: told (uuid, PowerState) when a domain changed by itself
-PowerListener = Callable[[str, int], None]
-#: told a short word ('image', 'disks', 'domain') while a verb goes on, with 0..100 or None
-Progress = Callable[[str, int | None], None]
-
-
-def no_progress(stage: str, percent: int | None = None) -> None:
-    """The listener of those who do not listen."""
-
-
-class ComputeDriver(abc.ABC):
-    """One hypervisor on this host."""
+class ComputeDriver(GuestVerbs, SnapshotVerbs, MoveVerbs, LiveVerbs, DeviceVerbs, abc.ABC):
+    """One hypervisor on this host. What not every hypervisor can do is in `virt/interface`."""
 
     @abc.abstractmethod
     def start(self, listener: PowerListener) -> None:

@@ -86,7 +86,7 @@ class ComputeManager(Manager):
                 LOG.exception('%s of %s cannot be begun; it is asked again', request.verb, request.key)
 
     def _submit(self, request: StepRequest, work: Any) -> None:
-        (self._pools.builds if request.verb == 'spawn' else self._pools.quick).submit(work)
+        (self._pools.builds if request.verb in verbs.LONG else self._pools.quick).submit(work)
 
     def _run(self, request: StepRequest) -> StepReport:
         report = StepReport(action_id=request.action_id, generation=request.generation, step=request.step,

@@ -242,6 +242,11 @@ def release(conn: sa.Connection, consumer_uuids: Iterable[str]) -> set[int]:
     return nodes
 
 
+def touch(conn: sa.Connection, node_ids: Iterable[int]) -> None:
+    """Tell the schedulers that what is claimed on these nodes has changed."""
+    conn.execute(_TOUCH, {'nodes': sorted(set(node_ids)), 'now': session.now(conn)})
+
+
 # -- reading -------------------------------------------------------------------
 
 def usage_by_node(conn: sa.Connection, node_ids: Sequence[int] | None = None) -> dict[int, Usage]:

@@ -18,7 +18,9 @@ from minicompute.db.session import utcnow
 from minicompute.objects import BlockDevice, Flavor, Instance, RequestSpec, from_primitive, to_primitive
 
 _PLAIN = tuple(c.name for c in instances.c if c.name in Instance.__dataclass_fields__
-               and c.name not in ('deleted', 'flavor', 'network_info', 'metadata', 'image_properties'))
+               and c.name not in ('deleted', 'flavor', 'old_flavor', 'network_info', 'metadata', 'image_properties',
+                                  'system_metadata'))
+_RECORDS = ('network_info', 'flavor', 'old_flavor', 'request_spec')
 _COLUMNS = [c for c in instances.c if c.name != 'request_spec']
 _LIVE = instances.c.deleted == 0
 # Statements of the main path are made once: to build one costs more than to run it.
@@ -48,6 +50,8 @@ def from_row(row: Any) -> Instance:
     made.network_info = from_primitive(values['network_info'] or [])
     made.metadata = values['metadata'] or {}
     made.image_properties = values['image_properties'] or {}
+    made.old_flavor = from_primitive(values['old_flavor']) if values['old_flavor'] else None
+    made.system_metadata = values['system_metadata'] or {}
     return made
 
 
@@ -64,7 +68,8 @@ def to_columns(instance: Instance) -> dict[str, Any]:
     values = {name: getattr(instance, name) for name in _PLAIN if name != 'id'}
     values.update(flavor=to_primitive(instance.flavor), flavorid=flavor.flavorid, vcpus=flavor.vcpus,
                   memory_mb=flavor.memory_mb, network_info=to_primitive(instance.network_info),
-                  metadata=instance.metadata, image_properties=instance.image_properties)
+                  metadata=instance.metadata, image_properties=instance.image_properties,
+                  old_flavor=to_primitive(instance.old_flavor), system_metadata=instance.system_metadata or None)
     return values
 
 
@@ -136,8 +141,10 @@ def update_many(conn: sa.Connection, changes: Mapping[str, dict[str, Any]]) -> i
 
 
 def _values(changes: dict[str, Any], now: datetime.datetime) -> dict[str, Any]:
-    values = {name: to_primitive(value) if name in ('network_info', 'flavor', 'request_spec') else value
-              for name, value in changes.items()}
+    values = {name: to_primitive(value) if name in _RECORDS else value for name, value in changes.items()}
+    flavor = changes.get('flavor')
+    if flavor is not None:      # what is searched and counted goes with it
+        values.update(flavorid=flavor.flavorid, vcpus=flavor.vcpus, memory_mb=flavor.memory_mb)
     values['updated_at'] = now
     return values
 
@@ -154,7 +161,7 @@ def expect(conn: sa.Connection, uuid: str, vm_states: Sequence[str] | None, task
         if None in task_states:
             clauses.append(instances.c.task_state.is_(None))
         where.append(sa.or_(*clauses))
-    return conn.execute(instances.update().where(*where).values(**changes, updated_at=utcnow())).rowcount == 1
+    return conn.execute(instances.update().where(*where).values(**_values(changes, utcnow()))).rowcount == 1
 
 
 def destroy(conn: sa.Connection, uuids: Iterable[str]) -> None:

@@ -7,13 +7,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from minicompute.db.api import instances as servers
+from minicompute.db.api import migrations
 from minicompute.db.api import owed as debts
 from minicompute.db.models import instance_actions, instances
 
 
 def of_hosts(conn: sa.Connection, hosts: Sequence[str]) -> dict[str, dict[str, Any]]:
     """-> {host: {'instances': live servers whose place it is, 'busy': uuids of those that an action works on,
-    'owed': uuids of servers that it has to remove}} for each of `hosts`; as many statements for one as for many."""
+    or that move to or from there, 'owed': uuids of servers that it has to remove}} for each of `hosts`; as many
+    statements for one as for many."""
     found: dict[str, dict[str, Any]] = {host: {'instances': [], 'busy': [], 'owed': []} for host in hosts}
     here = (instances.c.host.in_(hosts), instances.c.deleted == 0)
     uuids = conn.execute(sa.select(instances.c.uuid).where(*here)).scalars().all()
@@ -23,6 +25,8 @@ def of_hosts(conn: sa.Connection, hosts: Sequence[str]) -> dict[str, dict[str, A
     busy = sa.select(instances.c.host, instance_actions.c.busy).join(
         instances, instances.c.uuid == instance_actions.c.busy).where(*here)
     for host, uuid in conn.execute(busy):
+        found[host]['busy'].append(uuid)
+    for host, uuid in migrations.under_way(conn, hosts):
         found[host]['busy'].append(uuid)
     for host, uuid in debts.of_hosts(conn, hosts):
         found[host]['owed'].append(uuid)

@@ -9,11 +9,12 @@ from minicompute.db.models.servers import (
     instance_group_members,
     instance_groups,
     instances,
+    migrations,
     projects,
     tags,
 )
 
 __all__ = ['aggregate_hosts', 'aggregates', 'allocations', 'block_device_mappings', 'compute_nodes',
            'flavor_projects', 'flavors', 'images', 'instance_actions', 'instance_actions_events',
-           'instance_group_members', 'instance_groups', 'instances', 'key_pairs', 'metadata', 'networks', 'owed',
-           'ports', 'projects', 'quotas', 'services', 'tags']
+           'instance_group_members', 'instance_groups', 'instances', 'key_pairs', 'metadata', 'migrations', 'networks',
+           'owed', 'ports', 'projects', 'quotas', 'services', 'tags']

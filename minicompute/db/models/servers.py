@@ -32,6 +32,8 @@ instances = table(
     sa.Column('fault', Json), sa.Column('trusted_certs', Json), sa.Column('request_spec', Json),
     *born(), sa.Column('launched_at', Timestamp), sa.Column('terminated_at', Timestamp),
     sa.Column('deleted_at', Timestamp), sa.Column('deleted', sa.BigInteger, nullable=False, default=0),
+    sa.Column('old_flavor', Json), sa.Column('system_metadata', Json), sa.Column('due_at', Timestamp),
+    sa.Index('ix_instances_due_at', 'due_at'),
     sa.Index('ix_instances_project_list', 'project_id', 'deleted', 'created_at', 'id'),
     sa.Index('ix_instances_project_name', 'project_id', 'deleted', 'display_name', 'id'),
     sa.Index('ix_instances_project_state', 'project_id', 'deleted', 'vm_state', 'created_at', 'id'),
@@ -43,6 +45,23 @@ instances = table(
 
 #: One row a project, locked while its quota is counted.
 projects = table('projects', sa.Column('project_id', sa.String(255), primary_key=True))
+
+#: `data` is what its flow keeps with it; the numbers are bytes of a live migration.
+migrations = table(
+    'migrations', Id(), uuid(nullable=False, unique=True), uuid('instance_uuid', nullable=False, index=True),
+    sa.Column('migration_type', sa.String(16), nullable=False), sa.Column('status', sa.String(32), nullable=False),
+    sa.Column('source_compute', sa.String(255)), sa.Column('source_node', sa.String(255)),
+    sa.Column('dest_compute', sa.String(255)), sa.Column('dest_node', sa.String(255)),
+    sa.Column('dest_host', sa.String(255)), sa.Column('old_flavor_id', sa.BigInteger),
+    sa.Column('new_flavor_id', sa.BigInteger), sa.Column('user_id', sa.String(255)),
+    sa.Column('project_id', sa.String(255)), sa.Column('memory_total', sa.BigInteger),
+    sa.Column('memory_processed', sa.BigInteger), sa.Column('memory_remaining', sa.BigInteger),
+    sa.Column('disk_total', sa.BigInteger), sa.Column('disk_processed', sa.BigInteger),
+    sa.Column('disk_remaining', sa.BigInteger), sa.Column('data', Json), *born(),
+    sa.Index('ix_migrations_source', 'source_compute', 'status'),
+    sa.Index('ix_migrations_dest', 'dest_compute', 'status'),
+    sa.Index('ix_migrations_list', 'created_at', 'id'), sa.Index('ix_migrations_updated_at', 'updated_at'),
+)
 
 block_device_mappings = table(
     'block_device_mappings', Id(), uuid(nullable=False, unique=True), uuid('instance_uuid', nullable=False, index=True),

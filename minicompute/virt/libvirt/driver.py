@@ -10,8 +10,6 @@ from oslo_log import log as logging
 
 from minicompute import concurrency, exception
 from minicompute.conf import CONF
-from minicompute.image.base import ImageSource
-from minicompute.image.source import LocalSource
 from minicompute.objects import ComputeNode, Instance
 from minicompute.virt import hardware
 from minicompute.virt.driver import (
@@ -23,28 +21,21 @@ from minicompute.virt.driver import (
     no_progress,
 )
 from minicompute.virt.libvirt import capabilities, console, guest, identity, layout, space, statistics
-from minicompute.virt.libvirt.builder import Builder, digest
-from minicompute.virt.libvirt.config.base import render
-from minicompute.virt.libvirt.disks import Disks, complete
+from minicompute.virt.libvirt.base import stop
+from minicompute.virt.libvirt.disks import complete
 from minicompute.virt.libvirt.events import Events
-from minicompute.virt.libvirt.guest import Guest
-from minicompute.virt.libvirt.host import Host, call
-from minicompute.virt.libvirt.imagecache import ImageCache
-from minicompute.virt.libvirt.vif import Networks
+from minicompute.virt.libvirt.host import call
+from minicompute.virt.libvirt.verbs.devices import LibvirtDevices
+from minicompute.virt.libvirt.verbs.guest import LibvirtGuest
+from minicompute.virt.libvirt.verbs.live import LibvirtLive
+from minicompute.virt.libvirt.verbs.moves import LibvirtMoves
+from minicompute.virt.libvirt.verbs.snapshots import LibvirtSnapshots
 
 LOG = logging.getLogger(__name__)
 
 
-class LibvirtDriver(ComputeDriver):
+class LibvirtDriver(LibvirtGuest, LibvirtSnapshots, LibvirtMoves, LibvirtLive, LibvirtDevices, ComputeDriver):
     """QEMU and KVM guests under the libvirtd of this host."""
-
-    def __init__(self, source: ImageSource | None = None) -> None:
-        self._host = Host()
-        self._cache = ImageCache(source or LocalSource())
-        self._disks = Disks(self._cache)
-        self._networks = Networks(self._host)
-        self._events: Events | None = None
-        self._capabilities: capabilities.Capabilities | None = None
 
     # -- the host ------------------------------------------------------------------
 
@@ -65,21 +56,6 @@ class LibvirtDriver(ComputeDriver):
         if self._events:
             self._events.stop()
         self._host.stop()
-
-    @property
-    def _caps(self) -> capabilities.Capabilities:
-        if self._capabilities is None:
-            raise exception.InternalError(reason='the libvirt driver has not been started')
-        return self._capabilities
-
-    @property
-    def _builder(self) -> Builder:
-        return Builder(self._caps)
-
-    @property
-    def _watch(self) -> Events:
-        assert self._events is not None, 'the libvirt driver has not been started'
-        return self._events
 
     def inventory(self) -> ComputeNode:
         caps, connection = self._caps, self._host.connection()
@@ -142,18 +118,6 @@ class LibvirtDriver(ComputeDriver):
                 self._remove_half_made(instance)
                 raise
 
-    def _is_made(self, instance: Instance) -> bool:
-        try:
-            domain = guest.find(self._host, instance.uuid)
-            said = domain.metadata()
-            return domain.running() and said is not None and said.digest == digest(instance)
-        except exception.DomainNotFound:
-            return False
-
-    def _define_and_start(self, instance: Instance) -> None:
-        self._networks.plug(instance)
-        guest.define(self._host, instance.uuid, render(self._builder.domain(instance))).start()
-
     def destroy(self, instance: Instance, *, destroy_disks: bool = True) -> None:
         with self._watch.quiet(instance.uuid):
             self._remove(instance, destroy_disks=destroy_disks)
@@ -192,12 +156,12 @@ class LibvirtDriver(ComputeDriver):
 
     def power_off(self, instance: Instance, timeout: int = 0) -> None:
         with self._watch.quiet(instance.uuid):
-            _stop(guest.find(self._host, instance.uuid), timeout)
+            stop(guest.find(self._host, instance.uuid), timeout)
 
     def reboot(self, instance: Instance, *, hard: bool) -> None:
         with self._watch.quiet(instance.uuid):
             try:
-                _stop(
+                stop(
                     guest.find(self._host, instance.uuid),
                     0 if hard else CONF.libvirt.wait_soft_reboot_seconds,
                 )
@@ -205,12 +169,6 @@ class LibvirtDriver(ComputeDriver):
                 if not hard:
                     raise
             self._define_and_start(instance)
-
-    def _is_running(self, uuid: str) -> bool:
-        try:
-            return guest.find(self._host, uuid).running()
-        except exception.DomainNotFound:
-            return False
 
     # -- looking in --------------------------------------------------------------------
 
@@ -230,8 +188,3 @@ class LibvirtDriver(ComputeDriver):
         return statistics.read(self._host, instance)
 
 
-def _stop(domain: Guest, timeout: float) -> None:
-    if not domain.running():
-        return
-    if not (timeout and domain.shutdown(timeout)):
-        domain.cut_off()

@@ -86,7 +86,7 @@ def test_slow_spawn_is_half_made_first(monkeypatch):
 
     def kill(seconds):
         raise Killed
-    monkeypatch.setattr('minicompute.virt.fake.time.sleep', kill)
+    monkeypatch.setattr('minicompute.virt.fake.driver.time.sleep', kill)
     try:
         with pytest.raises(Killed):
             driver.spawn(SpawnRequest(instance))

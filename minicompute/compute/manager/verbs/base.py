@@ -1,0 +1,32 @@
+"""What all verbs share: `fn(driver, request) -> facts`. Each says "make it so" and may be asked again.
+
+A verb raises what stopped it; `failure` says what the conductor makes of that.
+"""
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from minicompute import exception
+from minicompute.objects import Instance, StepRequest
+from minicompute.virt.driver import ComputeDriver
+
+Verb = Callable[[ComputeDriver, StepRequest], dict[str, Any]]
+
+
+def instance_of(request: StepRequest) -> Instance:
+    instance: Instance = request.instance
+    return instance
+
+
+def failure(verb: str, error: Exception) -> dict[str, Any]:
+    """What a report says of an exception. A build that failed for a reason of this host is worth another
+    host; one that failed for what was asked is not."""
+    ours = isinstance(error, exception.ComputeException)
+    code = getattr(error, 'code', 500)
+    asked_wrong = ours and code in (400, 403, 404, 409)
+    kind = 'reschedule' if verb == 'spawn' and not asked_wrong else 'failed'
+    message = str(error) if ours else type(error).__name__    # its text, which may name paths, is for admins
+    return {'class': type(error).__name__, 'message': message[:2000], 'code': code, 'kind': kind,
+            'details': '' if ours else ''.join(traceback.format_exception(error))[-8000:]}

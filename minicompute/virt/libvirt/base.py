@@ -1,0 +1,68 @@
+"""What all parts of the libvirt driver have in hand."""
+from __future__ import annotations
+
+from minicompute import exception
+from minicompute.image.base import ImageSource
+from minicompute.image.source import LocalSource
+from minicompute.objects import Instance
+from minicompute.virt.libvirt import capabilities, guest
+from minicompute.virt.libvirt.builder import Builder, digest
+from minicompute.virt.libvirt.config.base import render
+from minicompute.virt.libvirt.disks import Disks
+from minicompute.virt.libvirt.events import Events
+from minicompute.virt.libvirt.guest import Guest
+from minicompute.virt.libvirt.host import Host
+from minicompute.virt.libvirt.imagecache import ImageCache
+from minicompute.virt.libvirt.vif import Networks
+
+
+class LibvirtBase:
+    """The connection, the parts beside this module, and the verbs that other verbs are made of."""
+
+    def __init__(self, source: ImageSource | None = None) -> None:
+        self._host = Host()
+        self._cache = ImageCache(source or LocalSource())
+        self._disks = Disks(self._cache)
+        self._networks = Networks(self._host)
+        self._events: Events | None = None
+        self._capabilities: capabilities.Capabilities | None = None
+
+    @property
+    def _caps(self) -> capabilities.Capabilities:
+        if self._capabilities is None:
+            raise exception.InternalError(reason='the libvirt driver has not been started')
+        return self._capabilities
+
+    @property
+    def _builder(self) -> Builder:
+        return Builder(self._caps)
+
+    @property
+    def _watch(self) -> Events:
+        assert self._events is not None, 'the libvirt driver has not been started'
+        return self._events
+
+    def _is_made(self, instance: Instance) -> bool:
+        try:
+            domain = guest.find(self._host, instance.uuid)
+            said = domain.metadata()
+            return domain.running() and said is not None and said.digest == digest(instance)
+        except exception.DomainNotFound:
+            return False
+
+    def _define_and_start(self, instance: Instance) -> None:
+        self._networks.plug(instance)
+        guest.define(self._host, instance.uuid, render(self._builder.domain(instance))).start()
+
+    def _is_running(self, uuid: str) -> bool:
+        try:
+            return guest.find(self._host, uuid).running()
+        except exception.DomainNotFound:
+            return False
+
+
+def stop(domain: Guest, timeout: float) -> None:
+    if not domain.running():
+        return
+    if not (timeout and domain.shutdown(timeout)):
+        domain.cut_off()

@@ -1,0 +1,1 @@
+"""The verbs of the driver, by subject, as in `virt/interface`."""

@@ -1,0 +1,40 @@
+"""What a driver is given and tells."""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from minicompute.objects import ImageMeta, Instance
+
+
+@dataclasses.dataclass(slots=True)
+class DomainInfo:
+    """A domain as the hypervisor has it, whoever made it. `power_state` is a PowerState."""
+
+    uuid: str
+    name: str
+    power_state: int
+    ours: bool = True
+
+
+@dataclasses.dataclass(slots=True)
+class SpawnRequest:
+    """All that a domain is made from. `image` is None when the root disk is no image;
+    `admin_password` goes to the config drive only."""
+
+    instance: Instance
+    image: ImageMeta | None = None
+    kernel: ImageMeta | None = None
+    ramdisk: ImageMeta | None = None
+    admin_password: str | None = None
+    files: dict[str, bytes] = dataclasses.field(default_factory=dict)
+
+
+#: told (uuid, PowerState) when a domain changed by itself
+PowerListener = Callable[[str, int], None]
+#: told a short word ('image', 'disks', 'domain') while a verb goes on, with 0..100 or None
+Progress = Callable[[str, int | None], None]
+
+
+def no_progress(stage: str, percent: int | None = None) -> None:
+    """The listener of those who do not listen."""
