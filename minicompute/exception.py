@@ -101,6 +101,35 @@ class KeypairInvalid(Invalid):
     msg_fmt = 'Keypair data is invalid: %(reason)s'
 
 
+class ComputeServiceInUse(Invalid):
+    msg_fmt = 'Compute service of %(host)s is still in use.'
+
+
+class UnableToMigrateToSelf(Invalid):
+    msg_fmt = 'Unable to migrate instance (%(instance_id)s) to current host (%(host)s).'
+
+
+class MigrationPreCheckError(Invalid):
+    msg_fmt = 'Migration pre-check error: %(reason)s'
+
+
+class InvalidCPUInfo(Invalid):
+    msg_fmt = 'Unacceptable CPU info: %(reason)s'
+
+
+class InvalidSharedStorage(Invalid):
+    msg_fmt = '%(path)s is not on shared storage: %(reason)s'
+
+
+class InvalidLocalStorage(Invalid):
+    msg_fmt = '%(path)s is not on local storage: %(reason)s'
+
+
+class InvalidMigrationState(Invalid):
+    msg_fmt = ('Migration %(migration_id)s state of instance %(instance_uuid)s is %(state)s. Cannot %(method)s '
+               'while the migration is in this state.')
+
+
 class NetworkRequiresSubnet(Invalid):
     msg_fmt = 'Network %(network_uuid)s requires a subnet in order to boot instances on.'
 
@@ -212,6 +241,10 @@ class ActionNotFound(NotFound):
 
 class MigrationNotFound(NotFound):
     msg_fmt = 'Migration %(migration_id)s could not be found.'
+
+
+class MigrationNotFoundForInstance(NotFound):
+    msg_fmt = 'Migration %(migration_id)s not found for instance %(instance_id)s'
 
 
 class TagNotFound(NotFound):

@@ -21,6 +21,8 @@ OPTIONS = {
         cfg.IntOpt('shutdown_timeout', default=60, min=0,
                    help='Seconds that a guest has to shut down before it is cut off.'),
         cfg.IntOpt('max_concurrent_builds', default=10, min=0, help='Builds at a time on a host. 0: no bound.'),
+        cfg.IntOpt('max_concurrent_live_migrations', default=1, min=0,
+                   help='Live migrations at a time from one host; the others wait, `queued`. 0: no bound.'),
         cfg.StrOpt('default_ephemeral_format', default='ext4', choices=['ext4', 'vfat'],
                    help='File system of ephemeral disks.'),
         cfg.BoolOpt('force_config_drive', default=False, help='Give every server a config drive.'),
@@ -41,5 +43,7 @@ OPTIONS = {
         cfg.IntOpt('memory_mb', default=800000, help='Memory of a fake host in MiB.'),
         cfg.IntOpt('local_gb', default=600000, help='Disk of a fake host in GiB.'),
         cfg.FloatOpt('spawn_seconds', default=0.0, min=0, help='How long a fake guest takes to boot.'),
+        cfg.FloatOpt('live_migration_seconds', default=0.0, min=0,
+                     help='How long the memory of a fake guest takes to another host.'),
     ],
 }
