@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import orjson
 from oslo_log import log as logging
 
+from minicompute import crash
 from minicompute.objects import StepReport, StepRequest, from_primitive, to_primitive
 
 LOG = logging.getLogger(__name__)
@@ -117,6 +118,8 @@ class Guard:
                 candidate = state.waiting.pop(0)
                 if candidate.fence >= state.fence:
                     following = state.running = candidate
+        if crash.armed:
+            crash.point('compute', request.place, 'before-report', request.key)
         self._reply(report, request.reply_to)
         if following is not None:
             self._submit(following, lambda: self._execute(following))

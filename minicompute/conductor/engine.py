@@ -21,7 +21,7 @@ import oslo_messaging as messaging
 import sqlalchemy as sa
 from oslo_log import log as logging
 
-from minicompute import exception, servicegroup
+from minicompute import crash, exception, servicegroup
 from minicompute.conductor import settle
 from minicompute.conductor.committer import Committer
 from minicompute.conductor.flow import Asked, Flow, Outcome, Retry, Step, StepFailed, Task
@@ -342,8 +342,13 @@ class Engine:
         """One transaction for all. -> those that are mine still and have a next step."""
         if not tasks:
             return []
+        if crash.armed:
+            passed = [(_place_of_commit(task), task.uuid) for task in tasks]
+            crash.points('conductor', passed, 'before-commit')
         try:
             kept, released = self._committer.commit(tasks)
+            if crash.armed:
+                crash.points('conductor', passed, 'after-commit')
         except BrokenOff:
             self._drop(task.action.id for task in tasks)     # the sweep finds out what is written
             return []
@@ -400,8 +405,27 @@ def _id_of(entry: Any) -> int | None:
     return entry.action_id if isinstance(entry, StepReport) else None
 
 
+def _place_of_commit(task: Task) -> str:
+    """The name of what is committed, for crash points: the action itself has moved on already."""
+    event = task.log[-1]['event'] if task.log else str(task.action.step)
+    return f"{task.action.flow}.{event.removesuffix('_undo') + '.undo' if event.endswith('_undo') else event}"
+
+
 def _run(tasks: Sequence[Task]) -> list[tuple[Task, Outcome | Exception]]:
     """Run one step of one flow for all of `tasks`."""
+    if not crash.armed:
+        return _run_all(tasks)
+    places = [(f'{task.action.flow}.{task.action.step_key}', task.uuid) for task in tasks]
+    try:
+        crash.points('conductor', places, 'before')
+    except crash.Planned as error:
+        return [(task, StepFailed(str(error))) for task in tasks]
+    results = _run_all(tasks)
+    crash.points('conductor', places, 'after')
+    return results
+
+
+def _run_all(tasks: Sequence[Task]) -> list[tuple[Task, Outcome | Exception]]:
     step = Flow.registry[tasks[0].action.flow].step(tasks[0].action.step)
     going = [task for task in tasks if not settle.to_be_cancelled(task.action)]
     results: list[tuple[Task, Outcome | Exception]] = [

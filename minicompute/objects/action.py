@@ -63,7 +63,8 @@ class Action:
     def request(self, verb: str, instance: Any, args: dict[str, Any], reply_to: str | None) -> StepRequest:
         """What a compute is sent, by the engine, or by the API itself (then any conductor may take the report)."""
         return StepRequest(action_id=self.id or 0, generation=self.generation, step=self.step_key, verb=verb,
-                           key=self.instance_uuid, fence=self.fence, reply_to=reply_to, instance=instance, args=args)
+                           key=self.instance_uuid, fence=self.fence, reply_to=reply_to, instance=instance, args=args,
+                           flow=self.flow)
 
 
 @record
@@ -79,6 +80,12 @@ class StepRequest:
     reply_to: str | None = None
     instance: Any = None
     args: dict[str, Any] = dataclasses.field(default_factory=dict)
+    flow: str = ''
+
+    @property
+    def place(self) -> str:
+        """What is being done, for logs and crash points."""
+        return f'{self.flow}.{self.step}'
 
 
 @record

@@ -15,7 +15,7 @@ from oslo_db import exception as db_exc
 from oslo_log import log as logging
 from oslo_utils import uuidutils
 
-from minicompute import exception
+from minicompute import crash, exception
 from minicompute.db import session
 from minicompute.db.api import allocations, compute_nodes, instance_groups
 from minicompute.objects import Selection
@@ -209,12 +209,16 @@ class Placer:
     def _claim(self, drafts: list[Draft]) -> allocations.Outcome:
         wanted = [self._wanted(draft.request, uuid, row, number) for number, draft in enumerate(drafts)
                   for uuid, row in zip(draft.request.uuids, draft.rows, strict=True)]
+        if crash.armed:
+            crash.points('scheduler', [('claim', want.instance_uuid) for want in wanted], 'before')
         try:
             outcome = session.write(allocations.claim, wanted)
         except Exception:
             for draft in drafts:
                 self._undo(draft)
             raise
+        if crash.armed:
+            crash.points('scheduler', [('claim', want.instance_uuid) for want in wanted], 'after')
         self.stats.transactions += 1
         self.stats.claimed += sum(len(draft.rows) for n, draft in enumerate(drafts) if n not in outcome.lost)
         for number, draft in enumerate(drafts):

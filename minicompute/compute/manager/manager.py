@@ -7,7 +7,7 @@ from typing import Any
 
 from oslo_log import log as logging
 
-from minicompute import exception, rpc
+from minicompute import crash, exception, rpc
 from minicompute.compute.guard import Guard
 from minicompute.compute.manager import verbs
 from minicompute.compute.manager.housekeeping import Housekeeping
@@ -95,7 +95,11 @@ class ComputeManager(Manager):
         try:
             if verb is None:
                 raise exception.NotImplementedHere(f'{request.verb} is unknown to this compute')
+            if crash.armed:
+                crash.point('compute', request.place, 'before', request.key)
             report.result = verb(self.driver, request)
+            if crash.armed:
+                crash.point('compute', request.place, 'after', request.key)
             if request.verb == 'spawn' and self._failing:
                 self._failing, report.result['recovered'] = False, True
         except Exception as error:
