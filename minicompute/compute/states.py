@@ -17,8 +17,8 @@ _OFF_OR_ON = (VM.ACTIVE, VM.STOPPED)
 _ATTACHABLE = (VM.ACTIVE, VM.PAUSED, VM.STOPPED, VM.RESIZED)
 _SHELVED = (VM.SHELVED, VM.SHELVED_OFFLOADED)
 #: what a reset of the guest may cut short
-_INTERRUPTED = (IDLE, Task.REBOOTING, Task.REBOOT_PENDING, Task.REBOOT_STARTED, Task.RESUMING, Task.UNPAUSING,
-                Task.PAUSING, Task.SUSPENDING)
+_INTERRUPTED = (IDLE, Task.REBOOTING, Task.REBOOT_PENDING, Task.REBOOT_STARTED, Task.REBOOTING_HARD, Task.RESUMING,
+                Task.UNPAUSING, Task.PAUSING, Task.SUSPENDING)
 
 
 @dataclasses.dataclass(slots=True, frozen=True)
@@ -31,7 +31,7 @@ class Legal:
 
 ACTIONS: dict[str, Legal] = {
     'start':           Legal((VM.STOPPED,), becomes=Task.POWERING_ON),
-    'stop':            Legal((VM.ACTIVE, VM.ERROR, VM.RESCUED), becomes=Task.POWERING_OFF),
+    'stop':            Legal((VM.ACTIVE, VM.ERROR), becomes=Task.POWERING_OFF),
     'reboot':          Legal((VM.ACTIVE,), becomes=Task.REBOOTING),
     'reboot_hard':     Legal((*_AT_REST, VM.ERROR), _INTERRUPTED, becomes=Task.REBOOTING_HARD),
     'pause':           Legal((VM.ACTIVE,), becomes=Task.PAUSING),
@@ -55,10 +55,10 @@ ACTIONS: dict[str, Legal] = {
     'confirm_resize':  Legal((VM.RESIZED,), becomes=Task.RESIZE_CONFIRMING),
     'revert_resize':   Legal((VM.RESIZED,), becomes=Task.RESIZE_REVERTING),
     'live_migrate':    Legal((VM.ACTIVE, VM.PAUSED), becomes=Task.MIGRATING),
-    'evacuate':        Legal((VM.ACTIVE, VM.STOPPED, VM.ERROR), becomes=Task.REBUILDING),
-    'attach_volume':   Legal((*_ATTACHABLE, *_SHELVED, VM.SUSPENDED, VM.SOFT_DELETED), ANY_TASK),
-    'detach_volume':   Legal((*_ATTACHABLE, *_SHELVED, VM.SUSPENDED), ANY_TASK),
-    'swap_volume':     Legal((VM.ACTIVE, VM.PAUSED, VM.RESIZED), ANY_TASK),
+    'evacuate':        Legal((VM.ACTIVE, VM.STOPPED, VM.ERROR), ANY_TASK, becomes=Task.REBUILDING),
+    'attach_volume':   Legal((*_ATTACHABLE, *_SHELVED, VM.SOFT_DELETED)),
+    'detach_volume':   Legal((*_ATTACHABLE, *_SHELVED, VM.SOFT_DELETED)),
+    'swap_volume':     Legal((VM.ACTIVE, VM.PAUSED, VM.RESIZED)),
     'attach_interface': Legal((VM.ACTIVE, VM.PAUSED, VM.STOPPED)),
     'detach_interface': Legal((VM.ACTIVE, VM.PAUSED, VM.STOPPED)),
     'security_group':  Legal((VM.ACTIVE,), ANY_TASK),

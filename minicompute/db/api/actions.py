@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exc
+from oslo_utils import uuidutils
 
 from minicompute import exception
 from minicompute.db import bulk
@@ -36,8 +37,8 @@ _TAKE = actions.update().where(actions.c.id.in_(_IDS)).values(
 _LOCK = sa.select(actions.c.id, actions.c.generation, actions.c.owner, actions.c.state, actions.c.cancel).where(
     actions.c.id.in_(_IDS)).order_by(actions.c.id).with_for_update()
 _ANY_BUSY = sa.select(actions.c.id).where(actions.c.busy.in_(sa.bindparam('uuids', expanding=True))).limit(1)
-_WAITING = sa.select(actions.c.id, actions.c.instance_uuid).where(
-    actions.c.after.in_(_IDS), actions.c.state == ActionState.QUEUED)
+_WAITING = sa.select(actions.c.id, actions.c.instance_uuid, actions.c.flow).where(
+    actions.c.after.in_(_IDS), actions.c.state == ActionState.QUEUED).order_by(actions.c.id)
 
 
 def from_row(row: Any) -> Action:
@@ -75,6 +76,26 @@ def _insert(conn: sa.Connection, rows: Sequence[dict[str, Any]]) -> dict[str | N
         made: Any = conn.execute(_NEW, row).inserted_primary_key
         ids[row['busy']] = int(made[0])
     return ids
+
+
+def begin_queued(conn: sa.Connection, action: Action) -> None:
+    """As `begin`, but behind what runs on the server and what waits for that already. The next in the line goes when
+    the one before has ended, whatever came of it. Raises ActionInProgress when what we looked at has just changed (look
+    again), Conflict when it is stuck."""
+    action.id, action.after, action.state, action.busy = None, None, ActionState.RUNNING, action.instance_uuid
+    holder = running(conn, action.instance_uuid)
+    if holder is not None:
+        row = lock(conn, [holder.id or 0]).get(holder.id or 0)     # it cannot end before we stand behind it
+        if row is None or row.state in ActionState.ENDED:
+            raise exception.ActionInProgress(method=action.action, instance_uuid=action.instance_uuid)
+        if row.state == ActionState.STUCK:
+            raise exception.Conflict(f"Cannot '{action.action}' instance {action.instance_uuid}: its "
+                                     f'{holder.action} is stuck and waits for the operator.')
+        last = conn.execute(sa.select(sa.func.max(actions.c.id)).where(
+            actions.c.instance_uuid == action.instance_uuid, actions.c.state == ActionState.QUEUED)).scalar()
+        action.after, action.state = last or holder.id, ActionState.QUEUED
+        action.busy = f'{action.instance_uuid}/{uuidutils.generate_uuid()}'
+    begin(conn, [action])
 
 
 def begin_behind(conn: sa.Connection, groups: Sequence[tuple[Action, Sequence[Action]]]) -> None:
@@ -124,6 +145,11 @@ def put_aside(conn: sa.Connection, action_id: int, message: str) -> None:
     conn.execute(actions.update().where(actions.c.id == action_id).values(
         state=ActionState.FAILED, data=found.data, message=message[:1000], busy=None, owner=None, finish_time=now,
         updated_at=now, generation=actions.c.generation + 1))
+
+
+def set_data(conn: sa.Connection, action: Action) -> None:
+    """What became known after its row was written, in the same transaction."""
+    conn.execute(actions.update().where(actions.c.id == action.id).values(data=action.data))
 
 
 def cancel(conn: sa.Connection, action_id: int) -> None:
@@ -176,11 +202,24 @@ def save_many(conn: sa.Connection, many: Sequence[Action], now: datetime.datetim
 
 
 def release_waiting(conn: sa.Connection, ended: Sequence[Action]) -> list[int]:
-    """Let go what waited for actions that have ended. -> ids to ring."""
+    """Let go what waited for actions that have ended: of each server one. -> ids to ring."""
     rows = conn.execute(_WAITING, {'ids': [a.id for a in ended]}).all()
+    return _let_go(conn, rows) if rows else []
+
+
+def _let_go(conn: sa.Connection, rows: Sequence[Any]) -> list[int]:
+    """A delete goes before all else, and ends the others; these now wait for the one that goes."""
+    first: dict[str, Any] = {}
+    for row in sorted(rows, key=lambda row: (row.flow != 'delete', row.id)):
+        first.setdefault(row.instance_uuid, row)
+    others = [row for row in rows if first[row.instance_uuid] is not row]
     bulk.update(conn, actions.c.id, {row.id: {
-        'state': ActionState.RUNNING, 'busy': row.instance_uuid, 'lease_until': None} for row in rows})
-    return [row.id for row in rows]
+        'state': ActionState.RUNNING, 'busy': row.instance_uuid, 'lease_until': None} for row in first.values()})
+    for row in others:
+        winner = first[row.instance_uuid]
+        more: dict[str, Any] = {'cancel': True} if winner.flow == 'delete' else {}
+        conn.execute(actions.update().where(actions.c.id == row.id).values(after=winner.id, **more))
+    return [row.id for row in first.values()]
 
 
 def add_events(conn: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
@@ -217,10 +256,13 @@ def release_orphans(conn: sa.Connection, limit: int = 100) -> list[int]:
     """Queued actions whose forerunner has ended without letting them go (it died between two versions)."""
     first, other = actions.alias(), actions.alias()
     taken = sa.select(other.c.id).where(other.c.busy == actions.c.instance_uuid, other.c.id != actions.c.id)
-    query = sa.select(actions.c.id, actions.c.instance_uuid).join(first, first.c.id == actions.c.after).where(
-        actions.c.state == ActionState.QUEUED, first.c.state.in_(ActionState.ENDED), ~taken.exists()).limit(limit)
-    rows = conn.execute(query).all()
-    for row in rows:
-        conn.execute(actions.update().where(actions.c.id == row.id, actions.c.state == ActionState.QUEUED).values(
-            state=ActionState.RUNNING, busy=row.instance_uuid, lease_until=None))
-    return [row.id for row in rows]
+    query = sa.select(actions.c.id).join(first, first.c.id == actions.c.after).where(
+        actions.c.state == ActionState.QUEUED, first.c.state.in_(ActionState.ENDED), ~taken.exists()).order_by(
+        actions.c.id).limit(limit)
+    ids = list(conn.scalars(query))
+    if not ids:
+        return []
+    # Another conductor's sweep, or the end of what they wait for, may have let them go since we looked.
+    rows = conn.execute(sa.select(actions.c.id, actions.c.instance_uuid, actions.c.flow).where(
+        actions.c.id.in_(ids), actions.c.state == ActionState.QUEUED).order_by(actions.c.id).with_for_update()).all()
+    return _let_go(conn, rows)
