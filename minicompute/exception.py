@@ -97,6 +97,22 @@ class InvalidBDM(Invalid):
     msg_fmt = 'Block Device Mapping is Invalid: %(reason)s'
 
 
+class InstanceNotRescuable(Invalid):
+    msg_fmt = 'Instance %(instance_id)s cannot be rescued: %(reason)s'
+
+
+class UnsupportedRescueImage(Invalid):
+    msg_fmt = "Requested rescue image '%(image)s' is not supported"
+
+
+class UnsupportedRescueDevice(Invalid):
+    msg_fmt = "Requested rescue device '%(device)s' is not supported"
+
+
+class UnsupportedRescueBus(Invalid):
+    msg_fmt = "Requested rescue bus '%(bus)s' is not supported"
+
+
 class KeypairInvalid(Invalid):
     msg_fmt = 'Keypair data is invalid: %(reason)s'
 
@@ -144,6 +160,10 @@ class FixedIpInUse(Invalid):
 
 class NoMoreFixedIps(Invalid):
     msg_fmt = 'No fixed IP addresses available for network: %(network_id)s'
+
+
+class NoNetworkToAttach(Invalid):
+    msg_fmt = 'No specific network was requested and none are available for project %(project_id)s.'
 
 
 class UnableToAutoAllocateNetwork(Invalid):
@@ -278,6 +298,18 @@ class ActionInProgress(Conflict):
 
 class InstanceNotReady(Conflict):
     msg_fmt = 'Instance %(instance_id)s is not ready'
+
+
+class InstanceNotRunning(Conflict):
+    msg_fmt = 'Instance %(instance_id)s is not running.'
+
+
+class InstanceAgentNotEnabled(Conflict):
+    msg_fmt = 'Guest agent is not enabled for the instance'
+
+
+class InstancePasswordSetFailed(Conflict):
+    msg_fmt = 'Failed to set admin password on %(instance)s because %(reason)s'
 
 
 class FlavorExists(Conflict):
