@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -91,20 +91,25 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counts]:
     def counted_call(self: rpc.Client, context: Any, method: str, **kwargs: Any) -> Any:
         counts.message(self._topic, method, 2)
         return call(self, context, method, **kwargs)
-    write, read = session.engines()
+    write = session.engines()[0]
     with monkeypatch.context() as patch:
         patch.setattr(rpc.Client, 'cast', counted_cast)
         patch.setattr(rpc.Client, 'call', counted_call)
-        listeners: list[tuple[Any, str, Any]] = [
-            (engine, 'before_cursor_execute', counts.statement) for engine in {write, read}]
-        listeners.append((write, 'commit', counts.commit))
-        for listener in listeners:
-            sa.event.listen(*listener)
-        try:
+        with told('before_cursor_execute', counts.statement), told('commit', counts.commit, write):
             yield counts
-        finally:
-            for listener in listeners:
-                sa.event.remove(*listener)
+
+
+@contextlib.contextmanager
+def told(event: str, listener: Callable[..., None], *engines: sa.Engine) -> Iterator[None]:
+    """`listener` hears of `event` of these engines, or of all that the database has."""
+    heard = set(engines or session.engines())
+    for engine in heard:
+        sa.event.listen(engine, event, listener)
+    try:
+        yield
+    finally:
+        for engine in heard:
+            sa.event.remove(engine, event, listener)
 
 
 def as_text(recorded: Any) -> str:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from minicompute.db import models, session
 from minicompute.db.api import allocations
 from minicompute.scheduler.placer import Placer
+from tests.functional.counting import told
 from tests.unit.scheduler.support import claims, entry, node, store, store_group
 
 pytestmark = pytest.mark.usefixtures('database')
@@ -24,14 +25,8 @@ def counted() -> Iterator[list[str]]:
     def note(conn: Any, cursor: Any, statement: str, *rest: Any) -> None:
         if not statement.startswith('BEGIN'):
             seen.append(statement.split()[0])
-    engines = set(session.engines())
-    for engine in engines:
-        sa.event.listen(engine, 'before_cursor_execute', note)
-    try:
+    with told('before_cursor_execute', note):
         yield seen
-    finally:
-        for engine in engines:
-            sa.event.remove(engine, 'before_cursor_execute', note)
 
 
 @pytest.fixture

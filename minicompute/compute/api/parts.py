@@ -6,7 +6,7 @@ the resource asks of the server that was found.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import sqlalchemy as sa
@@ -21,6 +21,7 @@ from minicompute.db.api import aggregates, instance_list, instances, quotas, tag
 
 MOST_TAGS = 50
 Allow = Callable[[Any], None]
+T = TypeVar('T')
 _COLUMNS = ('uuid', 'project_id', 'user_id', 'vm_state', 'task_state', 'locked', 'metadata')
 
 
@@ -98,34 +99,37 @@ def list_tags(context: RequestContext, uuid: str, allow: Allow) -> list[str]:
 
 
 def replace_tags(context: RequestContext, uuid: str, allow: Allow, wanted: Sequence[str]) -> list[str]:
-    def write(conn: sa.Connection) -> None:
-        _to_change(conn, context, uuid, allow, 'update_tags')
+    def replace(conn: sa.Connection) -> None:
         tags.remove_all(conn, uuid)
         tags.add(conn, uuid, wanted)
-        instances.update(conn, uuid, {})
-    session.write(write)
+    _change_tags(context, uuid, allow, replace)
     return sorted(set(wanted))
 
 
 def add_tag(context: RequestContext, uuid: str, allow: Allow, tag: str) -> bool:
     """-> whether it is new. Raises TagLimitExceeded."""
-    def write(conn: sa.Connection) -> bool:
-        _to_change(conn, context, uuid, allow, 'update_tags')
+    def add(conn: sa.Connection) -> bool:
         there = tags.of(conn, uuid)
         if tag in there:
             return False
         if len(there) >= MOST_TAGS:
             raise exception.TagLimitExceeded(limit=MOST_TAGS)
         tags.add(conn, uuid, [tag])
-        instances.update(conn, uuid, {})
         return True
-    return session.write(write)
+    return _change_tags(context, uuid, allow, add)
 
 
 def remove_tag(context: RequestContext, uuid: str, allow: Allow, tag: str) -> None:
     """Raises TagNotFound."""
-    def write(conn: sa.Connection) -> None:
+    _change_tags(context, uuid, allow, lambda conn: tags.remove(conn, uuid, tag))
+
+
+def _change_tags(context: RequestContext, uuid: str, allow: Allow, change: Callable[[sa.Connection], T]) -> T:
+    """`change` under the server's lock; what it answers False to was no change."""
+    def write(conn: sa.Connection) -> T:
         _to_change(conn, context, uuid, allow, 'update_tags')
-        tags.remove(conn, uuid, tag)
-        instances.update(conn, uuid, {})
-    session.write(write)
+        changed = change(conn)
+        if changed is not False:
+            instances.update(conn, uuid, {})
+        return changed
+    return session.write(write)

@@ -5,15 +5,14 @@ import contextlib
 import threading
 
 import pytest
-import sqlalchemy as sa
 
 from minicompute import conf as conf_module
 from minicompute import policy
 from minicompute.api.openstack import router
 from minicompute.api.openstack.wsgi import Operation
-from minicompute.db import session
 from minicompute.wsgi import paste
 from tests.functional.api.client import Client
+from tests.functional.counting import told
 
 
 @pytest.fixture
@@ -57,12 +56,6 @@ def count_queries():
             if threading.get_ident() == here and ours and not any(
                     clock in statement for clock in ('UTC_TIMESTAMP', 'clock_timestamp')):
                 seen.append(statement)
-        engines = set(session.engines())
-        for engine in engines:
-            sa.event.listen(engine, 'before_cursor_execute', note)
-        try:
+        with told('before_cursor_execute', note):
             yield seen
-        finally:
-            for engine in engines:
-                sa.event.remove(engine, 'before_cursor_execute', note)
     return counting
