@@ -125,6 +125,27 @@ def running(conn: sa.Connection, uuid: str) -> Action | None:
     return from_row(row) if row else None
 
 
+def record(conn: sa.Connection, action: Action, event: str) -> int:
+    """Write down what the API itself has just done, all of it. It holds nothing, and nobody runs it. -> its id"""
+    now = db_now(conn)
+    action.state, action.busy, action.finish_time, action.step = ActionState.DONE, None, now, None
+    action.start_time = action.updated_at = now
+    values = {name: getattr(action, name) for name in _FIELDS if name != 'id'}
+    made: Any = conn.execute(_NEW, values).inserted_primary_key
+    action.id = int(made[0])
+    add_events(conn, [{'action_id': action.id, 'event': event, 'start_time': now, 'finish_time': now,
+                       'result': 'Success', 'traceback': None, 'host': None, 'details': None}])
+    return action.id
+
+
+def waiting(conn: sa.Connection, uuid: str) -> list[Action]:
+    """What waits behind the action that holds the server, in the order in which it will run. (The followers of a
+    multi-create wait for another server's action, and hold their own.)"""
+    query = sa.select(actions).where(actions.c.instance_uuid == uuid, actions.c.state == ActionState.QUEUED,
+                                     actions.c.busy != uuid).order_by(actions.c.id)
+    return [from_row(row) for row in conn.execute(query)]
+
+
 def that_made(conn: sa.Connection, uuids: Collection[str]) -> dict[str, int]:
     """{server: the action that builds or built it}, of those that are there."""
     query = sa.select(actions.c.instance_uuid, actions.c.id).where(
@@ -152,8 +173,8 @@ def set_data(conn: sa.Connection, action: Action) -> None:
     conn.execute(actions.update().where(actions.c.id == action.id).values(data=action.data))
 
 
-def cancel(conn: sa.Connection, action_id: int) -> None:
-    conn.execute(actions.update().where(actions.c.id == action_id).values(cancel=True))
+def cancel(conn: sa.Connection, *action_ids: int | None) -> None:
+    conn.execute(actions.update().where(actions.c.id.in_(action_ids)).values(cancel=True))
 
 
 def load(conn: sa.Connection, ids: Iterable[int]) -> list[Action]:

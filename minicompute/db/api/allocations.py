@@ -143,6 +143,8 @@ _TOUCH = compute_nodes.update().where(_n.id.in_(_NODES)).values(
     changed_at=sa.bindparam('now', type_=Timestamp))
 _RELEASE = allocations.delete().where(_c.consumer_uuid.in_(_CONSUMERS)).returning(
     _c.node_id)
+_RELEASE_SERVERS = allocations.delete().where(
+    _c.instance_uuid.in_(sa.bindparam('servers', expanding=True))).returning(_c.node_id)
 _HELD = sa.select(_c.consumer_uuid, _c.node_id).where(_c.consumer_uuid.in_(_CONSUMERS)).order_by(
     _c.consumer_uuid, _c.node_id)
 _ZERO = sa.literal_column('0', sa.Integer)
@@ -235,7 +237,17 @@ def release(conn: sa.Connection, consumer_uuids: Iterable[str]) -> set[int]:
     consumers = sorted(set(consumer_uuids))
     if not consumers:
         return set()
-    nodes = set(conn.execute(_RELEASE, {'consumers': consumers}).scalars())
+    return _released(conn, _RELEASE, consumers=consumers)
+
+
+def release_servers(conn: sa.Connection, instance_uuids: Iterable[str]) -> set[int]:
+    """`release` all that is held for servers that go: what their migrations hold as well."""
+    servers = sorted(set(instance_uuids))
+    return _released(conn, _RELEASE_SERVERS, servers=servers) if servers else set()
+
+
+def _released(conn: sa.Connection, statement: Any, **values: Any) -> set[int]:
+    nodes = set(conn.execute(statement, values).scalars())
     if nodes:
         # Nobody waits for a row of a claim but who inserts the same, so these may go before the nodes.
         conn.execute(_TOUCH, {'nodes': sorted(nodes), 'now': session.now(conn)})
