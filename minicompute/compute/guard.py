@@ -79,6 +79,12 @@ class Guard:
             state.running = request
         self._submit(request, lambda: self._execute(request))
 
+    def overtaken(self, key: str) -> bool:
+        """Whether another step waits for the one that runs to end."""
+        with self._lock:
+            state = self._keys.get(key)
+            return state is not None and bool(state.waiting)
+
     def busy(self) -> list[str]:
         """Servers that something is being done to right now."""
         with self._lock:

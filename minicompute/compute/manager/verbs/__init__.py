@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 from minicompute.compute.manager.verbs import build, power
-from minicompute.compute.manager.verbs.base import Verb, failure
+from minicompute.compute.manager.verbs.base import Verb, Work, at_work, failure
 
 VERBS: dict[str, Verb] = {**build.VERBS, **power.VERBS}
 #: verbs that may take minutes: they share the pool of the builds, so that what is quick never waits for them
 LONG: frozenset[str] = build.LONG
 
-__all__ = ['LONG', 'VERBS', 'Verb', 'failure']
+__all__ = ['LONG', 'VERBS', 'Verb', 'Work', 'at_work', 'failure']

@@ -4,15 +4,46 @@ A verb raises what stopped it; `failure` says what the conductor makes of that.
 """
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from minicompute import exception
 from minicompute.objects import Instance, StepRequest
-from minicompute.virt.driver import ComputeDriver
+from minicompute.virt.driver import ComputeDriver, Progress, no_progress
 
 Verb = Callable[[ComputeDriver, StepRequest], dict[str, Any]]
+
+
+@dataclasses.dataclass(slots=True)
+class Work:
+    """What a verb may tell and ask while it goes on: how far it is, and whether something newer (an undo, a delete)
+    waits for it to end, so that what takes minutes had better be broken off."""
+
+    progress: Progress = no_progress
+    stop: Callable[[], bool] = lambda: False
+
+
+_here = threading.local()
+
+
+@contextlib.contextmanager
+def at_work(work: Work) -> Iterator[None]:
+    """`work()` in this thread is `work`, until the end."""
+    _here.work = work
+    try:
+        yield
+    finally:
+        del _here.work
+
+
+def work() -> Work:
+    """Of the verb that runs in this thread."""
+    found: Work | None = getattr(_here, 'work', None)
+    return found or Work()
 
 
 def instance_of(request: StepRequest) -> Instance:
