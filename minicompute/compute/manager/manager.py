@@ -97,7 +97,7 @@ class ComputeManager(Manager):
                 raise exception.NotImplementedHere(f'{request.verb} is unknown to this compute')
             if crash.armed:
                 crash.point('compute', request.place, 'before', request.key)
-            with verbs.at_work(verbs.Work(stop=lambda: self.guard.overtaken(request.key))):
+            with verbs.stoppable(lambda: self.guard.overtaken(request.key)):
                 report.result = verb(self.driver, request)
             if crash.armed:
                 crash.point('compute', request.place, 'after', request.key)

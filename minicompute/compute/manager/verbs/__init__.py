@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 from minicompute.compute.manager.verbs import build, moves, power
-from minicompute.compute.manager.verbs.base import Verb, Work, at_work, failure
+from minicompute.compute.manager.verbs.base import Verb, failure, stoppable
 
 VERBS: dict[str, Verb] = {**build.VERBS, **moves.VERBS, **power.VERBS}
 #: verbs that may take minutes: they share the pool of the builds, so that what is quick never waits for them
 LONG: frozenset[str] = build.LONG | moves.LONG
 
-__all__ = ['LONG', 'VERBS', 'Verb', 'Work', 'at_work', 'failure']
+__all__ = ['LONG', 'VERBS', 'Verb', 'failure', 'stoppable']

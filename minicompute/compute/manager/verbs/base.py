@@ -5,7 +5,6 @@ A verb raises what stopped it; `failure` says what the conductor makes of that.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -13,37 +12,28 @@ from typing import Any
 
 from minicompute import exception
 from minicompute.objects import Instance, StepRequest
-from minicompute.virt.driver import ComputeDriver, Progress, no_progress
+from minicompute.virt.driver import ComputeDriver
 
 Verb = Callable[[ComputeDriver, StepRequest], dict[str, Any]]
-
-
-@dataclasses.dataclass(slots=True)
-class Work:
-    """What a verb may tell and ask while it goes on: how far it is, and whether something newer (an undo, a delete)
-    waits for it to end, so that what takes minutes had better be broken off."""
-
-    progress: Progress = no_progress
-    stop: Callable[[], bool] = lambda: False
 
 
 _here = threading.local()
 
 
 @contextlib.contextmanager
-def at_work(work: Work) -> Iterator[None]:
-    """`work()` in this thread is `work`, until the end."""
-    _here.work = work
+def stoppable(asked: Callable[[], bool]) -> Iterator[None]:
+    """What `stop()` answers in this thread, until the end."""
+    _here.asked = asked
     try:
         yield
     finally:
-        del _here.work
+        _here.asked = None
 
 
-def work() -> Work:
-    """Of the verb that runs in this thread."""
-    found: Work | None = getattr(_here, 'work', None)
-    return found or Work()
+def stop() -> Callable[[], bool]:
+    """For the verb that runs in this thread: a question that is answered True once something newer (an undo, a
+    delete) waits for it to end, so that what takes minutes is broken off. Any thread may ask it."""
+    return getattr(_here, 'asked', None) or (lambda: False)
 
 
 def instance_of(request: StepRequest) -> Instance:
