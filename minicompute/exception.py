@@ -162,6 +162,10 @@ class NoMoreFixedIps(Invalid):
     msg_fmt = 'No fixed IP addresses available for network: %(network_id)s'
 
 
+class InvalidVolume(Invalid):
+    msg_fmt = 'Invalid volume: %(reason)s'
+
+
 class NoNetworkToAttach(Invalid):
     msg_fmt = 'No specific network was requested and none are available for project %(project_id)s.'
 
@@ -187,6 +191,11 @@ class TooManyInstances(QuotaError):
 
 class OverQuota(QuotaError):
     msg_fmt = 'Quota exceeded for resources: %(overs)s'
+
+
+class TooManyDiskDevices(Forbidden):
+    msg_fmt = ('The maximum allowed number of disk devices (%(maximum)d) to attach to a single instance has been '
+               'exceeded.')
 
 
 class KeypairLimitExceeded(QuotaError):
@@ -243,6 +252,14 @@ class SubnetNotFound(NotFound):
     msg_fmt = 'Subnet %(subnet_id)s could not be found.'
 
 
+class VolumeNotFound(NotFound):
+    msg_fmt = 'Volume %(volume_id)s could not be found.'
+
+
+class VolumeNotAttached(NotFound):
+    msg_fmt = 'Instance %(instance_uuid)s is not attached to volume %(volume_id)s'
+
+
 class PortNotFound(NotFound):
     msg_fmt = 'Port id %(port_id)s could not be found.'
 
@@ -269,10 +286,6 @@ class MigrationNotFoundForInstance(NotFound):
 
 class TagNotFound(NotFound):
     msg_fmt = "Server %(server_id)s has no tag '%(tag)s'"
-
-
-class VolumeNotFound(NotFound):
-    msg_fmt = 'Volume %(volume_id)s could not be found.'
 
 
 class DomainNotFound(NotFound):
@@ -310,6 +323,10 @@ class InstanceAgentNotEnabled(Conflict):
 
 class InstancePasswordSetFailed(Conflict):
     msg_fmt = 'Failed to set admin password on %(instance)s because %(reason)s'
+
+
+class DevicePathInUse(Conflict):
+    msg_fmt = 'The supplied device path (%(path)s) is in use.'
 
 
 class FlavorExists(Conflict):
@@ -389,6 +406,19 @@ class DiskFull(ComputeException):
 
 class ImageToolFailed(ComputeException):
     msg_fmt = 'qemu-img failed on %(what)s: %(reason)s'
+
+
+class VolumeLost(ComputeException):
+    msg_fmt = ('The file of volume %(volume_id)s is not on this host. Its operator must look whether '
+               '[local_volumes] path is the same directory for all hosts.')
+
+
+class DeviceNotAttached(ComputeException):
+    msg_fmt = 'Device %(device)s cannot be attached: %(reason)s'
+
+
+class DeviceNotReleased(ComputeException):
+    msg_fmt = 'The guest does not let go of device %(device)s.'
 
 
 class InternalError(ComputeException):

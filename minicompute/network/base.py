@@ -14,7 +14,7 @@ from stevedore import driver as stevedore_driver
 
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
-from minicompute.objects import VIF, Network
+from minicompute.objects import VIF, Instance, Network
 
 NAMESPACE = 'minicompute.network.backends'
 
@@ -38,6 +38,21 @@ class NetworkBackend(abc.ABC):
     @abc.abstractmethod
     def deallocate(self, context: RequestContext, instance_uuid: str) -> None:
         """Give back all that a server holds; nothing held is fine. Ports made by hand stay, unbound."""
+
+    @abc.abstractmethod
+    def resolve_one(self, context: RequestContext, project_id: str, item: dict[str, Any]) -> Any:
+        """What `item` (`id` or `port`, perhaps `fixed_ip` and `tag`; {}: the only network there is) means, for
+        `reserve_port`. Raises NetworkNotFound, PortNotFound, NetworkAmbiguous, NoNetworkToAttach, FixedIpInvalid."""
+
+    @abc.abstractmethod
+    def reserve_port(self, conn: Any, resolved: Any, instance: Instance) -> str:
+        """One more card for a server, in the caller's transaction. -> the port's id.
+        Raises Conflict for a port that is in use, FixedIpInUse, NoMoreFixedIps."""
+
+    @abc.abstractmethod
+    def release_port(self, conn: Any, port_id: str, instance_uuid: str) -> None:
+        """Give back one card of a server, in the caller's transaction; no such card is fine. A port made by hand
+        stays."""
 
     @abc.abstractmethod
     def network_info(self, context: RequestContext, instance_uuid: str) -> list[VIF]:

@@ -23,7 +23,7 @@ from minicompute.context import RequestContext
 from minicompute.db import session
 from minicompute.db.api import networks as db
 from minicompute.network.base import NetworkBackend, Requested
-from minicompute.objects import VIF, FixedIP, Network, Port, Subnet
+from minicompute.objects import VIF, FixedIP, Instance, Network, Port, Subnet
 
 #: ids of the networks that `auto` makes are derived from the project's, so that a project gets one only
 _AUTO = uuid.UUID('7e0c2d0a-6a0b-5d57-9a6e-6d696e696370')
@@ -70,6 +70,24 @@ class LocalNetworks(NetworkBackend):
 
     def deallocate(self, context: RequestContext, instance_uuid: str) -> None:
         session.write(db.release_ports, [instance_uuid])
+
+    def resolve_one(self, context: RequestContext, project_id: str, item: dict[str, Any]) -> Card:
+        cards = self._cards(context, project_id, [item] if item.get('id') or item.get('port') else [])
+        if not cards:
+            raise exception.NoNetworkToAttach(project_id=project_id)
+        return dataclasses.replace(cards[0], tag=item.get('tag'))
+
+    def reserve_port(self, conn: sa.Connection, resolved: Card, instance: Instance) -> str:
+        if resolved.port_id is not None:
+            _check_free(conn, resolved)     # also for a second time on the same server
+        request = db.PortRequest(
+            id=resolved.port_id or db.port_id(instance.uuid, str(uuid.uuid4())), network_id=resolved.network.id,
+            project_id=instance.project_id, instance_uuid=instance.uuid, host=instance.host,
+            address=resolved.fixed_ip, tag=resolved.tag, existing=resolved.port_id is not None)
+        return db.allocate_ports(conn, [request])[0].id
+
+    def release_port(self, conn: sa.Connection, port_id: str, instance_uuid: str) -> None:
+        db.release_port(conn, port_id, instance_uuid)
 
     def network_info(self, context: RequestContext, instance_uuid: str) -> list[VIF]:
         with session.read() as conn:

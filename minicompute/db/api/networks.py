@@ -313,5 +313,14 @@ def release_ports(conn: sa.Connection, instance_uuids: Sequence[str]) -> None:
     conn.execute(ports.update().where(theirs).values(instance_uuid=None, host=None, tag=None))
 
 
+def release_port(conn: sa.Connection, wanted: str, instance_uuid: str) -> None:
+    """The same for one port, if the server has it still."""
+    its = sa.and_(ports.c.id == wanted, ports.c.instance_uuid == instance_uuid)
+    if wanted[14:15] == _OURS:
+        conn.execute(ports.delete().where(its))
+    else:
+        conn.execute(ports.update().where(its).values(instance_uuid=None, host=None, tag=None))
+
+
 def move_ports(conn: sa.Connection, instance_uuid: str, host: str | None) -> None:
     conn.execute(ports.update().where(ports.c.instance_uuid == instance_uuid).values(host=host))

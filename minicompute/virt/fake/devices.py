@@ -1,9 +1,71 @@
-"""See `virt/interface/devices.py`."""
+"""See `virt/interface/devices.py`.
+
+What was plugged into a domain beyond what it was built with is one link a device, in `.devices` beside the domains.
+"""
 from __future__ import annotations
 
+import os
+import shutil
+
+from minicompute.objects import VIF, BlockDevice, ImageMeta, Instance
 from minicompute.virt.fake.base import FakeBase
 from minicompute.virt.interface.devices import DeviceVerbs
 
 
 class FakeDevices(FakeBase, DeviceVerbs):
-    pass
+
+    def attach_volume(self, instance: Instance, device: BlockDevice, image: ImageMeta | None = None) -> None:
+        self._fault('attach_volume', instance.uuid)
+        self._plug(instance.uuid, f'volume.{device.volume_id}')
+        self._fault('attach_volume.after', instance.uuid)
+
+    def detach_volume(self, instance: Instance, device: BlockDevice) -> None:
+        self._fault('detach_volume', instance.uuid)
+        self._unplug(instance.uuid, f'volume.{device.volume_id}')
+        self._fault('detach_volume.after', instance.uuid)
+
+    def swap_volume(self, instance: Instance, device: BlockDevice, new: BlockDevice) -> None:
+        self._fault('swap_volume', instance.uuid)
+        self._unplug(instance.uuid, f'volume.{device.volume_id}')
+        self._plug(instance.uuid, f'volume.{new.volume_id}')
+        self._fault('swap_volume.after', instance.uuid)
+
+    def attach_interface(self, instance: Instance, vif: VIF) -> None:
+        self._fault('attach_interface', instance.uuid)
+        self._plug(instance.uuid, f'vif.{vif.id}')
+        self._fault('attach_interface.after', instance.uuid)
+
+    def detach_interface(self, instance: Instance, vif: VIF) -> None:
+        self._fault('detach_interface', instance.uuid)
+        self._unplug(instance.uuid, f'vif.{vif.id}')
+        self._fault('detach_interface.after', instance.uuid)
+
+    def plugged(self, uuid: str) -> set[str]:
+        """For tests: 'volume.<id>' and 'vif.<id>' of what was plugged in while the domain was there."""
+        try:
+            return set(os.listdir(self._devices(uuid)))
+        except FileNotFoundError:
+            return set()
+
+    def _devices(self, uuid: str) -> str:
+        return self._path(os.path.join('.devices', uuid))
+
+    def _plug(self, uuid: str, name: str) -> None:
+        os.makedirs(self._devices(uuid), exist_ok=True)
+        try:
+            os.symlink('plugged', os.path.join(self._devices(uuid), name))
+        except FileExistsError:
+            pass
+
+    def _unplug(self, uuid: str, name: str) -> None:
+        try:
+            os.unlink(os.path.join(self._devices(uuid), name))
+        except FileNotFoundError:
+            pass
+
+    def _remove(self, uuid: str) -> bool:
+        try:
+            shutil.rmtree(self._devices(uuid))
+        except FileNotFoundError:
+            pass
+        return super()._remove(uuid)

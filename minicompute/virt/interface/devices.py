@@ -1,6 +1,35 @@
 """Disks and network cards come and go."""
 from __future__ import annotations
 
+from minicompute import exception
+from minicompute.objects import VIF, BlockDevice, ImageMeta, Instance
+
 
 class DeviceVerbs:
-    """Disks and network cards come and go."""
+    """Disks and network cards come and go.
+
+    All are "make it so" for the domain as it is: one that does not run, or is not there, gets its devices from the
+    record when it starts. `instance` is the record as it is before a detachment and before or after an attachment.
+    """
+
+    def attach_volume(self, instance: Instance, device: BlockDevice, image: ImageMeta | None = None) -> None:
+        """Make the volume's file if it has never been made (with the content of `image`), and give the domain its
+        disk. Raises DiskFull, VolumeLost, DeviceNotAttached."""
+        raise exception.NotImplementedHere('This host cannot attach volumes.')
+
+    def detach_volume(self, instance: Instance, device: BlockDevice) -> None:
+        """Take the disk from the domain, and wait until the guest has let it go. Raises DeviceNotReleased."""
+        raise exception.NotImplementedHere('This host cannot detach volumes.')
+
+    def swap_volume(self, instance: Instance, device: BlockDevice, new: BlockDevice) -> None:
+        """Copy the content of `device` to the volume of `new` while the guest writes, and let it go on with that one.
+        Blocks until then."""
+        raise exception.NotImplementedHere('This host cannot exchange volumes.')
+
+    def attach_interface(self, instance: Instance, vif: VIF) -> None:
+        """Raises DeviceNotAttached."""
+        raise exception.NotImplementedHere('This host cannot attach interfaces.')
+
+    def detach_interface(self, instance: Instance, vif: VIF) -> None:
+        """Raises DeviceNotReleased."""
+        raise exception.NotImplementedHere('This host cannot detach interfaces.')

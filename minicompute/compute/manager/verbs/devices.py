@@ -1,0 +1,38 @@
+"""Disks and network cards come and go."""
+from __future__ import annotations
+
+from typing import Any
+
+from minicompute.compute.manager.verbs.base import Verb, instance_of
+from minicompute.objects import StepRequest
+from minicompute.virt.driver import ComputeDriver
+
+
+def attach_volume(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    driver.attach_volume(instance_of(request), request.args['device'], request.args.get('image'))
+    return {}
+
+
+def detach_volume(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    driver.detach_volume(instance_of(request), request.args['device'])
+    return {}
+
+
+def swap_volume(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    driver.swap_volume(instance_of(request), request.args['device'], request.args['new'])
+    return {}
+
+
+def attach_interface(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    driver.attach_interface(instance_of(request), request.args['vif'])
+    return {}
+
+
+def detach_interface(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    driver.detach_interface(instance_of(request), request.args['vif'])
+    return {}
+
+
+LONG = frozenset({'swap_volume'})
+VERBS: dict[str, Verb] = {'attach_volume': attach_volume, 'detach_volume': detach_volume, 'swap_volume': swap_volume,
+                          'attach_interface': attach_interface, 'detach_interface': detach_interface}
