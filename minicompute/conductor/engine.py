@@ -31,7 +31,7 @@ from minicompute.db import session
 from minicompute.db.api import actions as journal
 from minicompute.db.api import instances
 from minicompute.db.group_commit import BrokenOff
-from minicompute.objects import Action, ActionState, StepReport, StepRequest
+from minicompute.objects import Action, ActionState, StepProgress, StepReport, StepRequest
 
 LOG = logging.getLogger(__name__)
 
@@ -164,6 +164,21 @@ class Engine:
     def _unpark(self, action_id: int) -> Parked | None:
         with self._lock:
             return self._parked.pop(action_id, None)
+
+    def heard(self, items: Sequence[StepProgress]) -> tuple[list[StepProgress], list[StepProgress]]:
+        """Computes are at it. -> (of what is parked here, of what is not)"""
+        mine, others = [], []
+        with self._lock:
+            for item in items:
+                entry = self._parked.get(item.action_id)
+                if entry is None:
+                    others.append(item)
+                elif item.step == entry.task.action.step_key and entry.asked.host == item.host:
+                    entry.at = time.monotonic()
+                    if entry.task.instance is not None:
+                        entry.task.instance.progress = item.percent or 0
+                    mine.append(item)
+        return mine, others
 
     def _look_after(self, entry: Parked, now: datetime.datetime, cancelled: set[int], down: dict[str, Any]) -> None:
         action = entry.task.action
@@ -342,6 +357,9 @@ class Engine:
         """One transaction for all. -> those that are mine still and have a next step."""
         if not tasks:
             return []
+        for task in tasks:
+            if task.instance is not None and task.instance.progress and 'progress' not in task.changes:
+                task.set(progress=0)     # of the step that is over
         if crash.armed:
             passed = [(_place_of_commit(task), task.uuid) for task in tasks]
             crash.points('conductor', passed, 'before-commit')

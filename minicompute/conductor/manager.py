@@ -11,14 +11,14 @@ from oslo_utils import uuidutils
 
 from minicompute import rpc, servicegroup
 from minicompute.compute import rpcapi as compute
-from minicompute.conductor import flows, wire
+from minicompute.conductor import flows, progress, wire
 from minicompute.conductor.engine import Engine
 from minicompute.conductor.wire import Wire
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db import session
 from minicompute.db.api import actions, allocations, audit, compute_nodes, instances, networks, owed, residents
-from minicompute.objects import Action, ComputeNode, PowerState, StepReport, TaskState, VMState
+from minicompute.objects import Action, ComputeNode, PowerState, StepProgress, StepReport, TaskState, VMState
 from minicompute.service import Manager, Periodic
 
 LOG = logging.getLogger(__name__)
@@ -34,14 +34,15 @@ class ConductorManager(Manager):
         LOG.debug('Flows: %s', ', '.join(flows.__all__))
         self.wire = Wire(host or CONF.host)
         self.engine = Engine(host or CONF.host, compute.send, self.wire.steady)
+        self.desk = progress.ProgressDesk(self.engine)
         self._lock = threading.Lock()
         self._beats: dict[str, ComputeNode | None] = {}
 
     # -- the daemon --------------------------------------------------------
 
     def endpoints(self) -> list[Any]:
-        return [rpc.Endpoint(self, 'ring', 'cancel', 'report', 'host_started', 'hosts_started', 'heartbeats', 'hello',
-                             'hellos', 'servers', 'paid', 'power_states', 'echo')]
+        return [rpc.Endpoint(self, 'ring', 'cancel', 'report', 'progress', 'host_started', 'hosts_started',
+                             'heartbeats', 'hello', 'hellos', 'servers', 'paid', 'power_states', 'echo')]
 
     def start(self) -> None:
         self.engine.start()
@@ -54,7 +55,7 @@ class ConductorManager(Manager):
         return [Periodic(self.engine.sweep, conf.sweep_interval, at_once=True),
                 Periodic(self.engine.tick, conf.renew_interval), Periodic(self.engine.due, TIMER_INTERVAL),
                 Periodic(self.audit, AUDIT_INTERVAL), Periodic(self.wire.send, wire.INTERVAL),
-                Periodic(self.write_heartbeats, BEAT_INTERVAL)]
+                Periodic(self.write_heartbeats, BEAT_INTERVAL), Periodic(self.desk.write, progress.INTERVAL)]
 
     def audit(self) -> None:
         """Give back what is held for servers that are gone, and remind hosts that are back of what they owe."""
@@ -81,6 +82,9 @@ class ConductorManager(Manager):
 
     def report(self, context: RequestContext, items: list[StepReport]) -> None:
         self.engine.report(items)
+
+    def progress(self, context: RequestContext, items: list[StepProgress]) -> None:
+        self.desk.take(items)
 
     def host_started(self, context: RequestContext, host: str) -> None:
         self.engine.host_started(host)

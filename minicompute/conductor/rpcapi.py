@@ -5,7 +5,7 @@ from typing import Any
 
 from minicompute import rpc
 from minicompute.context import RequestContext
-from minicompute.objects import ComputeNode, StepReport
+from minicompute.objects import ComputeNode, StepProgress, StepReport
 
 
 def ring(action_id: int) -> None:
@@ -21,6 +21,11 @@ def cancel(action_id: int, owner: str | None) -> None:
 def report(item: StepReport, reply_to: str | None) -> None:
     """What a step came to. Asked again if it gets lost."""
     rpc.outbox.put(rpc.CONDUCTOR, 'report', item, server=reply_to)
+
+
+def progress(item: StepProgress, reply_to: str | None) -> None:
+    """How far a step is. Nobody asks for it again."""
+    rpc.outbox.put(rpc.CONDUCTOR, 'progress', item, server=reply_to)
 
 
 class ConductorAPI:

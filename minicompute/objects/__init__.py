@@ -1,5 +1,5 @@
 """Plain typed records: what the database holds, what the wire carries, what a driver is given."""
-from minicompute.objects.action import Action, ActionState, StepReport, StepRequest
+from minicompute.objects.action import Action, ActionState, StepProgress, StepReport, StepRequest
 from minicompute.objects.base import from_primitive, record, to_primitive
 from minicompute.objects.block_device import BlockDevice
 from minicompute.objects.fields import Binary, PowerState, TaskState, VMState
@@ -16,5 +16,5 @@ from minicompute.objects.request_spec import InstanceGroup, RequestSpec, Selecti
 __all__ = ['VIF', 'Action', 'ActionState', 'Aggregate', 'Binary', 'BlockDevice', 'ComputeNode', 'FixedIP',
            'Flavor', 'ImageMeta', 'Instance', 'InstanceGroup', 'KeyPair', 'Migration', 'MigrationStatus',
            'MigrationType', 'Network', 'Port', 'PowerState', 'RequestSpec', 'Selection', 'Service',
-           'StepReport', 'StepRequest', 'Subnet', 'TaskState', 'VMState', 'from_primitive', 'record',
+           'StepProgress', 'StepReport', 'StepRequest', 'Subnet', 'TaskState', 'VMState', 'from_primitive', 'record',
            'to_primitive']

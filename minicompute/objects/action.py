@@ -101,3 +101,17 @@ class StepReport:
     error: dict[str, Any] | None = None
     started_at: datetime.datetime | None = None
     finished_at: datetime.datetime | None = None
+
+
+@record
+class StepProgress:
+    """How far a step is: `stage` is a short word ('image', 'disks', 'memory'), `percent` 0 to 100 or unknown.
+    `numbers` are columns of the migration, of a step that moves a server (bytes of memory and disk)."""
+
+    action_id: int
+    generation: int
+    step: str
+    host: str
+    stage: str
+    percent: int | None = None
+    numbers: dict[str, int] = dataclasses.field(default_factory=dict)

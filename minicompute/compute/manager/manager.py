@@ -9,7 +9,7 @@ from oslo_log import log as logging
 
 from minicompute import crash, exception, rpc
 from minicompute.compute.guard import Guard
-from minicompute.compute.manager import verbs
+from minicompute.compute.manager import progress, verbs
 from minicompute.compute.manager.housekeeping import Housekeeping
 from minicompute.conductor import rpcapi as conductor
 from minicompute.conf import CONF
@@ -97,7 +97,8 @@ class ComputeManager(Manager):
                 raise exception.NotImplementedHere(f'{request.verb} is unknown to this compute')
             if crash.armed:
                 crash.point('compute', request.place, 'before', request.key)
-            with verbs.stoppable(lambda: self.guard.overtaken(request.key)):
+            with (verbs.stoppable(lambda: self.guard.overtaken(request.key)),
+                  progress.reporting(self.host, request)):
                 report.result = verb(self.driver, request)
             if crash.armed:
                 crash.point('compute', request.place, 'after', request.key)

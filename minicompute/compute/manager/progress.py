@@ -26,7 +26,7 @@ class Reporter:
 
     def __init__(self, host: str, request: StepRequest | None) -> None:
         self._host, self._request = host, request
-        self._told_at = float('-inf')
+        self._told_at = time.monotonic()     # what takes less than a second tells nothing
 
     def __call__(self, stage: str, percent: int | None = None, **numbers: int) -> None:
         """`numbers`: columns of the migration that the step belongs to (bytes)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -11,6 +12,7 @@ from minicompute import exception
 from minicompute.db.models import instance_actions as actions
 from minicompute.db.models import instance_actions_events as events
 from minicompute.db.models import instances
+from minicompute.objects import ActionState
 
 
 @dataclasses.dataclass(slots=True)
@@ -24,6 +26,10 @@ class LoggedAction:
     message: str | None
     start_time: datetime.datetime | None
     updated_at: datetime.datetime | None
+    state: str
+    step: str | None
+    owner: str | None
+    progress: dict[str, Any] | None
 
 
 @dataclasses.dataclass(slots=True)
@@ -85,3 +91,18 @@ def events_of(conn: sa.Connection, action_id: int) -> Sequence[LoggedEvent]:
     """The steps, newest first as in Nova."""
     query = sa.select(*_EVENT).where(events.c.action_id == action_id).order_by(events.c.id.desc())
     return [LoggedEvent(*row) for row in conn.execute(query)]
+
+
+def under_way(action: LoggedAction) -> LoggedEvent | None:
+    """The step that runs now, which has no row before it ends. None: nothing runs."""
+    if action.state not in (ActionState.RUNNING, ActionState.UNWINDING) or action.step is None:
+        return None
+    undoing = action.state == ActionState.UNWINDING
+    said = action.progress or {}
+    if said.get('step') != (f'{action.step}.undo' if undoing else action.step):
+        said = {}
+    percent = '' if said.get('percent') is None else f' {said["percent"]} %'
+    return LoggedEvent(
+        event=f'{action.step}_undo' if undoing else action.step, start_time=action.updated_at, finish_time=None,
+        result=None, traceback=None, host=said.get('host') or action.owner,
+        details=f'{said["stage"]}{percent}' if said else None)

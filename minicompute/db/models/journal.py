@@ -15,6 +15,7 @@ instance_actions = table(
     sa.Column('cancel', sa.Boolean, nullable=False, default=False),
     sa.Column('attempts', sa.Integer, nullable=False, default=0), sa.Column('message', sa.Text),
     sa.Column('start_time', Timestamp), sa.Column('finish_time', Timestamp), sa.Column('updated_at', Timestamp),
+    sa.Column('progress', Json),
     sa.Index('ix_instance_actions_instance_uuid', 'instance_uuid', 'updated_at', 'id'),
     sa.Index('ix_instance_actions_request_id', 'request_id'),
     sa.Index('ix_instance_actions_live', 'state', 'lease_until'),

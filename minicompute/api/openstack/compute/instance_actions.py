@@ -38,7 +38,10 @@ class InstanceActionsController(wsgi.Controller):
             policy.authorize(req.context, RULE % 'show', target)
             action = action_log.get(conn, server_id, id)
             sees_all = policy.allowed(req.context, RULE % 'events', target)
-            events = action_log.events_of(conn, action.id) if sees_all or req.since('2.51') else None
+            events = None
+            if sees_all or req.since('2.51'):
+                running = action_log.under_way(action)
+                events = [*([running] if running else []), *action_log.events_of(conn, action.id)]
         return views.show(req, action, events, sees_all=sees_all,
                           details=policy.allowed(req.context, RULE % 'events:details', target))
 

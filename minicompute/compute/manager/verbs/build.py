@@ -4,6 +4,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from minicompute.compute.manager import progress
 from minicompute.compute.manager.verbs.base import Verb, instance_of
 from minicompute.objects import StepRequest
 from minicompute.virt.driver import ComputeDriver, SpawnRequest
@@ -11,7 +12,7 @@ from minicompute.virt.driver import ComputeDriver, SpawnRequest
 
 def spawn(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
     instance = instance_of(request)
-    driver.spawn(spawn_request(request))
+    driver.spawn(spawn_request(request), progress.current())
     return {'power_state': driver.power_state(instance.uuid)}
 
 
