@@ -3,16 +3,20 @@ from __future__ import annotations
 
 import abc
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
 from stevedore import driver as stevedore_driver
 
+from minicompute import exception
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.objects import ImageMeta
 
 NAMESPACE = 'minicompute.image.backends'
+
+Progress = Callable[[int], None]
+Stop = Callable[[], bool]
 
 
 class ImageBackend(abc.ABC):
@@ -46,6 +50,22 @@ class ImageBackend(abc.ABC):
     @abc.abstractmethod
     def download(self, context: RequestContext, image_id: str) -> Iterator[bytes]: ...
 
+    # -- images whose data a compute sends ---------------------------------
+
+    @abc.abstractmethod
+    def reserve(self, context: RequestContext, meta: ImageMeta) -> Callable[[Any], None] | None:
+        """An image of the id `meta.id` whose data only an `ImageSink` will bring. -> what writes it in a transaction
+        of the caller's (it takes the open connection), or None when it is there already."""
+
+    @abc.abstractmethod
+    def finish(self, image_id: str, facts: dict[str, Any]) -> None:
+        """The data is there, and `facts` is what the sink said of it: the image is active. Twice is once.
+        Raises ImageNotFound when somebody has deleted it; nothing is left then."""
+
+    @abc.abstractmethod
+    def discard(self, image_id: str) -> None:
+        """Nothing is left of an image that was reserved, whatever came of it. Twice is once."""
+
 
 class ImageSource(abc.ABC):
     """The part of an image service that a compute needs: the bytes. Has no database."""
@@ -53,6 +73,27 @@ class ImageSource(abc.ABC):
     @abc.abstractmethod
     def fetch(self, image: ImageMeta, path: str) -> None:
         """Write the image to `path`, checked against size and hash. Raises ImageNotFound, DiskFull."""
+
+
+class ImageSink(abc.ABC):
+    """The counterpart of `ImageSource`: a compute gives the bytes of an image that was reserved. Has no database."""
+
+    @abc.abstractmethod
+    def send(self, image_id: str, path: str, disk_format: str, progress: Progress, stop: Stop) -> dict[str, Any]:
+        """Give the file at `path` to the image. -> the facts that `ImageBackend.finish` takes: size and virtual_size
+        in bytes, checksum, os_hash_algo, os_hash_value, disk_format, container_format. Twice is once.
+
+        `progress(percent)` is called now and then, `stop()` is asked as often: True ends it with SendStopped.
+        Raises ImageUnacceptable when the file is not what `disk_format` says; nothing is left in the store then.
+        """
+
+    @abc.abstractmethod
+    def forget(self, image_id: str) -> None:
+        """Remove what a `send` that was killed left half done. Nothing left is fine."""
+
+
+class SendStopped(exception.Conflict):
+    msg_fmt = 'Sending image %(image_id)s was broken off: something newer is to be done with its server.'
 
 
 def load() -> ImageBackend:

@@ -3,9 +3,12 @@
     queued --upload--> saving --inspected, hashed, synced, renamed--> active
        ^                 |
        +-- refused, full, broken off, or its api died (`sweep`)
+
+    importing --`finish`--> active      the data of a snapshot, which a compute puts beside the others (sink.py)
 """
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -139,6 +142,27 @@ class LocalImages(ImageBackend):
         with files.writing(image_id) as part:
             _receive(image, part, data, limit, size)
         return self.show(context, image_id)
+
+    # -- images whose data a compute sends ---------------------------------
+
+    def reserve(self, context: RequestContext, meta: ImageMeta) -> Callable[[Any], None]:
+        """Its status is `importing`: nobody uploads to it, and the sweep leaves it alone."""
+        reserved = dataclasses.replace(meta, status='importing', owner=meta.owner or context.project_id)
+        return lambda conn: db.insert(conn, reserved)
+
+    def finish(self, image_id: str, facts: dict[str, Any]) -> None:
+        if session.write(db.change, image_id, was='importing', status='active', **facts):
+            return
+        with session.read() as conn:
+            image = db.get(conn, image_id)
+        if image is None:
+            files.remove(image_id)
+            raise exception.ImageNotFound(f'Image {image_id} was deleted while its data came.')
+
+    def discard(self, image_id: str) -> None:
+        session.write(db.change, image_id, status=db.GONE)
+        files.clear_if_abandoned(image_id, lambda: True)
+        _finish_delete(image_id)
 
     def sweep(self) -> None:
         """Put right what a killed api left: half an upload, half a delete."""
