@@ -365,6 +365,10 @@ class TagLimitExceeded(Invalid):
     msg_fmt = 'The number of tags exceeded the per-server limit %(limit)d'
 
 
+class InstanceQuiesceFailed(Conflict):
+    msg_fmt = 'Failed to quiesce instance: %(reason)s'
+
+
 # -- 500, 501, 503 ---------------------------------------------------------
 
 class NoValidHost(ComputeException):

@@ -1,6 +1,55 @@
 """Disks become images, and domains get new disks."""
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from minicompute import exception
+from minicompute.objects import ImageMeta, Instance
+from minicompute.virt.request import Progress, SpawnRequest, no_progress
+
+Stop = Callable[[], bool]
+
+
+def never() -> bool:
+    """The question of those who are not broken off."""
+    return False
+
 
 class SnapshotVerbs:
-    """Disks become images, and domains get new disks."""
+    """Disks become images, and domains get new disks.
+
+    A snapshot is made in two steps: `extract` writes the root disk, as it is at one moment, into one file beside the
+    disks; `send_image` gives that file to the image service. `stop()` is asked now and then while they go on.
+    """
+
+    def extract(self, instance: Instance, image_id: str, progress: Progress = no_progress, stop: Stop = never) -> None:
+        """Copy the root disk of the server, running or not, into a file of its own, without backing files. What
+        earlier attempts left goes first.
+
+        Raises DomainNotFound, DiskFull, ImageToolFailed; SnapshotFailed when the guest could not be frozen that must.
+        """
+        raise exception.NotImplementedHere('This host cannot make images of servers.')
+
+    def send_image(self, instance: Instance, image_id: str, progress: Progress = no_progress,
+                   stop: Stop = never) -> dict[str, Any]:
+        """Give the file that `extract` made to the image service, and remove it. -> what `ImageSink.send` says.
+
+        Raises ImageUnacceptable, StoreFull, SendStopped, NotFound when there is no such file and no such image.
+        """
+        raise exception.NotImplementedHere('This host cannot make images of servers.')
+
+    def drop_extract(self, instance: Instance, image_id: str) -> None:
+        """Nothing is left here of a snapshot, however far it came."""
+        raise exception.NotImplementedHere('This host cannot make images of servers.')
+
+    def fetch_image(self, instance: Instance, image: ImageMeta, progress: Progress = no_progress) -> None:
+        """Have the image at hand for `rebuild`, inspected and fit for the server: what is wrong with it must show
+        before its disks go. Raises ImageNotFound, ImageUnacceptable, FlavorDiskTooSmall, DiskFull."""
+        raise exception.NotImplementedHere('This host cannot rebuild servers.')
+
+    def rebuild(self, request: SpawnRequest, *, preserve_ephemeral: bool, start: bool, timeout: int = 0,
+                progress: Progress = no_progress) -> None:
+        """Shut the guest down (within `timeout` seconds, else it is cut off), give it new disks, and run it if `start`
+        says so. Ephemeral disks stay if they are to be preserved. May be asked again half way."""
+        raise exception.NotImplementedHere('This host cannot rebuild servers.')

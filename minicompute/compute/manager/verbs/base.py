@@ -5,16 +5,27 @@ A verb raises what stopped it; `failure` says what the conductor makes of that.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from minicompute import exception
+from minicompute.compute.manager import progress
 from minicompute.objects import Instance, StepRequest
-from minicompute.virt.driver import ComputeDriver
+from minicompute.virt.driver import ComputeDriver, Progress
 
 Verb = Callable[[ComputeDriver, StepRequest], dict[str, Any]]
+
+
+@dataclasses.dataclass(slots=True, frozen=True)
+class Work:
+    """What a verb may tell and ask while it goes on: how far it is, and whether something newer (an undo, a delete)
+    waits for it to end, so that what takes minutes is broken off. Any thread may call them."""
+
+    progress: Progress
+    stop: Callable[[], bool]
 
 
 _here = threading.local()
@@ -22,7 +33,7 @@ _here = threading.local()
 
 @contextlib.contextmanager
 def stoppable(asked: Callable[[], bool]) -> Iterator[None]:
-    """What `stop()` answers in this thread, until the end."""
+    """What `work().stop` answers in this thread, until the end."""
     _here.asked = asked
     try:
         yield
@@ -30,10 +41,9 @@ def stoppable(asked: Callable[[], bool]) -> Iterator[None]:
         _here.asked = None
 
 
-def stop() -> Callable[[], bool]:
-    """For the verb that runs in this thread: a question that is answered True once something newer (an undo, a
-    delete) waits for it to end, so that what takes minutes is broken off. Any thread may ask it."""
-    return getattr(_here, 'asked', None) or (lambda: False)
+def work() -> Work:
+    """Of the verb that runs in this thread."""
+    return Work(progress.current(), getattr(_here, 'asked', None) or (lambda: False))
 
 
 def instance_of(request: StepRequest) -> Instance:

@@ -1,0 +1,45 @@
+"""Disks become images, and a server gets new disks."""
+from __future__ import annotations
+
+from typing import Any
+
+from minicompute.compute.manager.verbs.base import Verb, instance_of, work
+from minicompute.compute.manager.verbs.build import spawn_request
+from minicompute.conf import CONF
+from minicompute.objects import StepRequest
+from minicompute.virt.driver import ComputeDriver
+
+
+def extract(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    here = work()
+    driver.extract(instance_of(request), request.args['image_id'], here.progress, here.stop)
+    return {}
+
+
+def send_image(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    here = work()
+    facts = driver.send_image(instance_of(request), request.args['image_id'], here.progress, here.stop)
+    return {'image': facts}
+
+
+def drop_extract(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    driver.drop_extract(instance_of(request), request.args['image_id'])
+    return {}
+
+
+def fetch_image(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    driver.fetch_image(instance_of(request), request.args['image'], work().progress)
+    return {}
+
+
+def rebuild(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    args = request.args
+    driver.rebuild(spawn_request(request), preserve_ephemeral=bool(args.get('preserve_ephemeral')),
+                   start=bool(args.get('start', True)), timeout=int(args.get('timeout', CONF.shutdown_timeout)),
+                   progress=work().progress)
+    return {'power_state': driver.power_state(request.key)}
+
+
+LONG = frozenset({'extract', 'send_image', 'fetch_image', 'rebuild'})
+VERBS: dict[str, Verb] = {'extract': extract, 'send_image': send_image, 'drop_extract': drop_extract,
+                          'fetch_image': fetch_image, 'rebuild': rebuild}
