@@ -31,7 +31,8 @@ TEST_POSTGRES_PORT=$((BENCH_PORT + 2))
 . "$here/../tools/lib/daemons.sh"
 . "$here/../tools/lib/databases.sh"
 . "$here/../tools/lib/demo.sh"
-. "$here/lib/broker.sh"
+BROKER_PORT=$((BENCH_PORT + 3))
+. "$here/../tools/lib/broker.sh"
 
 TEST_DIR="$RUN/database"
 MARIADB_SPEED=(--innodb-flush-log-at-trx-commit=1 --innodb-buffer-pool-size=512M)

@@ -49,8 +49,8 @@ wait_until() {
     done
 }
 
-# port_open PORT: whether something listens there on loopback.
-port_open() { (exec 3<> "/dev/tcp/127.0.0.1/$1") 2> /dev/null; }
+# port_open PORT [ADDRESS]: whether something listens there, by default on loopback.
+port_open() { (exec 3<> "/dev/tcp/${2:-127.0.0.1}/$1") 2> /dev/null; }
 
 # alive PIDFILE: whether its process lives (a zombie does not).
 alive() {

@@ -1,0 +1,256 @@
+#!/usr/bin/env bash
+# Several real hosts on one machine, to move guests between them and to hurt them. As root:
+#
+#   tools/lab.sh up [--hosts N] [--shared-instances]   N hosts (3); the second option puts the disks of servers on
+#                                   a directory that all hosts share. May be run again: what is missing is started
+#   tools/lab.sh down [--wipe]      ends all of it; --wipe also forgets its state
+#   tools/lab.sh status             says what runs; exits with 0 when all of it does
+#   tools/lab.sh exec HOST COMMAND...        on that host: tools/lab.sh exec host1 virsh list
+#   tools/lab.sh partition HOST     cuts its cable; heal HOST joins it again
+#   tools/lab.sh kill HOST [daemon|libvirtd|virtlogd|all]   kill -9 of its compute daemon, of a libvirt daemon, or of
+#                                   all that runs there at once, guests too: the power is cut
+#   tools/lab.sh start HOST         starts what does not run there
+#
+# HOST is host1, host2, ... For kill and start it may be `control`, with api, conductor-1, conductor-2, scheduler-1,
+# scheduler-2, rabbitmq or mariadb. State is under run/lab. For a second lab: LAB_NAME (lab), LAB_SUBNET
+# (10.99.0.0/24), LAB_PORT (by the subnet; the first of four ports on loopback), LAB_HOME (run/LAB_NAME).
+# See docs/lab.md.
+set -eu
+
+# shellcheck source-path=SCRIPTDIR
+here="$(cd "$(dirname "$0")" && pwd)"
+complain() { printf 'lab.sh: %s\n' "$*" >&2 && exit 1; }
+LAB_NAME="${LAB_NAME:-lab}"
+[[ "$LAB_NAME" =~ ^[a-z][a-z0-9]{0,8}$ ]] || complain "LAB_NAME is a small letter and at most eight letters or digits"
+MINICOMPUTE_RUN="${LAB_HOME:-$here/../run/$LAB_NAME}"
+[[ "$MINICOMPUTE_RUN" != *[[:space:]]* ]] || complain 'LAB_HOME has no blanks'
+MINICOMPUTE_RUN="$(readlink -m "$MINICOMPUTE_RUN")"
+# What the lab was started with, so that only `up` need be told.
+setting() { sed -n "s/^$1=//p" "$MINICOMPUTE_RUN/settings" 2> /dev/null || true; }
+LAB_SUBNET="${LAB_SUBNET:-$(setting LAB_SUBNET)}"
+LAB_SUBNET="${LAB_SUBNET:-10.99.0.0/24}"
+[[ "$LAB_SUBNET" =~ ^[0-9]+\.[0-9]+\.([0-9]+)\.0/24$ ]] || complain "LAB_SUBNET is like 10.98.0.0/24"
+LAB_PORT="${LAB_PORT:-$(setting LAB_PORT)}"
+LAB_PORT="${LAB_PORT:-$((20000 + BASH_REMATCH[1] * 10))}"
+PREFIX="${LAB_SUBNET%.0/24}"
+MINICOMPUTE_PORT="$LAB_PORT"
+TEST_MARIADB_PORT=$((LAB_PORT + 1))
+BROKER_ADDRESS="$PREFIX.1"
+BROKER_PORT=5672
+BROKER_DIST_PORT=$((LAB_PORT + 2))
+BROKER_NODE="minicompute-$LAB_NAME-$LAB_PORT"
+BROKER_LOGIN=minicompute
+MINICOMPUTE_DEMO_CIDR="${MINICOMPUTE_DEMO_CIDR:-10.77.0.0/24}"
+MOST_HOSTS=50
+. "$here/lib/common.sh"
+. "$here/lib/packages.sh"
+. "$here/lib/libvirt.sh"
+. "$here/lib/config.sh"
+. "$here/lib/daemons.sh"
+. "$here/lib/databases.sh"
+. "$here/lib/demo.sh"
+. "$here/lib/broker.sh"
+. "$here/lib/lab_pki.sh"
+. "$here/lib/lab_net.sh"
+. "$here/lib/lab_hosts.sh"
+. "$here/lib/lab_control.sh"
+
+HOSTS="$(setting HOSTS)"
+SHARED="$(setting SHARED)"
+
+main() {
+    local verb="${1:-}"
+    [ $# = 0 ] || shift
+    case "$verb" in
+        up | down) require_root && "$verb" "$@" ;;
+        status) [ $# = 0 ] || fail 'status takes no words' && status ;;
+        partition | heal) require_root && known_host "${1:-}" && "$verb" "$1" ;;
+        kill | start | exec) require_root && "word_$verb" "$@" ;;
+        -h | --help) sed -n '2,19s/^# \{0,1\}//p' "$0" ;;
+        *) fail "unknown word '$verb': say up, down, status, exec, partition, heal, kill or start; --help tells more" ;;
+    esac
+}
+
+# take_lock [SECONDS]: one at a time.
+take_lock() {
+    exec 9> "$RUN/lock"
+    flock -w "${1:-0}" 9 || fail "another tools/lab.sh works on $RUN: wait for it"
+}
+
+known_host() {
+    [ -d "$RUN/hosts/${1:-none}" ] || fail "there is no host '$1': $(echo "$RUN"/hosts/host* | xargs -n1 basename | xargs)"
+}
+
+# -- up ----------------------------------------------------------------------------
+
+up() {
+    local host
+    parse_up "$@"
+    make_directories
+    take_lock
+    check_settings
+    prepare_machine
+    save_settings
+    say "Network $LAB_SUBNET on $BRIDGE"
+    make_bridge
+    make_authorities
+    write_settings
+    say "Starting $HOSTS hosts"
+    for host in $(all_hosts); do make_host_files "$host"; done
+    for host in $(all_hosts); do start_host "$host"; done
+    start_control
+    for host in $(all_hosts); do start_compute_of "$host"; done
+    for host in $(all_hosts); do await_compute_of "$host"; done
+    say 'Flavors, key pair, image and network'
+    make_things
+    say_what_next
+}
+
+parse_up() {
+    WANT_HOSTS='' WANT_SHARED=''
+    while [ $# -gt 0 ]; do
+        case "$1" in
+            --hosts)
+                [[ "${2:-}" =~ ^[1-9][0-9]?$ ]] && [ "$2" -le "$MOST_HOSTS" ] || fail "--hosts wants a number up to $MOST_HOSTS"
+                WANT_HOSTS="$2" && shift
+                ;;
+            --shared-instances) WANT_SHARED=1 ;;
+            *) fail "unknown option '$1': up takes --hosts N and --shared-instances" ;;
+        esac
+        shift
+    done
+}
+
+# check_settings: a lab may grow; what else differs wants a new one.
+check_settings() {
+    if [ -n "$HOSTS" ]; then
+        [ -z "$WANT_SHARED" ] || [ -n "$SHARED" ] || fail 'this lab has instances of their own on each host: tools/lab.sh down --wipe first'
+        [ -z "$WANT_HOSTS" ] || [ "$WANT_HOSTS" -ge "$HOSTS" ] || fail "this lab has $HOSTS hosts: tools/lab.sh down --wipe first"
+        [ "$(setting LAB_SUBNET) $(setting LAB_PORT)" = "$LAB_SUBNET $LAB_PORT" ] ||
+            fail "this lab has the subnet $(setting LAB_SUBNET) and the port $(setting LAB_PORT): tools/lab.sh down --wipe first"
+    else
+        SHARED="$WANT_SHARED"
+    fi
+    HOSTS="${WANT_HOSTS:-${HOSTS:-3}}"
+}
+
+save_settings() {
+    printf '%s\n' "HOSTS=$HOSTS" "SHARED=$SHARED" "LAB_SUBNET=$LAB_SUBNET" "LAB_PORT=$LAB_PORT" | write_file "$RUN/settings" 644
+}
+
+prepare_machine() {
+    install_debian "$REPO/tools/debian.list" "$REPO/tools/debian-lab.list"
+    # An environment that the caller names is the caller's.
+    [ -n "${MINICOMPUTE_VENV:-}" ] || install_python run -e "$REPO" python-openstackclient python-novaclient
+    [ -x "$VENV/bin/minicompute-compute" ] || fail "no minicompute in $VENV: pip install -e $REPO there"
+    must 'tools/build_guest.sh' guest "$REPO/tools/build_guest.sh" "$REPO/run/images"
+    mkdir -p "$RUN/images"
+    ln -sfn "$REPO/run/images/minicompute-guest.qcow2" "$RUN/images/minicompute-guest.qcow2"
+    open_paths libvirt-qemu
+}
+
+say_what_next() {
+    local rel="${RUN#"$PWD"/}"
+    cat << NEXT
+
+The lab is up: $HOSTS hosts. Now type:
+
+    . $rel/openrc                        the clients then talk to it
+    minicompute service-list
+    minicompute boot one --flavor m1.nano --image minicompute-guest --key-name demo --nic net-name=demo --poll
+    tools/lab.sh exec host1 virsh list    tools/lab.sh kill host1 all     tools/lab.sh start host1
+    tools/lab.sh status                   tools/lab.sh down
+NEXT
+}
+
+# -- down --------------------------------------------------------------------------
+
+down() {
+    local wipe=''
+    case "$*" in '') ;; --wipe) wipe=1 ;; *) fail "unknown option '$*': down takes --wipe" ;; esac
+    make_directories
+    take_lock
+    say 'Ending the lab'
+    stop_control
+    cut_power
+    remove_network
+    close_paths
+    if [ -n "$wipe" ]; then
+        wipe_state
+        say "The lab is down, and its state is forgotten"
+    else
+        say "The lab is down. Its state is in $RUN: tools/lab.sh up starts it again, down --wipe forgets it."
+    fi
+}
+
+# wipe_state: what the lab made, and no other file.
+wipe_state() {
+    (cd "$RUN" && rm -rf hosts node shared pki database rabbitmq state images log pids settings port broker.password \
+        ./*.conf openrc clouds.yaml demo_key demo_key.pub opened.paths epmd.started lock)
+    rmdir "$RUN" 2> /dev/null || note "$RUN has files that are not the lab's"
+}
+
+# -- words about one host ------------------------------------------------------------
+
+word_kill() {
+    [ $# -ge 1 ] && [ $# -le 2 ] || fail 'kill HOST [daemon|libvirtd|virtlogd|all], or kill control NAME'
+    if [ "$1" = control ]; then
+        kill_control "${2:-}"
+    else
+        known_host "$1"
+        kill_in_host "$1" "${2:-daemon}"
+    fi
+}
+
+word_start() {
+    [ $# = 1 ] || fail 'start HOST, or start control'
+    [ -n "$HOSTS" ] || fail 'there is no lab: tools/lab.sh up'
+    [ "$1" = control ] || known_host "$1"
+    take_lock 120
+    if [ "$1" = control ]; then
+        start_control
+    else
+        link_exists "$BRIDGE" || fail 'the lab is down: tools/lab.sh up'
+        start_host "$1"
+        start_compute_of "$1"
+        await_compute_of "$1"
+    fi
+}
+
+word_exec() {
+    [ $# -ge 2 ] || fail 'exec HOST COMMAND...'
+    known_host "$1"
+    in_host "$@"
+}
+
+# -- status --------------------------------------------------------------------------
+
+status() {
+    local name trouble=0
+    for name in mariadb rabbitmq $CONTROL; do
+        if alive "$PIDS/$name.pid"; then
+            printf '%-14s up\n' "$name"
+        else
+            printf '%-14s down\n' "$name" && trouble=1
+        fi
+    done
+    [ -z "$HOSTS" ] || for name in $(all_hosts); do host_status "$name" || trouble=1; done
+    [ "$trouble" = 0 ] || warn 'not all of it runs: tools/lab.sh up starts what is missing; logs are in '"$LOGS"
+    return "$trouble"
+}
+
+# host_status HOST: a line.
+host_status() {
+    local host="$1" missing='' part
+    if ! is_on "$host"; then
+        printf '%-14s off\n' "$host" && return 1
+    fi
+    for part in virtlogd libvirtd; do [ -n "$(pids_in "$host" -x "$part")" ] || missing="$missing $part"; done
+    compute_runs "$host" || missing="$missing minicompute-compute"
+    printf '%-14s %s, %s, %d guests%s%s\n' "$host" "$(if [ -n "$missing" ]; then echo degraded; else echo up; fi)" \
+        "$(address_of "$host")" "$(pids_in "$host" -f '^/usr/bin/qemu-system' | wc -l)" "${missing:+, without$missing}" \
+        "$(if is_cut "$host"; then echo ', cut off'; fi)"
+    [ -z "$missing" ] && ! is_cut "$host"
+}
+
+main "$@"
