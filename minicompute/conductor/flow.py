@@ -117,18 +117,22 @@ StepFn = Callable[[Task], Outcome]
 class Step:
     """`done` makes the journal's facts of a compute's report; `many` runs a whole batch at once and gives
     an outcome or an exception for each task; `when` false: the step is passed over; `deadline` in seconds,
-    counted from the commit of the step before."""
+    counted from the commit of the step before. `undone` makes facts of the report of an undo, which may turn the
+    action round by `data['reschedule']`, in a step with `retry`."""
 
     run: StepFn
     undo: StepFn | None = None
     retry: Callable[[], int] | None = None
     pivot: bool = False
     done: Callable[[Task], dict[str, Any] | None] | None = None
+    undone: Callable[[Task], dict[str, Any] | None] | None = None
     many: Callable[[Sequence[Task]], list[Outcome | Exception]] | None = None
     when: Callable[[Task], bool] | None = None
     deadline: Callable[[], int] = lambda: CONF.conductor.step_deadline
     #: a host that is down ends this step as if it had done it, and owes it
     owed_when_down: bool = False
+    #: a host that is down at the undo owes the removal of the server; False where the server stays there
+    undo_owes: bool = True
 
     @property
     def name(self) -> str:

@@ -29,10 +29,10 @@ MOST_BACKOFF = 30.0
 
 
 class Cancelled(StepFailed):
-    """Somebody deleted the server while the action ran."""
+    """Somebody deleted the server, or reset its state, while the action ran."""
 
     def __init__(self) -> None:
-        super().__init__('cancelled: the server is being deleted', code=409)
+        super().__init__('cancelled: the server was deleted or its state reset', code=409)
 
 
 def may_cancel(action: Action) -> bool:
@@ -52,10 +52,11 @@ def outcome_of(task: Task, report: StepReport) -> Outcome | Exception:
     """A compute's report in the words of the engine."""
     if report.error is None:
         step = Flow.registry[task.action.flow].step(task.action.step)
-        if task.action.state == ActionState.UNWINDING or step.done is None:
+        hook = step.undone if task.action.state == ActionState.UNWINDING else step.done
+        if hook is None:
             return {}
         try:
-            return step.done(task)
+            return hook(task)
         except Exception as error:
             return error
     message, kind = report.error.get('message', ''), report.error.get('kind')
@@ -85,6 +86,7 @@ def settle(task: Task, outcome: Outcome | Exception) -> Asked | float | None:
         return _undo_failed(task, flow, step, outcome) if undoing else _failed(task, flow, step, outcome)
     task.failures = 0
     if undoing:
+        task.data.update(outcome or {})
         _log(task, f'{step.name}_undo', 'Success')
         _undone(task, flow, step)
     else:
@@ -164,7 +166,9 @@ def _undone(task: Task, flow: Flow, step: Step) -> None:
 
 def _undo_failed(task: Task, flow: Flow, step: Step, error: Exception) -> float | None:
     if isinstance(error, exception.HostDown):
-        owe(task, str(error))
+        if step.undo_owes:
+            owe(task, str(error))
+        task.data.setdefault('unreached', []).append(task.asked.host if task.asked else None)
         _log(task, f'{step.name}_undo', 'Success', note=f'owed: {error}')
         _undone(task, flow, step)
         return None
