@@ -97,6 +97,12 @@ def guest(flavor: Flavor, properties: Mapping[str, Any]) -> GuestHardware:
         tuning=_tuning(specs))
 
 
+def admin_user(properties: Mapping[str, Any]) -> str:
+    """Whose password a change of the password means."""
+    said = _text(properties, 'os_admin_user')
+    return said or ('Administrator' if _text(properties, 'os_type') == 'windows' else 'root')
+
+
 def refuse_unkept(specs: Mapping[str, str]) -> None:
     """Raises NotImplementedHere for a promise of the flavor that would not be kept."""
     unkept = [key for key in REFUSED_SPECS if specs.get(key)]

@@ -126,7 +126,7 @@ def _find(conn: sa.Connection, one: Wanted, basics: _Basics) -> Found:
     keypair = _keypair(conn, context, request.key_name)
     _check_zone(conn, request.zone)
     _check_host(conn, request)
-    return Found(flavor, basics.limits, meta, _part(context, meta, 'kernel_id'), _part(context, meta, 'ramdisk_id'),
+    return Found(flavor, basics.limits, meta, part(context, meta, 'kernel_id'), part(context, meta, 'ramdisk_id'),
                  keypair, _group(conn, context, request.hints.get('group')))
 
 
@@ -134,7 +134,7 @@ def _no_image() -> exception.Invalid:
     return exception.Invalid('Can not find requested image')
 
 
-def _part(context: RequestContext, meta: ImageMeta, name: str) -> ImageMeta | None:
+def part(context: RequestContext, meta: ImageMeta, name: str) -> ImageMeta | None:
     """The kernel or ramdisk that an image says it boots with."""
     image_id = meta.properties.get(name)
     if not image_id or image_id == NO_KERNEL:

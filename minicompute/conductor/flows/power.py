@@ -4,6 +4,7 @@ The API rings the compute itself; what is here commits the report, and asks agai
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from minicompute.conductor.flow import Asked, Flow, Step, Task
@@ -24,18 +25,13 @@ def reboot(task: Task) -> Asked:
     return task.ask('reboot', hard=bool(task.data.get('hard')))
 
 
-def runs(task: Task) -> dict[str, Any]:
-    return _became(task, VMState.ACTIVE)
-
-
-def stopped(task: Task) -> dict[str, Any]:
-    return _became(task, VMState.STOPPED)
-
-
-def _became(task: Task, vm_state: str) -> dict[str, Any]:
-    assert task.report is not None
-    task.set(vm_state=vm_state, power_state=task.report.result.get('power_state', 0))
-    return {}
+def became(vm_state: str) -> Callable[[Task], dict[str, Any]]:
+    """The `done` of a step after which the server is in `vm_state`."""
+    def done(task: Task) -> dict[str, Any]:
+        assert task.report is not None
+        task.set(vm_state=vm_state, power_state=task.report.result.get('power_state', 0))
+        return {}
+    return done
 
 
 def finished(task: Task) -> None:
@@ -48,6 +44,6 @@ def failed(task: Task, error: dict[str, Any]) -> None:
         task.set(task_state=None, fault=instances.fault(error))
 
 
-START = Flow('start', Step(power_on, done=runs), finished=finished, failed=failed)
-STOP = Flow('stop', Step(power_off, done=stopped), finished=finished, failed=failed)
-REBOOT = Flow('reboot', Step(reboot, done=runs), finished=finished, failed=failed)
+START = Flow('start', Step(power_on, done=became(VMState.ACTIVE)), finished=finished, failed=failed)
+STOP = Flow('stop', Step(power_off, done=became(VMState.STOPPED)), finished=finished, failed=failed)
+REBOOT = Flow('reboot', Step(reboot, done=became(VMState.ACTIVE)), finished=finished, failed=failed)

@@ -18,7 +18,15 @@ from typing import Any, ClassVar
 
 from minicompute import exception
 from minicompute.conf import CONF
+from minicompute.objects import Instance, VMState
 from minicompute.virt.request import DomainInfo, PowerListener
+
+
+def domain_name(instance: Instance, rescued: bool | None = None) -> str:
+    """What the domain is called; `rescued` None: as the record says."""
+    if rescued is None:
+        rescued = instance.vm_state == VMState.RESCUED
+    return f'{instance.name}.rescue' if rescued else instance.name
 
 
 class FakeBase:

@@ -11,6 +11,8 @@ from minicompute.conf import CONF
 from minicompute.objects import ComputeNode, Instance, PowerState
 from minicompute.virt import hardware
 from minicompute.virt.driver import ComputeDriver, DomainInfo, PowerListener, Progress, SpawnRequest, no_progress
+from minicompute.virt.fake.admin import FakeAdmin
+from minicompute.virt.fake.base import domain_name
 from minicompute.virt.fake.devices import FakeDevices
 from minicompute.virt.fake.guest import FakeGuest
 from minicompute.virt.fake.live import FakeLive
@@ -22,7 +24,7 @@ NODES = uuidlib.UUID('6f0cf5a6-7a6c-4f2e-9d0b-0a3f6b1e5c11')
 TRAITS = ['COMPUTE_NODE', 'COMPUTE_IMAGE_TYPE_QCOW2', 'COMPUTE_IMAGE_TYPE_RAW', 'HW_ARCH_X86_64']
 
 
-class FakeDriver(FakeGuest, FakeSnapshots, FakeMoves, FakeLive, FakeDevices, ComputeDriver):
+class FakeDriver(FakeAdmin, FakeGuest, FakeSnapshots, FakeMoves, FakeLive, FakeDevices, ComputeDriver):
     """Does what it is told, remembers it, and runs nothing."""
 
     def start(self, listener: PowerListener) -> None:
@@ -72,7 +74,7 @@ class FakeDriver(FakeGuest, FakeSnapshots, FakeMoves, FakeLive, FakeDevices, Com
 
     def power_on(self, instance: Instance) -> None:
         self._fault('power_on', instance.uuid)
-        self._write(instance.uuid, instance.name, PowerState.RUNNING)
+        self._write(instance.uuid, domain_name(instance), PowerState.RUNNING)
         self._fault('power_on.after', instance.uuid)
 
     def power_off(self, instance: Instance, timeout: int = 0) -> None:
@@ -82,7 +84,7 @@ class FakeDriver(FakeGuest, FakeSnapshots, FakeMoves, FakeLive, FakeDevices, Com
 
     def reboot(self, instance: Instance, *, hard: bool) -> None:
         self._fault('reboot', instance.uuid)
-        name = instance.name if hard else self._read(instance.uuid).name
+        name = domain_name(instance) if hard else self._read(instance.uuid).name
         self._write(instance.uuid, name, PowerState.RUNNING)
         self._fault('reboot.after', instance.uuid)
 
@@ -94,10 +96,6 @@ class FakeDriver(FakeGuest, FakeSnapshots, FakeMoves, FakeLive, FakeDevices, Com
         if length is not None and length >= 0:
             lines = lines[len(lines) - min(length, len(lines)):]
         return '\n'.join(lines)
-
-    def diagnostics(self, instance: Instance) -> dict[str, Any]:
-        self._fault('diagnostics', instance.uuid)
-        return {'state': PowerState.NAMES[self._read(instance.uuid).power_state], 'driver': 'fake'}
 
     def uptime(self) -> str:
         return hardware.uptime()

@@ -1,11 +1,13 @@
 """What all parts of the libvirt driver have in hand."""
 from __future__ import annotations
 
+import contextlib
+
 from minicompute import exception
 from minicompute.image.base import ImageSource
 from minicompute.image.source import LocalSource
 from minicompute.objects import Instance
-from minicompute.virt.libvirt import capabilities, guest
+from minicompute.virt.libvirt import capabilities, guest, rescue
 from minicompute.virt.libvirt.builder import Builder, digest
 from minicompute.virt.libvirt.config.base import render
 from minicompute.virt.libvirt.disks import Disks
@@ -51,8 +53,14 @@ class LibvirtBase:
             return False
 
     def _define_and_start(self, instance: Instance) -> None:
+        """From its record: what was suspended boots, what the record says is rescued starts from its rescue disk, and
+        a rescue that is over leaves nothing."""
         self._networks.plug(instance)
+        with contextlib.suppress(exception.DomainNotFound):
+            guest.find(self._host, instance.uuid).forget_saved()
         guest.define(self._host, instance.uuid, render(self._builder.domain(instance))).start()
+        if not rescue.is_rescued(instance):
+            rescue.remove(instance.uuid)
 
     def _is_running(self, uuid: str) -> bool:
         try:

@@ -10,7 +10,7 @@ from minicompute.conf import CONF
 from minicompute.objects import Instance
 from minicompute.virt import hardware as hw
 from minicompute.virt.hardware import GuestHardware
-from minicompute.virt.libvirt import layout, vif
+from minicompute.virt.libvirt import layout, rescue, vif
 from minicompute.virt.libvirt.capabilities import Capabilities
 from minicompute.virt.libvirt.config import devices
 from minicompute.virt.libvirt.config.base import Part
@@ -65,8 +65,13 @@ class Builder:
         return wanted.machine_type or configured.get(arch) or DEFAULT_MACHINES.get(arch, '')
 
     def disks(self, instance: Instance) -> list[Disk]:
+        """Of a rescued server those that it is rescued with."""
         wanted = self.hardware(instance)
-        return layout.disks(instance, wanted, self.machine(wanted))
+        machine = self.machine(wanted)
+        own = layout.disks(instance, wanted, machine)
+        if not rescue.is_rescued(instance):
+            return own
+        return rescue.plan(instance, own, wanted.cdrom_bus or layout.cdrom_bus(machine))
 
     def domain(self, instance: Instance) -> Domain:
         """From the record and from the names of the files that the build made."""
@@ -99,9 +104,10 @@ class Builder:
         )
 
     def _boot(self, instance: Instance, wanted: GuestHardware) -> Boot:
-        root = layout.disks(instance, wanted, self.machine(wanted))[0].target
+        root = rescue.boots_from(self.disks(instance)).target
         kernel, initrd = (
-            os.path.join(layout.directory(instance.uuid), name) for name in ('kernel', 'ramdisk')
+            os.path.join(layout.directory(instance.uuid), name + rescue.suffix(instance))
+            for name in ('kernel', 'ramdisk')
         )
         return Boot(
             arch=self.arch(wanted),
@@ -132,10 +138,9 @@ class Builder:
 
     def _devices(self, instance: Instance, wanted: GuestHardware) -> list[Part]:
         assert instance.flavor is not None
-        plan = layout.disks(instance, wanted, self.machine(wanted))
-        made: list[Part] = [
-            _disk(disk, instance, wanted, first=number == 0) for number, disk in enumerate(plan)
-        ]
+        plan = self.disks(instance)
+        first = rescue.boots_from(plan)
+        made: list[Part] = [_disk(disk, instance, wanted, first=disk is first) for disk in plan]
         made += self._controllers(plan, wanted)
         made += vif.interfaces(instance, wanted, instance.flavor.vcpus)
         made.append(devices.Serial(os.path.join(layout.directory(instance.uuid), 'console.log')))
@@ -209,4 +214,6 @@ def digest(instance: Instance) -> str:
             for d in instance.block_devices
         ],
     ]
+    if rescue.is_rescued(instance):
+        facts.append([instance.system_metadata.get(f'rescue_{what}') for what in ('image_ref', 'device', 'bus')])
     return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]

@@ -14,7 +14,7 @@ from minicompute.conf import CONF
 from minicompute.objects import ImageMeta
 from minicompute.virt import configdrive, images, metadata
 from minicompute.virt.driver import Progress, SpawnRequest, no_progress
-from minicompute.virt.libvirt import layout, space
+from minicompute.virt.libvirt import layout, rescue, space
 from minicompute.virt.libvirt.imagecache import Base, ImageCache
 from minicompute.virt.libvirt.layout import Disk
 
@@ -85,11 +85,39 @@ class Disks:
         )
         configdrive.build(disk.path, metadata.config_drive_tree(told), CONF.config_drive_format)
 
-    def _boot_files(self, request: SpawnRequest) -> None:
+    def _boot_files(self, request: SpawnRequest, suffix: str = '') -> None:
         """For direct boot: the domain finds them by their names on each start."""
         for image, name in ((request.kernel, 'kernel'), (request.ramdisk, 'ramdisk')):
             if image is not None:
-                self._cache.plain(image, os.path.join(layout.directory(request.instance.uuid), name))
+                self._cache.plain(image, os.path.join(layout.directory(request.instance.uuid), name + suffix))
+
+    def make_rescue(self, request: SpawnRequest, plan: list[Disk], progress: Progress = no_progress) -> None:
+        """What `plan` has for a rescue alone; what an earlier one left is replaced, the server's own is not touched.
+
+        Raises DiskFull, FlavorDiskTooSmall, ImageNotFound, ImageUnacceptable, ImageToolFailed.
+        """
+        uuid = request.instance.uuid
+        rescue.remove(uuid)
+        try:
+            with space.checked(f'the rescue disk of instance {uuid}'):
+                for disk in plan:
+                    if disk.kind == rescue.KIND:
+                        self._rescue_disk(request, disk, progress)
+                    elif disk.path == rescue.path(uuid, 'disk.config'):
+                        self._config_drive(request, disk)
+                self._boot_files(request, rescue.SUFFIX)
+        except BaseException:
+            rescue.remove(uuid)
+            raise
+
+    def _rescue_disk(self, request: SpawnRequest, disk: Disk, progress: Progress) -> None:
+        if request.image is None:
+            raise exception.ImageNotFound(image_id=request.instance.system_metadata.get('rescue_image_ref'))
+        base = self._cache.disk(request.image, rescue.path(request.instance.uuid, 'base'), progress)
+        flavor = request.instance.flavor
+        if disk.device == 'disk' and flavor is not None:    # what a guest can fill must be in what it pays for
+            check_fit(base.virtual_size, flavor.root_gb * space.GIB)
+        images.create_overlay(disk.path, base.path, base.format, base.virtual_size)
 
     def remove(self, uuid: str) -> bool:
         """No file of this server is left; -> was there any?

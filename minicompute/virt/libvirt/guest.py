@@ -38,6 +38,8 @@ UNDEFINE = (libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFI
 #: the power button is pressed again after so many seconds: a guest that boots does not feel the first press
 PRESS_AGAIN = 10.0
 POLL = 0.3
+#: libvirt waits 30 s for a domain that is being saved, and then gives up; so long we ask again
+SAVE_PATIENCE = 900.0
 
 
 class Guest:
@@ -94,6 +96,87 @@ class Guest:
             self._call(self._domain.shutdown)
         except libvirt.libvirtError as error:
             LOG.debug('Power button of %s: %s', self.uuid, error.get_error_message())
+
+    def pause(self) -> None:
+        self._must_run()
+        if self.power_state() != PowerState.PAUSED:
+            self._do('paused', self._domain.suspend)
+
+    def unpause(self) -> None:
+        self._must_run()
+        if self.power_state() == PowerState.PAUSED:
+            self._do('unpaused', self._domain.resume)
+
+    def _must_run(self) -> None:
+        if not self.running():
+            raise exception.InstanceNotRunning(instance_id=self.uuid)
+
+    def _do(self, what: str, func: Callable[..., Any], *args: Any) -> None:
+        try:
+            self._call(func, *args)
+        except libvirt.libvirtError as error:
+            if code_of(error) == libvirt.VIR_ERR_OPERATION_INVALID and not self.running():
+                raise exception.InstanceNotRunning(instance_id=self.uuid) from None
+            raise exception.InternalError(
+                reason=f'The domain cannot be {what}: {error.get_error_message()}') from error
+
+    def saved(self) -> bool:
+        """Whether libvirt keeps its memory for the next start."""
+        return bool(self._call(self._domain.hasManagedSaveImage, 0))
+
+    def save(self) -> None:
+        """Its memory goes to the disk, and it ends. A save goes on in libvirtd when the daemon that asked for it
+        died: whoever asks again waits for it."""
+        deadline = time.monotonic() + SAVE_PATIENCE
+        while True:
+            if not self.running():
+                if self.saved():
+                    return
+                raise exception.InstanceNotRunning(instance_id=self.uuid)
+            try:
+                self._call(self._domain.managedSave, 0)
+            except libvirt.libvirtError as error:
+                busy = code_of(error) == libvirt.VIR_ERR_OPERATION_TIMEOUT and time.monotonic() < deadline
+                if self.running() and not busy:
+                    raise exception.InternalError(
+                        reason=f'The memory of the domain cannot be saved: {error.get_error_message()}') from error
+
+    def forget_saved(self) -> None:
+        """The next start is a boot."""
+        if self.saved():
+            self._do('made to forget its saved memory', self._domain.managedSaveRemove, 0)
+
+    def interrupt(self) -> None:
+        """Raises NotImplementedHere where the processor has no NMI."""
+        self._must_run()
+        try:
+            self._call(self._domain.injectNMI, 0)
+        except libvirt.libvirtError as error:
+            if code_of(error) == libvirt.VIR_ERR_NO_SUPPORT:
+                raise exception.NotImplementedHere('Triggering crash dump is not supported') from None
+            raise exception.InternalError(
+                reason=f'The domain cannot be interrupted: {error.get_error_message()}') from error
+
+    def set_password(self, user: str, password: str) -> None:
+        """What libvirt says to it stays in the log of this host: nobody knows what an agent puts into its errors."""
+        try:
+            self._call(self._domain.setUserPassword, user, password, 0)
+        except libvirt.libvirtError as error:
+            code = code_of(error)
+            LOG.warning('The password of instance %s is not set: error %s', self.uuid, code)
+            if code == libvirt.VIR_ERR_AGENT_UNRESPONSIVE:
+                raise exception.NotImplementedHere('The agent in the guest does not answer.') from None
+            if code == libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED:
+                raise exception.InstanceAgentNotEnabled from None
+            raise exception.InstancePasswordSetFailed(
+                instance=self.uuid, reason='error setting admin password') from None
+
+    def set_clock(self) -> None:
+        """Tell a guest that stood still what time it is, if it has an agent that listens."""
+        try:
+            self._call(self._domain.setTime, {'seconds': int(time.time()), 'nseconds': 0})
+        except libvirt.libvirtError as error:
+            LOG.debug('The clock of instance %s: %s', self.uuid, error.get_error_message())
 
     def cut_off(self) -> None:
         """Kill it. A QEMU that the kernel does not let go of in time gets a second and a third chance."""
