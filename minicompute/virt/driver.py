@@ -15,6 +15,7 @@ from stevedore import driver as stevedore_driver
 from minicompute import exception
 from minicompute.conf import CONF
 from minicompute.objects import ComputeNode, Instance
+from minicompute.virt.interface.admin import AdminVerbs
 from minicompute.virt.interface.devices import DeviceVerbs
 from minicompute.virt.interface.guest import GuestVerbs
 from minicompute.virt.interface.live import LiveVerbs
@@ -27,7 +28,7 @@ NAMESPACE = 'minicompute.compute.drivers'
 __all__ = ['ComputeDriver', 'DomainInfo', 'PowerListener', 'Progress', 'SpawnRequest', 'load', 'no_progress']
 
 
-class ComputeDriver(GuestVerbs, SnapshotVerbs, MoveVerbs, LiveVerbs, DeviceVerbs, abc.ABC):
+class ComputeDriver(AdminVerbs, GuestVerbs, SnapshotVerbs, MoveVerbs, LiveVerbs, DeviceVerbs, abc.ABC):
     """One hypervisor on this host. What not every hypervisor can do is in `virt/interface`."""
 
     @abc.abstractmethod
@@ -82,10 +83,6 @@ class ComputeDriver(GuestVerbs, SnapshotVerbs, MoveVerbs, LiveVerbs, DeviceVerbs
     def uptime(self) -> str:
         """The host's, as uptime(1) writes it."""
 
-    def diagnostics(self, instance: Instance) -> dict[str, Any]:
-        """The body of microversion 2.48; what the driver does not know is None."""
-        raise exception.NotImplementedHere()
-
     def vnc_address(self, instance: Instance) -> tuple[str, int]:
         """Where the proxy finds the VNC console of the domain: (host, port). Raises DomainNotFound."""
         raise exception.NotImplementedHere('This host has no VNC consoles.')
@@ -93,6 +90,10 @@ class ComputeDriver(GuestVerbs, SnapshotVerbs, MoveVerbs, LiveVerbs, DeviceVerbs
     def disk_usage(self) -> dict[str, int]:
         """{'total_gb', 'free_gb'} of where the instances lie."""
         return {}
+
+    def present(self) -> set[str]:
+        """The servers that this host has a domain or disks of."""
+        return {domain.uuid for domain in self.domains() if domain.ours}
 
     def sweep(self, known: Container[str], minimum_age: int) -> list[str]:
         """Remove what is left of servers that are not in `known` (uuids) and of unused images older than

@@ -1,20 +1,26 @@
-"""A delete always wins: at once when nothing holds the server, else behind what does, which it cancels."""
+"""A delete always wins: at once when nothing holds the server, else behind what does, which it cancels.
+
+With [DEFAULT] reclaim_instance_interval a delete may be taken back for so long: the server is `soft-delete`, its guest
+off. Then what runs is not cancelled, as a half-done server would not be worth restoring: the delete waits for its end.
+"""
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from minicompute import exception, rpc, servicegroup
-from minicompute.compute.api import ring
+from minicompute import exception, quota, rpc, servicegroup
+from minicompute.compute.api import begin, ring
 from minicompute.compute.api.locks import check_lock
+from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db import session
 from minicompute.db.api import actions, instances
 from minicompute.db.group_commit import GroupCommit
-from minicompute.objects import Action, ActionState, Instance, TaskState
+from minicompute.objects import Action, ActionState, Instance, TaskState, VMState
 
-FLOW = 'delete'
+FLOW, SOFT = 'delete', 'soft_delete'
+DELETES = (FLOW, SOFT)
 #: a server that others begin something with so often between two statements is none
 LOOKS = 5
 _DELETING = {'task_state': TaskState.DELETING, 'progress': 0}
@@ -28,8 +34,24 @@ class _OneByOne(Exception):
     """These deletes are not alike."""
 
 
+class _OnlyForGood(Exception):
+    """There is nothing that could be restored, or nobody who could switch it off."""
+
+
 def delete(context: RequestContext, instance: Instance) -> None:
-    """Legal in every state; a second one changes nothing. Raises InstanceIsLocked, InstanceNotFound."""
+    """For good, or with [DEFAULT] reclaim_instance_interval so that it may be restored. Legal in every state; a second
+    one changes nothing. Raises InstanceIsLocked, InstanceNotFound."""
+    check_lock(context, instance)
+    if CONF.reclaim_instance_interval > 0 and instance.launched_at is not None and instance.host:
+        try:
+            return _soft_delete(context, instance)
+        except _OnlyForGood:
+            pass
+    return force(context, instance)
+
+
+def force(context: RequestContext, instance: Instance) -> None:
+    """`delete` for good, whatever the configuration."""
     check_lock(context, instance)
     action = ring.new_action(context, instance, FLOW, FLOW, 'destroy')
     for _ in range(LOOKS):
@@ -92,17 +114,11 @@ def _write_free(conn: sa.Connection, asked: Sequence[_Asked]) -> list[_Found]:
 
 def _write(conn: sa.Connection, instance: Instance, action: Action) -> _Found:
     action.id, action.state, action.after, action.busy = None, ActionState.RUNNING, None, instance.uuid
-    holder = _holder(conn, instance.uuid)
-    if holder is not None and holder.state == ActionState.STUCK:
-        actions.put_aside(conn, holder.id or 0, f'{holder.message or ""} The server was deleted.'.strip())
-        waiting = actions.release_waiting(conn, [holder])
-        if waiting:     # the delete that it held up is the one
-            action.id = waiting[0]
-            return None, True
-        holder = None
+    holder, let_go = free(conn, instance.uuid, 'The server was deleted.')
     if holder is not None:
         if holder.flow == FLOW:
-            return holder, False
+            action.id = holder.id if let_go else None   # one that was held up is the one
+            return (None, True) if let_go else (holder, False)
         actions.cancel(conn, holder.id or 0)
         action.state, action.after = ActionState.QUEUED, holder.id
         action.busy = actions.queued_key(instance.uuid)
@@ -111,6 +127,17 @@ def _write(conn: sa.Connection, instance: Instance, action: Action) -> _Found:
     actions.begin(conn, [action])
     down = bool(instance.host) and bool(servicegroup.down_hosts(conn, {str(instance.host)}))
     return holder, down
+
+
+def free(conn: sa.Connection, uuid: str, why: str) -> tuple[Action | None, bool]:
+    """-> (what holds the server, locked so that it cannot end before we stand behind it; whether it was let go just
+    now). A stuck action is put aside: then it is what that held up, if anything."""
+    holder = _holder(conn, uuid)
+    if holder is None or holder.state != ActionState.STUCK:
+        return holder, False
+    actions.put_aside(conn, holder.id or 0, f'{holder.message or ""} {why}'.strip())
+    released = actions.release_waiting(conn, [holder])
+    return (actions.load(conn, released)[0], True) if released else (None, False)
 
 
 def _holder(conn: sa.Connection, uuid: str) -> Action | None:
@@ -123,3 +150,49 @@ def _holder(conn: sa.Connection, uuid: str) -> Action | None:
         return None
     holder.state = row.state
     return holder
+
+
+# -- a delete that may be taken back ---------------------------------------------
+
+def _soft_delete(context: RequestContext, instance: Instance) -> None:
+    """Raises _OnlyForGood, InstanceNotFound."""
+    action = ring.new_action(context, instance, FLOW, SOFT, 'power_off', {'timeout': 0})
+    for _ in range(LOOKS):
+        try:
+            begun = session.write(_write_soft, instance, action)
+            break
+        except exception.ActionInProgress:
+            continue
+    else:
+        raise exception.ActionInProgress(method=FLOW, instance_uuid=instance.uuid)
+    if begun and action.state == ActionState.RUNNING:
+        ring.compute(action, instance, 'power_off', timeout=0)
+
+
+def _write_soft(conn: sa.Connection, instance: Instance, action: Action) -> bool:
+    """-> whether there was anything to do."""
+    holder, _ = free(conn, instance.uuid, 'The server was deleted.')
+    line = [holder, *actions.waiting(conn, instance.uuid)] if holder is not None else []
+    if any(one.flow in DELETES for one in line):
+        return False
+    now = instances.get(conn, instance.uuid)
+    if now.vm_state == VMState.SOFT_DELETED and not line:
+        return False
+    if not now.host or servicegroup.down_hosts(conn, {now.host}):
+        raise _OnlyForGood
+    actions.begin_queued(conn, action)
+    instances.update(conn, instance.uuid, {'task_state': TaskState.SOFT_DELETING, 'progress': 0, 'due_at': None})
+    return True
+
+
+def restore(context: RequestContext, instance: Instance) -> None:
+    """Raises InstanceIsLocked, InstanceInvalidState, InstanceNotReady, TooManyInstances, ActionInProgress,
+    ServiceUnavailable."""
+    def take_room(conn: sa.Connection, action: Action) -> None:
+        """A server that may be restored counts for nothing; this one does since its task state is `restoring`."""
+        assert instance.flavor is not None
+        project_id, user_id = instance.project_id, instance.user_id
+        reservations = quota.Reservations(conn, project_id)
+        reservations.take(user_id, instance.flavor, -1)
+        reservations.room(user_id, quota.limits(conn, project_id, user_id), instance.flavor, 1, 1)
+    begin.direct(context, instance, 'restore', 'restore', 'power_on', write=take_room)

@@ -1,4 +1,4 @@
 """All flows. Importing this package registers them."""
-from minicompute.conductor.flows import build, delete, power
+from minicompute.conductor.flows import admin, attach, build, delete, guest, power, soft_delete
 
-__all__ = ['build', 'delete', 'power']
+__all__ = ['admin', 'attach', 'build', 'delete', 'guest', 'power', 'soft_delete']

@@ -15,7 +15,16 @@ from minicompute.db.api import instance_groups
 from minicompute.db.models import block_device_mappings as bdms
 from minicompute.db.models import instances, projects, tags
 from minicompute.db.session import utcnow
-from minicompute.objects import BlockDevice, Flavor, Instance, RequestSpec, from_primitive, to_primitive
+from minicompute.objects import (
+    BlockDevice,
+    Flavor,
+    Instance,
+    RequestSpec,
+    TaskState,
+    VMState,
+    from_primitive,
+    to_primitive,
+)
 
 _PLAIN = tuple(c.name for c in instances.c if c.name in Instance.__dataclass_fields__
                and c.name not in ('deleted', 'flavor', 'old_flavor', 'network_info', 'metadata', 'image_properties',
@@ -28,7 +37,7 @@ _UUIDS: sa.BindParameter[Any] = sa.bindparam('uuids', expanding=True)
 _NOW = sa.bindparam('now', type_=instances.c.deleted_at.type)
 _DESTROY = instances.update().where(instances.c.uuid.in_(_UUIDS), _LIVE).values(
     deleted=instances.c.id, deleted_at=_NOW, updated_at=_NOW, terminated_at=_NOW, vm_state='deleted',
-    task_state=None, power_state=0)
+    task_state=None, power_state=0, due_at=None)
 _ALL = sa.select(*_COLUMNS).where(instances.c.uuid.in_(_UUIDS))
 _THERE = _ALL.where(_LIVE)
 _WITH_SPECS = sa.select(instances).where(instances.c.uuid.in_(_UUIDS), _LIVE)
@@ -173,6 +182,13 @@ def destroy(conn: sa.Connection, uuids: Iterable[str]) -> None:
     instance_groups.remove_members(conn, gone)
 
 
+def due(conn: sa.Connection, now: datetime.datetime, limit: int = 100) -> list[str]:
+    """Servers whose time has come and that do nothing, those that wait longest first."""
+    query = sa.select(instances.c.uuid).where(
+        instances.c.due_at <= now, _LIVE, instances.c.task_state.is_(None)).order_by(instances.c.due_at).limit(limit)
+    return list(conn.scalars(query))
+
+
 def lock_project(conn: sa.Connection, project_id: str) -> None:
     """Hold the project's row until the transaction ends: quota is counted under it."""
     query = sa.select(projects.c.project_id).where(projects.c.project_id == project_id).with_for_update()
@@ -186,9 +202,11 @@ def lock_project(conn: sa.Connection, project_id: str) -> None:
 
 
 def usage(conn: sa.Connection, project_id: str, user_id: str | None = None) -> dict[str, int]:
-    """What the project's live servers add up to: {'instances', 'cores', 'ram' (MiB)}."""
+    """What the project's live servers add up to: {'instances', 'cores', 'ram' (MiB)}. One that is deleted but may be
+    restored counts again when it is."""
     query = sa.select(sa.func.count(), sa.func.sum(instances.c.vcpus), sa.func.sum(instances.c.memory_mb)).where(
-        instances.c.project_id == project_id, instances.c.deleted == 0)
+        instances.c.project_id == project_id, instances.c.deleted == 0,
+        sa.or_(instances.c.vm_state != VMState.SOFT_DELETED, instances.c.task_state == TaskState.RESTORING))
     if user_id is not None:
         query = query.where(instances.c.user_id == user_id)
     count, cores, ram = conn.execute(query).one()

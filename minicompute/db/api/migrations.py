@@ -11,8 +11,18 @@ from minicompute import exception
 from minicompute.db import session
 from minicompute.db.api import allocations as claims
 from minicompute.db.models import allocations, migrations
-from minicompute.objects import Migration, MigrationStatus
+from minicompute.objects import (
+    Instance,
+    Migration,
+    MigrationStatus,
+    MigrationType,
+    PowerState,
+    VMState,
+    to_primitive,
+)
 
+#: those that wait for a confirmation, or a revert
+COLD = (MigrationType.MIGRATION, MigrationType.RESIZE)
 _FIELDS = tuple(c.name for c in migrations.c if c.name in Migration.__dataclass_fields__)
 
 
@@ -67,6 +77,26 @@ def under_way(conn: sa.Connection, hosts: Sequence[str]) -> list[tuple[str, str]
     return found
 
 
+def end_with_server(conn: sa.Connection, instance_uuid: str) -> None:
+    """The server is deleted: with a resize that waited for its confirmation as if that had come."""
+    now = session.now(conn)
+    mine = migrations.c.instance_uuid == instance_uuid
+    waiting = (MigrationStatus.FINISHED, MigrationStatus.CONFIRMING)
+    conn.execute(migrations.update().where(mine, migrations.c.status.in_(waiting)).values(
+        status=MigrationStatus.CONFIRMED, updated_at=now))
+    conn.execute(migrations.update().where(mine, migrations.c.status.in_(MigrationStatus.LIVE)).values(
+        status=MigrationStatus.ERROR, updated_at=now))
+
+
+def ending(migration: Migration, instance: Instance) -> dict[str, Any]:
+    """The facts with which a resize that waits for it is confirmed or reverted."""
+    return {'migration': migration.uuid, 'shared': bool(migration.data.get('shared')),
+            'source': {'host': migration.source_compute, 'node': migration.source_node},
+            'dest': {'host': instance.host, 'node': instance.node}, 'old_flavor': to_primitive(instance.old_flavor),
+            'old_vm_state': instance.system_metadata.get('old_vm_state', VMState.ACTIVE),
+            'ran': instance.power_state != PowerState.SHUTDOWN}
+
+
 def older_than(conn: sa.Connection, status: str, age: datetime.timedelta) -> list[Migration]:
     """Those that have been in `status` for at least `age`."""
     rows = conn.execute(sa.select(migrations).where(
@@ -83,7 +113,7 @@ def exchange_claims(conn: sa.Connection, pairs: Sequence[tuple[str, str]]) -> No
     """(server, migration): each gets what the other held. Before the switch the migration holds the destination,
     after it the source. Raises Conflict when one of the two claims is not there."""
     c = allocations.c
-    for instance_uuid, migration_uuid in sorted(pairs):
+    for instance_uuid, migration_uuid in sorted(set(pairs)):
         rows = {row.consumer_uuid: row for row in conn.execute(sa.select(allocations).where(
             c.consumer_uuid.in_([instance_uuid, migration_uuid])).order_by(c.consumer_uuid).with_for_update())}
         if len(rows) != 2:

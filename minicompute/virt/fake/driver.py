@@ -4,7 +4,6 @@ from __future__ import annotations
 import time
 import uuid as uuidlib
 from collections.abc import Container
-from typing import Any
 
 from minicompute import exception
 from minicompute.conf import CONF

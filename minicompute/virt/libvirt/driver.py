@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container
-from typing import Any
 
 import libvirt
 from oslo_log import log as logging
@@ -20,11 +19,12 @@ from minicompute.virt.driver import (
     SpawnRequest,
     no_progress,
 )
-from minicompute.virt.libvirt import capabilities, console, guest, identity, layout, space, statistics
+from minicompute.virt.libvirt import capabilities, console, guest, identity, layout, space
 from minicompute.virt.libvirt.base import stop
 from minicompute.virt.libvirt.disks import complete
 from minicompute.virt.libvirt.events import Events
 from minicompute.virt.libvirt.host import call
+from minicompute.virt.libvirt.verbs.admin import LibvirtAdmin
 from minicompute.virt.libvirt.verbs.devices import LibvirtDevices
 from minicompute.virt.libvirt.verbs.guest import LibvirtGuest
 from minicompute.virt.libvirt.verbs.live import LibvirtLive
@@ -34,7 +34,8 @@ from minicompute.virt.libvirt.verbs.snapshots import LibvirtSnapshots
 LOG = logging.getLogger(__name__)
 
 
-class LibvirtDriver(LibvirtGuest, LibvirtSnapshots, LibvirtMoves, LibvirtLive, LibvirtDevices, ComputeDriver):
+class LibvirtDriver(LibvirtAdmin, LibvirtGuest, LibvirtSnapshots, LibvirtMoves, LibvirtLive, LibvirtDevices,
+                    ComputeDriver):
     """QEMU and KVM guests under the libvirtd of this host."""
 
     # -- the host ------------------------------------------------------------------
@@ -135,6 +136,11 @@ class LibvirtDriver(LibvirtGuest, LibvirtSnapshots, LibvirtMoves, LibvirtLive, L
         except (exception.ComputeException, libvirt.libvirtError, OSError):
             LOG.exception('Something of instance %s is left', instance.uuid)
 
+    def present(self) -> set[str]:
+        # Another daemon on the same libvirtd may have domains that we know nothing of.
+        domains = {domain.uuid for domain, said in guest.everyone(self._host) if said and said.host == CONF.host}
+        return domains | self._disks.present()
+
     def sweep(self, known: Container[str], minimum_age: int) -> list[str]:
         removed, before = [], guest.cards(self._host)
         for domain, said in guest.everyone(self._host):
@@ -183,8 +189,5 @@ class LibvirtDriver(LibvirtGuest, LibvirtSnapshots, LibvirtMoves, LibvirtLive, L
         if port < 0:
             raise exception.NotImplementedHere(f'Instance {instance.uuid} has no VNC console.')
         return CONF.vnc.server_proxyclient_address, port
-
-    def diagnostics(self, instance: Instance) -> dict[str, Any]:
-        return statistics.read(self._host, instance)
 
 

@@ -69,6 +69,15 @@ class ImageCache:
             self._refer(base.path, link)
             return base
 
+    def keep(self, image: ImageMeta, progress: Progress = no_progress) -> bool:
+        """Have the base of `image` before a server needs it; unused it is swept like any other. -> whether it was
+        fetched. Raises as `disk` does."""
+        with self._locked(image) as stem:
+            if self._cached(stem) is not None:
+                return False
+            self._fetch_disk(image, stem, progress)
+            return True
+
     def plain(self, image: ImageMeta, link: str) -> None:
         """A kernel or ramdisk, at `link`."""
         with self._locked(image) as stem:

@@ -18,7 +18,7 @@ class DeferredDeleteController(wsgi.Controller):
     @wsgi.expected_errors((404, 409))
     @validation.schema(schema.force_delete)
     def force_delete(self, req: Request, id: str, body: dict[str, Any]) -> None:
-        delete.delete(req.context, find(req, id, 'os_compute_api:os-deferred-delete:force'))
+        delete.force(req.context, find(req, id, 'os_compute_api:os-deferred-delete:force'))
 
 
 ROUTES = (('POST', '/servers/{id}/action', DeferredDeleteController, wsgi.ACTIONS),)

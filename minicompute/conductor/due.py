@@ -1,0 +1,75 @@
+"""What becomes of servers by themselves when their time (`instances.due_at`) has come: one look for all kinds.
+
+`BY_STATE` says what begins with a server in which state; a state that it does not name has nothing to wait for.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_log import log as logging
+from oslo_utils import uuidutils
+
+from minicompute import exception
+from minicompute.db import session
+from minicompute.db.api import actions, instances
+from minicompute.objects import Action, Instance, TaskState, VMState
+
+LOG = logging.getLogger(__name__)
+
+#: begins an action in this transaction (by `begin`), or None when somebody else did something with the server
+Begin = Callable[[sa.Connection, Instance], Action | None]
+
+
+def reclaim(conn: sa.Connection, instance: Instance) -> Action | None:
+    return begin(conn, instance, 'delete', 'delete', 'destroy', TaskState.DELETING)
+
+
+BY_STATE: dict[str, Begin] = {
+    VMState.SOFT_DELETED: reclaim,
+}
+
+
+def begin(conn: sa.Connection, instance: Instance, name: str, flow: str, step: str, task_state: str | None, *,
+          data: dict[str, Any] | None = None, changes: dict[str, Any] | None = None) -> Action | None:
+    """Begin `flow` at `step`, its first, for an idle server that is still in its state. Its time is over then,
+    whatever comes of it: `changes` may set another. -> None when it is not idle any more. Raises ActionInProgress."""
+    changes = {'task_state': task_state, 'due_at': None, **(changes or {})}
+    if not instances.expect(conn, instance.uuid, [instance.vm_state], [None], changes):
+        return None
+    action = Action(action=name, flow=flow, step=step, instance_uuid=instance.uuid, busy=instance.uuid,
+                    request_id='req-' + uuidutils.generate_uuid(), user_id=instance.user_id,
+                    project_id=instance.project_id, data=data or {})
+    actions.begin(conn, [action])
+    return action
+
+
+def sweep() -> list[int]:
+    """Begin what is due. -> actions to ring. One that fails keeps none of the others from theirs."""
+    with session.read() as conn:
+        found = instances.due(conn, session.now(conn))
+    begun: list[int] = []
+    for uuid in found:
+        try:
+            action = session.write(_begin, uuid)
+        except exception.ActionInProgress:
+            continue    # it is found again
+        except Exception:
+            LOG.exception('What is due for instance %s could not begin', uuid)
+            continue
+        if action is not None:
+            LOG.info('The time of instance %s is up: %s', uuid, action.action)
+            begun.append(action.id or 0)
+    return begun
+
+
+def _begin(conn: sa.Connection, uuid: str) -> Action | None:
+    instance = instances.get_many(conn, [uuid]).get(uuid)
+    if instance is None or instance.due_at is None or instance.due_at > session.now(conn):
+        return None     # restored meanwhile, or another conductor was first
+    start = BY_STATE.get(instance.vm_state)
+    if start is None:
+        instances.update(conn, uuid, {'due_at': None})
+        return None
+    return start(conn, instance)
