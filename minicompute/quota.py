@@ -113,6 +113,25 @@ def _too_many(limits: Mapping[str, int], used: Mapping[str, int], flavor: Flavor
         allowed=', '.join(str(limits[name]) for name in over))
 
 
+def check_growth(conn: sa.Connection, project_id: str, user_id: str, old: Flavor, new: Flavor) -> None:
+    """A server of the project becomes larger, in the transaction that lets it: its row is held from here on.
+    Raises TooManyInstances."""
+    more = {'cores': max(0, new.vcpus - old.vcpus), 'ram': max(0, new.memory_mb - old.memory_mb)}
+    if not any(more.values()):
+        return
+    allowed = limits(conn, project_id, user_id)
+    instances.lock_project(conn, project_id)
+    bounds = [(allowed.project, None), *([(allowed.user, user_id)] if allowed.user != allowed.project else [])]
+    for bound, owner in bounds:
+        used = instances.usage(conn, project_id, owner)
+        over = [name for name in sorted(more) if more[name] and 0 <= bound[name] < used[name] + more[name]]
+        if over:
+            raise exception.TooManyInstances(
+                overs=', '.join(over), req=', '.join(str(more[name]) for name in over),
+                used=', '.join(str(used[name]) for name in over),
+                allowed=', '.join(str(bound[name]) for name in over))
+
+
 def check_metadata(limits: Mapping[str, int], items: int) -> None:
     """Raises MetadataLimitExceeded."""
     allowed = limits['metadata_items']

@@ -13,6 +13,8 @@ OPTIONS = {'conductor': [
                       'one that works on it just goes on.'),
     cfg.IntOpt('build_deadline', default=1800, min=10, help='Seconds that a build on a host may take.'),
     cfg.IntOpt('step_deadline', default=300, min=5, help='Seconds that any other step on a host may take.'),
+    cfg.IntOpt('move_deadline', default=14400, min=10,
+               help='Seconds that the disks of a server may take to another host.'),
     cfg.IntOpt('stuck_after', default=10, min=1,
                help='A step behind the point of no return that fails so often waits for the operator.'),
 ]}

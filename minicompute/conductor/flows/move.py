@@ -1,6 +1,6 @@
 """What all moves of servers share: resize, cold and live migration, evacuation, unshelving.
 
-    claim on the destination --> ports, volumes, disks --> switch (the pivot) --> clean the source
+    claim on the destination --> ports, volumes, disks --> check --> switch (the pivot) --> clean the source
 
 While a server moves, its migration holds the other of its two claims: the destination's before the switch, the
 source's after it.  `data` of the action keeps {'migration': uuid, 'source': {'host', 'node'}, 'dest': {'host',
@@ -15,8 +15,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from minicompute import exception
-from minicompute.conductor.flow import Later, Outcome, StepFailed, Task
-from minicompute.db.api import allocations, migrations
+from minicompute.conductor.flow import Asked, Later, Outcome, StepFailed, Task
+from minicompute.conf import CONF
+from minicompute.db import session
+from minicompute.db.api import allocations, migrations, networks, owed
 from minicompute.objects import RequestSpec, Selection
 from minicompute.scheduler.rpcapi import SchedulerAPI
 
@@ -32,14 +34,21 @@ def claim(task: Task, spec: RequestSpec, *, ignore: Sequence[str] = ()) -> Outco
     entry = {'key': task.action.id, 'spec': spec, 'instance_uuids': [task.uuid], 'dry_run': False,
              'consumers': {task.uuid: task.data['migration']}}
     answer = SchedulerAPI().select_destinations(task.context, [entry], timeout=SCHEDULER_TIMEOUT)[0]
+    if not answer['selections'] and not task.steady() and answer['funnel']:
+        raise Later(1.0)    # hosts may only be unheard: the broker was away, or all have just started
     task.data.setdefault('funnels', []).append(answer['funnel'])
     if not answer['selections']:
-        if not task.steady() and answer['funnel']:
-            raise Later(1.0)    # hosts may only be unheard: the broker was away, or all have just started
         raise StepFailed(str(exception.NoValidHost(reason=answer['reason'] or '')), code=400)
     place: Selection = answer['selections'][0]
     note(task, dest_compute=place.host, dest_node=place.node)
     return {'dest': {'host': place.host, 'node': place.node, 'availability_zone': place.availability_zone}}
+
+
+def anywhere(spec: RequestSpec, host: str | None = None) -> RequestSpec:
+    """`spec` freed of the place that its create asked for, and bound to `host` instead, if given."""
+    spec.force_host = spec.force_node = spec.requested_node = None
+    spec.requested_host, spec.num_instances = host, 1
+    return spec
 
 
 def drop_claim(task: Task) -> Outcome:
@@ -49,19 +58,51 @@ def drop_claim(task: Task) -> Outcome:
     return {}
 
 
+def release(task: Task) -> None:
+    """At the end of a move: what the migration still holds."""
+    task.gather(_release, task.data['migration'])
+
+
 def _release(conn: sa.Connection, consumers: list[str]) -> None:
     allocations.release(conn, consumers)
 
 
 def switch(task: Task, **more: Any) -> Outcome:
-    """The pivot, in one transaction: the server lives at the destination, and the two claims are exchanged."""
-    dest = task.data['dest']
-    task.set(host=dest['host'], node=dest['node'], **more)
-    if dest.get('availability_zone'):
-        task.set(availability_zone=dest['availability_zone'])
+    """The pivot, in one transaction: the server lives at the destination, its ports are bound there, and the two
+    claims are exchanged. `more` are columns of the server. Raises StepFailed when one of the claims is not what
+    the plan says."""
+    _check_claims(task)
+    return _go(task, task.data['dest'], more)
+
+
+def switch_back(task: Task, **more: Any) -> Outcome:
+    """The same in the other direction: the server lives at the source again."""
+    return _go(task, task.data['source'], more)
+
+
+def _go(task: Task, place: dict[str, Any], more: dict[str, Any]) -> Outcome:
+    task.set(host=place['host'], node=place['node'], **more)
+    if place.get('availability_zone'):
+        task.set(availability_zone=place['availability_zone'])
+    if CONF.network_backend == 'local' and task.instance is not None and task.instance.network_info:
+        task.on_commit(functools.partial(_bind, uuid=task.uuid, host=place['host']))
     task.gather(migrations.exchange_claims, (task.uuid, task.data['migration']))
     return {}
 
+
+def _bind(conn: sa.Connection, uuid: str, host: str) -> None:
+    networks.move_ports(conn, uuid, host)
+
+
+def _check_claims(task: Task) -> None:
+    with session.read() as conn:
+        held = {row.consumer_uuid: row.host for row in allocations.for_instance(conn, task.uuid)}
+    plan = {task.uuid: task.data['source']['host'], task.data['migration']: task.data['dest']['host']}
+    if held != plan:
+        raise StepFailed(f'The claims of the server are {held}, and should be {plan}.')
+
+
+# -- the migration's row ------------------------------------------------------------
 
 def note(task: Task, **columns: Any) -> None:
     """Change the migration's row with the step's commit."""
@@ -72,9 +113,29 @@ def _note(conn: sa.Connection, uuid: str, columns: dict[str, Any]) -> None:
     migrations.update(conn, uuid, **columns)
 
 
-def at_source(task: Task, verb: str, **args: Any) -> Any:
-    return task.ask(verb, host=task.data['source']['host'], **args)
+# -- the two ends -------------------------------------------------------------------
+
+def source(task: Task) -> str:
+    return str(task.data['source']['host'])
 
 
-def at_dest(task: Task, verb: str, **args: Any) -> Any:
-    return task.ask(verb, host=task.data['dest']['host'], **args)
+def dest(task: Task) -> str:
+    return str(task.data['dest']['host'])
+
+
+def stays(task: Task) -> bool:
+    """Whether a resize leaves the server where it is."""
+    return source(task) == dest(task)
+
+
+def at_source(task: Task, verb: str, **args: Any) -> Asked:
+    return task.ask(verb, host=source(task), **args)
+
+
+def at_dest(task: Task, verb: str, **args: Any) -> Asked:
+    return task.ask(verb, host=dest(task), **args)
+
+
+def nothing_owed(task: Task) -> None:
+    """The destination has removed what it had of the server from earlier days: it owes nothing any more."""
+    task.on_commit(functools.partial(owed.paid, host=dest(task), uuids=[task.uuid]))

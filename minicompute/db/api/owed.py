@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from minicompute.db.models import instances, owed
+from minicompute.db.models import instances, migrations, owed
 from minicompute.db.session import utcnow
+from minicompute.objects import MigrationStatus
 
 
 def add(conn: sa.Connection, host: str, instance_uuid: str, verb: str, reason: str) -> None:
@@ -19,10 +20,13 @@ def add(conn: sa.Connection, host: str, instance_uuid: str, verb: str, reason: s
 
 
 def _elsewhere() -> sa.ColumnElement[bool]:
-    """A server that lives on the host again is not to be removed from it."""
+    """A server that lives on the host again, or comes there or may go back there, is not to be removed from it."""
     lives_there = sa.select(instances.c.id).where(
         instances.c.uuid == owed.c.instance_uuid, instances.c.host == owed.c.host, instances.c.deleted == 0)
-    return ~lives_there.exists()
+    moves = sa.select(migrations.c.id).where(
+        migrations.c.instance_uuid == owed.c.instance_uuid, migrations.c.status.in_(MigrationStatus.LIVE),
+        sa.or_(migrations.c.source_compute == owed.c.host, migrations.c.dest_compute == owed.c.host))
+    return ~lives_there.exists() & ~moves.exists()
 
 
 def of_hosts(conn: sa.Connection, hosts: Sequence[str]) -> list[tuple[str, str]]:

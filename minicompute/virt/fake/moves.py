@@ -7,9 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 from minicompute import exception
+from minicompute.conf import CONF
 from minicompute.objects import Flavor, ImageMeta, Instance, PowerState
 from minicompute.virt.fake.base import FakeBase
-from minicompute.virt.interface.moves import MoveVerbs
+from minicompute.virt.interface.moves import MoveVerbs, Stop, never
 from minicompute.virt.request import Progress, no_progress
 
 
@@ -21,7 +22,7 @@ class FakeMoves(FakeBase, MoveVerbs):
         if source != self.host and self._state(instance.uuid) == PowerState.RUNNING:
             raise exception.Conflict(f'A domain of instance {instance.uuid} runs on {self.host} already.')
         self._fault('prepare_move.after', instance.uuid)
-        return {'host': self.host, 'address': self.host, 'marker': ''}
+        return {'host': self.host, 'ip': CONF.my_ip, 'address': self.host, 'marker': ''}
 
     def leave(self, instance: Instance, flavor: Flavor, dest: dict[str, Any], timeout: int) -> dict[str, Any]:
         self._fault('leave', instance.uuid)
@@ -29,7 +30,8 @@ class FakeMoves(FakeBase, MoveVerbs):
         self._fault('leave.after', instance.uuid)
         return {'shared': dest['host'] == self.host, 'power_state': PowerState.SHUTDOWN}
 
-    def send_disks(self, instance: Instance, dest: dict[str, Any], progress: Progress = no_progress) -> dict[str, int]:
+    def send_disks(self, instance: Instance, dest: dict[str, Any], progress: Progress = no_progress,
+                   stop: Stop = never) -> dict[str, int]:
         self._fault('send_disks', instance.uuid)
         name = self._read(instance.uuid).name
         if dest['host'] != self.host:
@@ -64,11 +66,6 @@ class FakeMoves(FakeBase, MoveVerbs):
         if source != self.host:
             self._remove(instance.uuid)
         self._fault('drop_move.after', instance.uuid)
-
-    def come_back(self, instance: Instance, *, start: bool) -> None:
-        self._fault('come_back', instance.uuid)
-        self._write(instance.uuid, instance.name, PowerState.RUNNING if start else PowerState.SHUTDOWN)
-        self._fault('come_back.after', instance.uuid)
 
     def _state(self, uuid: str) -> int | None:
         try:

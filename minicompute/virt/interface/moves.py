@@ -3,16 +3,24 @@
     at the destination    prepare_move ........................ arrive, check_move
     at the source                       leave, send_disks                          (destroy, once it is confirmed)
 
-and back:  depart and drop_move at the destination, then come_back at the source.  Hosts that share the directory
-of their instances copy nothing; a host that resizes a server where it stands is both ends at once.
+and back:  depart at the destination, arrive at the source, drop_move at the destination.  Hosts that share the
+directory of their instances copy nothing; a host that resizes a server where it stands is both ends at once.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from minicompute import exception
 from minicompute.objects import Flavor, ImageMeta, Instance
 from minicompute.virt.request import Progress, no_progress
+
+#: asked now and then during what takes long: shall it be broken off?
+Stop = Callable[[], bool]
+
+
+def never() -> bool:
+    return False
 
 
 class MoveVerbs:
@@ -23,8 +31,8 @@ class MoveVerbs:
         """At the destination: make ready to receive the disks of a server of host `source`. `image`, which the root
         disk is an overlay on, is fetched if it is to be had.
 
-        -> what the source needs: 'host', 'address' (where other hosts reach this hypervisor), 'marker' (a file that
-        the source sees only if both share their directories), and whatever `send_disks` asks for.
+        -> what the source needs: 'host', 'ip', 'address' (by which other hosts reach this hypervisor), 'marker' (a
+        file that the source sees only if both share their directories), and whatever `send_disks` asks for.
         Raises Conflict when a domain of the server runs here, DiskFull.
         """
         raise exception.NotImplementedHere()
@@ -38,14 +46,16 @@ class MoveVerbs:
         """
         raise exception.NotImplementedHere()
 
-    def send_disks(self, instance: Instance, dest: dict[str, Any], progress: Progress = no_progress) -> dict[str, int]:
+    def send_disks(self, instance: Instance, dest: dict[str, Any], progress: Progress = no_progress,
+                   stop: Stop = never) -> dict[str, int]:
         """At the source: copy the disks to the destination, over a channel that is encrypted and knows both ends.
-        They stay here as well. -> {'bytes': how many went}"""
+        They stay here as well. -> {'bytes': how many went}. Raises Conflict once `stop()` says True."""
         raise exception.NotImplementedHere()
 
     def arrive(self, instance: Instance, *, start: bool) -> None:
-        """At the destination, or at the source when a resize is reverted: make the domain from `instance` and the
-        disks that are here, grown to the flavor's size, and start it unless told otherwise."""
+        """At the destination, or at the source to which the server returns: make the domain from `instance` and the
+        disks that are here, grown to the flavor's size, and start it unless told otherwise. A domain that runs as it
+        should is left alone."""
         raise exception.NotImplementedHere()
 
     def check_move(self, instance: Instance, *, running: bool) -> dict[str, Any]:
@@ -54,14 +64,10 @@ class MoveVerbs:
         raise exception.NotImplementedHere()
 
     def depart(self, instance: Instance, owner: str) -> None:
-        """At a host that the server does not stay on: no domain of it runs here any more. Shared disks belong to
+        """At a host that the server does not stay on: its guest does not run here any more. Shared disks belong to
         the host `owner` from now on."""
         raise exception.NotImplementedHere()
 
     def drop_move(self, instance: Instance, source: str) -> None:
         """At a destination: nothing of the server is left but what belongs to the host `source`."""
-        raise exception.NotImplementedHere()
-
-    def come_back(self, instance: Instance, *, start: bool) -> None:
-        """At the source, after `leave`: the domain is as it was; it runs again if `start`."""
         raise exception.NotImplementedHere()

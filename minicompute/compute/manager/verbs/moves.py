@@ -4,7 +4,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from minicompute.compute.manager.verbs.base import Verb, instance_of
+from minicompute.compute.manager.verbs.base import Verb, instance_of, work
 from minicompute.conf import CONF
 from minicompute.objects import Instance, StepRequest
 from minicompute.virt.driver import ComputeDriver
@@ -12,7 +12,8 @@ from minicompute.virt.driver import ComputeDriver
 
 def prepare_move(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
     args = request.args
-    return {'dest': driver.prepare_move(instance_of(request), args['source'], args.get('image'))}
+    return {'dest': driver.prepare_move(
+        instance_of(request), args['source'], args.get('image'), work().progress)}
 
 
 def leave(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
@@ -22,7 +23,8 @@ def leave(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
 
 
 def send_disks(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
-    return dict(driver.send_disks(instance_of(request), request.args['dest']))
+    mine = work()
+    return dict(driver.send_disks(instance_of(request), request.args['dest'], mine.progress, mine.stop))
 
 
 def arrive(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
@@ -45,12 +47,6 @@ def drop_move(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
     return {}
 
 
-def come_back(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
-    instance = _to_be(request)
-    driver.come_back(instance, start=bool(request.args['start']))
-    return {'power_state': driver.power_state(instance.uuid)}
-
-
 def _to_be(request: StepRequest) -> Instance:
     """The server as it will be here: the records say so only once the move has succeeded."""
     instance = copy.copy(instance_of(request))
@@ -62,4 +58,4 @@ def _to_be(request: StepRequest) -> Instance:
 LONG = frozenset({'prepare_move', 'send_disks'})
 VERBS: dict[str, Verb] = {
     'prepare_move': prepare_move, 'leave': leave, 'send_disks': send_disks, 'arrive': arrive,
-    'check_move': check_move, 'depart': depart, 'drop_move': drop_move, 'come_back': come_back}
+    'check_move': check_move, 'depart': depart, 'drop_move': drop_move}
