@@ -5,6 +5,14 @@ OPTIONS = {
     'DEFAULT': [
         cfg.StrOpt('image_backend', default='local', help='Entry point in minicompute.image.backends.'),
         cfg.StrOpt('network_backend', default='local', help='Entry point in minicompute.network.backends.'),
+        cfg.StrOpt('volume_backend', default='local', help='Entry point in minicompute.volume.backends.'),
+    ],
+    'local_volumes': [
+        cfg.StrOpt('path', default='$state_path/volumes',
+                   help='Directory of the files of the local volumes: one and the same for all computes, conductors '
+                        'and apis.'),
+        cfg.IntOpt('max_size_gb', default=1000, min=1, help='Largest volume that may be made, in GiB.'),
+        cfg.IntOpt('max_volumes', default=100, min=-1, help='Volumes a project may have. -1: no bound.'),
     ],
     'local_images': [
         cfg.StrOpt('path', default='$state_path/images',

@@ -185,6 +185,15 @@ def list_ports(conn: sa.Connection, equal: dict[str, Sequence[Any]] | None = Non
     return [Port(**row._mapping) for row in conn.execute(query)]
 
 
+def count_ports(conn: sa.Connection, instance_uuid: str) -> int:
+    return int(conn.scalar(sa.select(sa.func.count()).where(ports.c.instance_uuid == instance_uuid)) or 0)
+
+
+def has_port(conn: sa.Connection, instance_uuid: str, port_id: str) -> bool:
+    query = sa.select(ports.c.id).where(ports.c.instance_uuid == instance_uuid, ports.c.id == port_id)
+    return conn.execute(query).first() is not None
+
+
 def delete_port(conn: sa.Connection, wanted: str) -> bool:
     """Only a port that no server has."""
     query = ports.delete().where(ports.c.id == wanted, ports.c.instance_uuid.is_(None))

@@ -1,4 +1,4 @@
-"""The local backends: images and networks of one machine."""
+"""The local backends: images, networks and volumes of one machine."""
 import sqlalchemy as sa
 
 from minicompute.db.models.base import Id, Json, Timestamp, born, table, uuid
@@ -34,4 +34,16 @@ ports = table(
     sa.Column('mac_address', sa.String(17), nullable=False, unique=True),
     sa.Column('address', sa.String(39), nullable=False),
     sa.Column('tag', sa.String(255)), sa.Column('created_at', Timestamp), sa.UniqueConstraint('network_id', 'address'),
+)
+
+#: `size` in GiB. Who has a volume is what block_device_mappings says, and nothing else: a mapping that goes, for
+#: whatever reason, leaves the volume available. `made`: its file is there; before its first use it has none.
+volumes = table(
+    'volumes', Id(), uuid(nullable=False, unique=True), sa.Column('project_id', sa.String(255), nullable=False),
+    sa.Column('user_id', sa.String(255)), sa.Column('name', sa.String(255)), sa.Column('description', sa.String(255)),
+    sa.Column('size', sa.Integer, nullable=False), sa.Column('status', sa.String(16), nullable=False),
+    sa.Column('bootable', sa.Boolean, nullable=False, default=False),
+    sa.Column('made', sa.Boolean, nullable=False, default=False), sa.Column('volume_type', sa.String(255)),
+    sa.Column('image_metadata', Json), sa.Column('metadata', Json), *born(),
+    sa.Index('ix_volumes_project_list', 'project_id', 'created_at', 'id'), sa.Index('ix_volumes_status', 'status'),
 )

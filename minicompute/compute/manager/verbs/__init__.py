@@ -4,7 +4,9 @@ from __future__ import annotations
 from minicompute.compute.manager.verbs import admin, build, devices, guest, images, moves, power
 from minicompute.compute.manager.verbs.base import Verb, failure, stoppable
 
-VERBS: dict[str, Verb] = {**admin.VERBS, **build.VERBS, **devices.VERBS, **guest.VERBS, **images.VERBS, **moves.VERBS, **power.VERBS}
+VERBS: dict[str, Verb] = {
+    **admin.VERBS, **build.VERBS, **devices.VERBS, **guest.VERBS,
+    **images.VERBS, **moves.VERBS, **power.VERBS}
 #: verbs that may take minutes: they share the pool of the builds, so that what is quick never waits for them
 LONG: frozenset[str] = build.LONG | devices.LONG | guest.LONG | images.LONG | moves.LONG
 

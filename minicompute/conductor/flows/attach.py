@@ -1,0 +1,218 @@
+"""Volumes and network cards come to a server and go.
+
+    check_volume --> plug_volume        what the API reserved becomes a device of the domain
+                         |
+                    unplug_again        (undo; then the reservation goes, with the end of the action)
+
+The API has written what is asked for (a block device in state `attaching` or `detaching`, a port) in the transaction
+that accepted the request. The end of the action, whichever it is, settles it in its own transaction. A server without
+a host, or whose domain does not run, has its devices from the record when it starts.
+"""
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import sqlalchemy as sa
+
+from minicompute.conductor.flow import Flow, Outcome, Step, StepFailed, Task
+from minicompute.conf import CONF
+from minicompute.db.api import block_devices
+from minicompute.network import base as network
+from minicompute.objects import VIF, BlockDevice, from_primitive, to_primitive
+from minicompute.volume import base as volume
+
+
+def _find(task: Task, key: str = 'bdm') -> BlockDevice | None:
+    devices = task.instance.block_devices if task.instance else ()
+    return next((device for device in devices if device.uuid == task.data[key]), None)
+
+
+def _device(task: Task, key: str = 'bdm') -> BlockDevice:
+    found = _find(task, key)
+    if found is None:
+        raise StepFailed('the volume is not attached to the server any more', code=404)
+    return found
+
+
+def _placed(task: Task) -> bool:
+    return task.instance is not None and bool(task.instance.host)
+
+
+def _going(task: Task) -> bool:
+    """Whether there is a domain to put back in order: not when a delete has cut this action short."""
+    return _placed(task) and not task.data.get('error', {}).get('cancelled')
+
+
+def _put_back(task: Task, verb: str) -> Outcome:
+    device = _find(task)
+    return task.ask(verb, device=device) if device is not None and _going(task) else {}
+
+
+def _ended(task: Task, error: dict[str, Any] | None = None) -> None:
+    """The server is what it was; why it has not what was asked for stands in the action log."""
+
+
+# -- a volume comes --------------------------------------------------------------
+
+def check_volume(task: Task) -> Outcome:
+    """What waited in the queue may have lost its server's block device, or its server."""
+    _device(task)
+    return {}
+
+
+def plug_volume(task: Task) -> Outcome:
+    return task.ask('attach_volume', device=_device(task)) if _placed(task) else {}
+
+
+def unplug_again(task: Task) -> Outcome:
+    return _put_back(task, 'detach_volume')
+
+
+def volume_attached(task: Task) -> None:
+    task.on_commit(functools.partial(_settle_attached, uuids=[task.data['bdm']], made=_placed(task)))
+
+
+def _settle_attached(conn: sa.Connection, uuids: list[str], made: bool) -> None:
+    devices = [device for device in (block_devices.get(conn, uuid) for uuid in uuids) if device is not None]
+    volume.load().attached(conn, devices, made=made)
+
+
+def volumes_came_with_it(task: Task) -> None:
+    """For the end of flows that make a domain: its volumes are attached, and their files are made."""
+    devices = task.instance.block_devices if task.instance else ()
+    uuids = [str(device.uuid) for device in devices if device.volume_id]
+    if uuids:
+        task.on_commit(functools.partial(_settle_attached, uuids=uuids, made=True))
+
+
+def volume_not_attached(task: Task, error: dict[str, Any]) -> None:
+    task.on_commit(functools.partial(_forget, uuid=task.data['bdm']))
+
+
+def _forget(conn: sa.Connection, uuid: str) -> None:
+    block_devices.delete(conn, uuid)
+
+
+# -- a volume goes ---------------------------------------------------------------
+
+def unplug_volume(task: Task) -> Outcome:
+    return task.ask('detach_volume', device=_device(task)) if _placed(task) else {}
+
+
+def plug_again(task: Task) -> Outcome:
+    return _put_back(task, 'attach_volume')
+
+
+def volume_detached(task: Task) -> None:
+    task.on_commit(functools.partial(_forget, uuid=task.data['bdm']))
+
+
+def volume_not_detached(task: Task, error: dict[str, Any]) -> None:
+    task.on_commit(functools.partial(_settle_still_there, uuid=task.data['bdm']))
+
+
+def _settle_still_there(conn: sa.Connection, uuid: str) -> None:
+    device = block_devices.get(conn, uuid)
+    if device is not None:
+        block_devices.set_state(conn, device, block_devices.ATTACHED)
+
+
+# -- a network card comes ----------------------------------------------------------
+
+def find_port(task: Task) -> Outcome:
+    """What the host plugs, from the port that was reserved."""
+    for vif in network.load().network_info(task.context, task.uuid):
+        if vif.id == task.data['port']:
+            return {'vif': to_primitive(vif)}
+    raise StepFailed(f"port {task.data['port']} is not the server's any more", code=404)
+
+
+def _vif(task: Task) -> VIF:
+    vif: VIF = from_primitive(task.data['vif'])
+    return vif
+
+
+def plug_interface(task: Task) -> Outcome:
+    return task.ask('attach_interface', vif=_vif(task)) if _placed(task) else {}
+
+
+def unplug_interface_again(task: Task) -> Outcome:
+    return task.ask('detach_interface', vif=_vif(task)) if _going(task) else {}
+
+
+def interface_attached(task: Task) -> None:
+    assert task.instance is not None
+    vif = _vif(task)
+    task.set(network_info=[*(card for card in task.instance.network_info if card.id != vif.id), vif])
+
+
+def port_released(task: Task, error: dict[str, Any]) -> None:
+    task.on_commit(functools.partial(_release_port, port=task.data['port'], uuid=task.uuid))
+
+
+def _release_port(conn: sa.Connection, port: str, uuid: str) -> None:
+    network.load().release_port(conn, port, uuid)
+
+
+# -- a network card goes -----------------------------------------------------------
+
+def unplug_interface(task: Task) -> Outcome:
+    return task.ask('detach_interface', vif=_vif(task)) if _placed(task) else {}
+
+
+def plug_interface_again(task: Task) -> Outcome:
+    return task.ask('attach_interface', vif=_vif(task)) if _going(task) else {}
+
+
+def interface_detached(task: Task) -> None:
+    assert task.instance is not None
+    task.set(network_info=[card for card in task.instance.network_info if card.id != task.data['port']])
+    port_released(task, {})
+
+
+# -- a volume takes the place of another ---------------------------------------------
+
+def copy_volume(task: Task) -> Outcome:
+    """The host copies while the guest writes, and the domain goes on with the new one."""
+    return task.ask('swap_volume', device=_device(task), new=_device(task, 'new'))
+
+
+def copy_back(task: Task) -> Outcome:
+    old, new = _find(task), _find(task, 'new')
+    if old is None or new is None or not _going(task):
+        return {}
+    return task.ask('swap_volume', device=new, new=old)
+
+
+def volume_swapped(task: Task) -> None:
+    task.on_commit(functools.partial(_settle_swap, old=task.data['bdm'], new=task.data['new']))
+
+
+def _settle_swap(conn: sa.Connection, old: str, new: str) -> None:
+    """The mapping keeps its place in the server and gets the other volume."""
+    device, other = block_devices.get(conn, old), block_devices.get(conn, new)
+    if device is None or other is None:
+        return
+    block_devices.delete(conn, new)
+    block_devices.update(conn, old, volume_id=other.volume_id, volume_size=other.volume_size)
+    device.volume_id = other.volume_id
+    volume.load().attached(conn, [device], made=True)
+
+
+def volume_not_swapped(task: Task, error: dict[str, Any]) -> None:
+    task.on_commit(functools.partial(_forget, uuid=task.data['new']))
+    volume_not_detached(task, error)
+
+
+ATTACH_VOLUME = Flow('attach_volume', Step(check_volume), Step(plug_volume, undo=unplug_again),
+                     finished=volume_attached, failed=volume_not_attached)
+DETACH_VOLUME = Flow('detach_volume', Step(check_volume), Step(unplug_volume, undo=plug_again),
+                     finished=volume_detached, failed=volume_not_detached)
+SWAP_VOLUME = Flow('swap_volume', Step(check_volume),
+                   Step(copy_volume, undo=copy_back, deadline=lambda: CONF.conductor.build_deadline),
+                   finished=volume_swapped, failed=volume_not_swapped)
+ATTACH_INTERFACE = Flow('attach_interface', Step(find_port), Step(plug_interface, undo=unplug_interface_again),
+                        finished=interface_attached, failed=port_released)
+DETACH_INTERFACE = Flow('detach_interface', Step(find_port), Step(unplug_interface, undo=plug_interface_again),
+                        finished=interface_detached, failed=_ended)

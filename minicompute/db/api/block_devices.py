@@ -1,0 +1,56 @@
+"""Single block device mappings: they come with an attachment and go with a detachment.
+
+`connection_info` of a mapping of a volume says with `state` how far that is (attaching, attached, detaching; swapping:
+it is to take the place of another), and with `made` whether the volume has its file already.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_utils import uuidutils
+
+from minicompute.db.api.instances import bdm_from_row
+from minicompute.db.models import block_device_mappings as bdms
+from minicompute.db.session import utcnow
+from minicompute.objects import BlockDevice
+
+ATTACHING, ATTACHED, DETACHING, SWAPPING = 'attaching', 'attached', 'detaching', 'swapping'
+_FIELDS = tuple(c.name for c in bdms.c if c.name in BlockDevice.__dataclass_fields__ and c.name != 'id')
+
+
+def insert(conn: sa.Connection, device: BlockDevice) -> None:
+    """Gives it its uuid."""
+    device.uuid = device.uuid or uuidutils.generate_uuid()
+    conn.execute(bdms.insert(), {**{name: getattr(device, name) for name in _FIELDS}, 'created_at': utcnow()})
+
+
+def get(conn: sa.Connection, uuid: str) -> BlockDevice | None:
+    row = conn.execute(sa.select(bdms).where(bdms.c.uuid == uuid)).first()
+    return bdm_from_row(row) if row else None
+
+
+def of_instance(conn: sa.Connection, instance_uuid: str) -> list[BlockDevice]:
+    query = sa.select(bdms).where(bdms.c.instance_uuid == instance_uuid).order_by(bdms.c.id)
+    return [bdm_from_row(row) for row in conn.execute(query)]
+
+
+def of_volumes(conn: sa.Connection, volume_ids: Iterable[str]) -> list[BlockDevice]:
+    wanted = list(volume_ids)
+    query = sa.select(bdms).where(bdms.c.volume_id.in_(wanted)).order_by(bdms.c.id)
+    return [bdm_from_row(row) for row in conn.execute(query)] if wanted else []
+
+
+def update(conn: sa.Connection, uuid: str, **changes: Any) -> bool:
+    """-> whether it is there"""
+    return conn.execute(bdms.update().where(bdms.c.uuid == uuid).values(**changes)).rowcount == 1
+
+
+def set_state(conn: sa.Connection, device: BlockDevice, state: str) -> bool:
+    device.connection_info = {**device.connection_info, 'state': state}
+    return update(conn, str(device.uuid), connection_info=device.connection_info)
+
+
+def delete(conn: sa.Connection, uuid: str) -> None:
+    conn.execute(bdms.delete().where(bdms.c.uuid == uuid))

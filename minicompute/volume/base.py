@@ -1,0 +1,71 @@
+"""What we ask of a volume service, Cinder or the local volumes."""
+from __future__ import annotations
+
+import abc
+import functools
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from stevedore import driver as stevedore_driver
+
+from minicompute import exception
+from minicompute.conf import CONF
+from minicompute.context import RequestContext
+from minicompute.objects import BlockDevice, Volume
+
+NAMESPACE = 'minicompute.volume.backends'
+
+
+class VolumeBackend(abc.ABC):
+    """A caller sees the volumes of its project, an administrator all; VolumeNotFound is raised for the rest.
+
+    `conn` is the caller's transaction: a backend whose records lie elsewhere prepares before it and finishes after.
+    """
+
+    @abc.abstractmethod
+    def show_many(self, context: RequestContext, ids: Iterable[str]) -> dict[str, Volume]:
+        """Those of them that the caller sees."""
+
+    def show(self, context: RequestContext, volume_id: str) -> Volume:
+        found = self.show_many(context, [volume_id])
+        if not found:
+            raise exception.VolumeNotFound(volume_id=volume_id)
+        return next(iter(found.values()))
+
+    @abc.abstractmethod
+    def reserve(self, conn: Any, context: RequestContext, ids: Collection[str]) -> dict[str, Volume]:
+        """Hold these volumes, which no server may have, until the transaction ends, in which they get their block
+        devices. Raises VolumeNotFound, InvalidVolume."""
+
+    @abc.abstractmethod
+    def create_for_servers(self, conn: Any, many: Sequence[Volume]) -> None:
+        """Volumes that come into being with the servers that have them. Raises InvalidVolume, OverQuota."""
+
+    @abc.abstractmethod
+    def attached(self, conn: Any, devices: Collection[BlockDevice], *, made: bool) -> None:
+        """These block devices of volumes are what their servers have. `made`: a host has them, and so the volumes have
+        their files; a server without a host has them by record alone."""
+
+    @abc.abstractmethod
+    def doomed(self, conn: Any, instance_uuids: Collection[str]) -> list[str]:
+        """Volumes that go with these servers, asked before their block devices go. -> what `release` takes"""
+
+    @abc.abstractmethod
+    def release(self, conn: Any, doomed: Collection[str]) -> None:
+        """Their block devices are gone: delete those that nobody else has."""
+
+    def collect(self) -> list[str]:
+        """Finish deletions that were broken off. -> ids of volumes that are gone now"""
+        return []
+
+
+def load() -> VolumeBackend:
+    """The backend that [DEFAULT] volume_backend names, one a process."""
+    return _load(CONF.volume_backend)
+
+
+@functools.cache
+def _load(name: str) -> VolumeBackend:
+    manager: Any = stevedore_driver.DriverManager(NAMESPACE, name, invoke_on_load=True)
+    backend: VolumeBackend = manager.driver
+    return backend

@@ -1,0 +1,20 @@
+"""Where the files of the local volumes lie. A compute makes and grows them, the owner of the record removes them."""
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+
+from minicompute.conf import CONF
+
+FORMAT = 'qcow2'
+
+
+def path_of(volume_id: str) -> str:
+    """Raises ValueError for what is no UUID: an id becomes a file's name."""
+    return os.path.join(CONF.local_volumes.path, f'{uuid.UUID(volume_id)}.{FORMAT}')
+
+
+def remove(volume_id: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path_of(volume_id))
