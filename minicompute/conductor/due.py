@@ -13,8 +13,8 @@ from oslo_utils import uuidutils
 
 from minicompute import exception
 from minicompute.db import session
-from minicompute.db.api import actions, instances
-from minicompute.objects import Action, Instance, TaskState, VMState
+from minicompute.db.api import actions, instances, migrations
+from minicompute.objects import Action, Instance, MigrationStatus, TaskState, VMState
 
 LOG = logging.getLogger(__name__)
 
@@ -26,8 +26,21 @@ def reclaim(conn: sa.Connection, instance: Instance) -> Action | None:
     return begin(conn, instance, 'delete', 'delete', 'destroy', TaskState.DELETING)
 
 
+def confirm(conn: sa.Connection, instance: Instance) -> Action | None:
+    """Nobody confirmed or reverted the resize within [DEFAULT] resize_confirm_window."""
+    found = migrations.of_instance(conn, instance.uuid, [MigrationStatus.FINISHED], migrations.COLD)
+    if not found or instance.old_flavor is None:
+        return None
+    action = begin(conn, instance, 'confirmResize', 'confirm-resize', 'decide', TaskState.RESIZE_CONFIRMING,
+                   data=migrations.ending(found[0], instance))
+    if action is not None:
+        migrations.update(conn, found[0].uuid, status=MigrationStatus.CONFIRMING)
+    return action
+
+
 BY_STATE: dict[str, Begin] = {
     VMState.SOFT_DELETED: reclaim,
+    VMState.RESIZED: confirm,
 }
 
 

@@ -1,4 +1,4 @@
 """All flows. Importing this package registers them."""
-from minicompute.conductor.flows import admin, attach, build, delete, guest, power, soft_delete
+from minicompute.conductor.flows import admin, attach, build, delete, guest, power, resize, soft_delete
 
-__all__ = ['admin', 'attach', 'build', 'delete', 'guest', 'power', 'soft_delete']
+__all__ = ['admin', 'attach', 'build', 'delete', 'guest', 'power', 'resize', 'soft_delete']
