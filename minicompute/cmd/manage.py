@@ -4,6 +4,7 @@
     service list | service delete HOST BINARY
     host list
     action list [--all] | action show ID | action retry ID | action abandon ID [--reason TEXT]
+    audit [--mend]
     quota show PROJECT | quota set PROJECT RESOURCE LIMIT
     config sample | policy sample
     hollow --hosts N [--processes P] [--prefix NAME]
@@ -23,12 +24,12 @@ from oslo_db import exception as db_exc
 from oslo_policy import generator as policy_generator
 
 from minicompute import conf, exception, servicegroup
-from minicompute.conductor import flows
+from minicompute.conductor import auditor, flows
 from minicompute.conductor.flow import Flow
 from minicompute.conf import CONF
 from minicompute.conf.quota import DEFAULTS
 from minicompute.db import migration, session
-from minicompute.db.api import action_log, quotas, services, stuck
+from minicompute.db.api import action_log, audit, quotas, services, stuck
 from minicompute.objects import Action, ActionState
 
 PROG = 'minicompute-manage'
@@ -142,6 +143,31 @@ def _when(moment: Any) -> str:
     return '' if moment is None else moment.isoformat(sep=' ', timespec='seconds')
 
 
+# -- the audit -----------------------------------------------------------------------------
+
+#: exit status when something is found and left as it is
+FOUND = 3
+
+
+def audit_records(args: argparse.Namespace) -> None:
+    """What conductors do all the time: to look without touching anything, or while none runs. What lies on hosts is
+    compared with the records by the hosts and conductors themselves."""
+    found = auditor.look(audit.checks(), mend=args.mend)
+    if not found:
+        print('Nothing is wrong.')
+        return
+    table(['What', 'Whose', 'Now', 'Why'], [
+        [f.kind, f.subject, _fate(f, args.mend), f.reason] for f in found])
+    if not args.mend or not all(f.safe for f in found):
+        raise SystemExit(FOUND)
+
+
+def _fate(finding: audit.Finding, mend: bool) -> str:
+    if not finding.safe:
+        return 'yours'
+    return 'mended' if mend else 'can be mended'
+
+
 # -- quotas, samples -----------------------------------------------------------------------
 
 def quota_show(args: argparse.Namespace) -> None:
@@ -203,6 +229,8 @@ COMMANDS: list[tuple[str, str, Callable[[argparse.Namespace], None], str, Words]
     ('action', 'retry', action_retry, 'Let a stuck operation try its step again.', ID),
     ('action', 'abandon', action_abandon, 'End a stuck operation; its server goes to ERROR.',
      [*ID, ('--reason', {'default': '', 'help': 'Shown to the owner of the server.'})]),
+    ('audit', '', audit_records, 'Look for what is held for nobody, or missing; exit status 3 when something is left.',
+     [('--mend', {'action': 'store_true', 'help': 'Mend what is safe to mend.'})]),
     ('quota', 'show', quota_show, 'Show the limits of a project.', PROJECT),
     ('quota', 'set', quota_set, 'Set one limit of a project; -1 is no bound.',
      [*PROJECT, ('resource', {'choices': sorted(DEFAULTS)}), ('limit', {'type': int})]),

@@ -18,6 +18,11 @@ def pay(host: str, uuids: list[str]) -> None:
     rpc.outbox.put(rpc.COMPUTE, 'pay', uuids, server=host)
 
 
+def remove_strangers(host: str, homes: dict[str, str | None]) -> None:
+    """{server: where it lives, None: nowhere}: what the host has of these is not its own."""
+    rpc.outbox.put(rpc.COMPUTE, 'remove_strangers', homes, server=host)
+
+
 def ask_inventory(host: str) -> None:
     """A host reports that the records know nothing of; what it has would else be told only now and then."""
     rpc.outbox.put(rpc.COMPUTE, 'tell_inventory', host, server=host)

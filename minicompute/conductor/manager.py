@@ -11,19 +11,20 @@ from oslo_utils import uuidutils
 
 from minicompute import rpc, servicegroup
 from minicompute.compute import rpcapi as compute
-from minicompute.conductor import flows, progress, wire
+from minicompute.conductor import auditor, due, flows, progress, wire
 from minicompute.conductor.engine import Engine
 from minicompute.conductor.wire import Wire
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db import session
-from minicompute.db.api import actions, allocations, audit, compute_nodes, instances, networks, owed, residents
+from minicompute.db.api import actions, compute_nodes, instances, owed, residents
 from minicompute.objects import Action, ComputeNode, PowerState, StepProgress, StepReport, TaskState, VMState
 from minicompute.service import Manager, Periodic
 
 LOG = logging.getLogger(__name__)
 
-AUDIT_INTERVAL = 60
+#: seconds between two reminders of hosts that owe something
+REMIND_INTERVAL = 60
 TIMER_INTERVAL = 0.1
 #: seconds that heartbeats gather, so that those of thousands of hosts are one commit and not one each
 BEAT_INTERVAL = 1.0
@@ -35,6 +36,7 @@ class ConductorManager(Manager):
         self.wire = Wire(host or CONF.host)
         self.engine = Engine(host or CONF.host, compute.send, self.wire.steady)
         self.desk = progress.ProgressDesk(self.engine)
+        self.auditor = auditor.Auditor()
         self._lock = threading.Lock()
         self._beats: dict[str, ComputeNode | None] = {}
 
@@ -42,7 +44,7 @@ class ConductorManager(Manager):
 
     def endpoints(self) -> list[Any]:
         return [rpc.Endpoint(self, 'ring', 'cancel', 'report', 'progress', 'host_started', 'hosts_started',
-                             'heartbeats', 'hello', 'hellos', 'servers', 'paid', 'power_states', 'echo')]
+                             'heartbeats', 'hello', 'hellos', 'servers', 'paid', 'present', 'power_states', 'echo')]
 
     def start(self) -> None:
         self.engine.start()
@@ -54,21 +56,19 @@ class ConductorManager(Manager):
         conf = CONF.conductor
         return [Periodic(self.engine.sweep, conf.sweep_interval, at_once=True),
                 Periodic(self.engine.tick, conf.renew_interval), Periodic(self.engine.due, TIMER_INTERVAL),
-                Periodic(self.audit, AUDIT_INTERVAL), Periodic(self.wire.send, wire.INTERVAL),
-                Periodic(self.write_heartbeats, BEAT_INTERVAL), Periodic(self.desk.write, progress.INTERVAL)]
+                Periodic(self.remind, REMIND_INTERVAL), Periodic(self.wire.send, wire.INTERVAL),
+                Periodic(self.write_heartbeats, BEAT_INTERVAL), Periodic(self.begin_due, conf.sweep_interval),
+                Periodic(self.desk.write, progress.INTERVAL),
+                Periodic(self.auditor.watch, auditor.INTERVAL), Periodic(self.auditor.compare, BEAT_INTERVAL)]
 
-    def audit(self) -> None:
-        """Give back what is held for servers that are gone, and remind hosts that are back of what they owe."""
-        def mend(conn: sa.Connection) -> tuple[list[str], list[str], dict[str, list[str]]]:
-            claims, cards = audit.orphan_claims(conn), audit.orphan_ports(conn)
-            allocations.release(conn, claims)
-            networks.release_ports(conn, cards)
-            return claims, cards, _collectable(conn)
-        claims, cards, debts = session.write(mend)
-        for uuid in claims:
-            LOG.warning('The claim of %s was held by nobody: released', uuid)
-        for uuid in cards:
-            LOG.warning('The addresses of %s were held by nobody: released', uuid)
+    def begin_due(self) -> None:
+        """What servers wait for that nobody has to ask for again."""
+        self.engine.ring(due.sweep())
+
+    def remind(self) -> None:
+        """Hosts that are back of what they owe."""
+        with session.read() as conn:
+            debts = _collectable(conn)
         for host, uuids in debts.items():
             compute.pay(host, uuids)
 
@@ -146,6 +146,10 @@ class ConductorManager(Manager):
     def paid(self, context: RequestContext, host: str, uuids: list[str]) -> None:
         session.write(owed.paid, host, uuids)
 
+    def present(self, context: RequestContext, items: list[dict[str, Any]]) -> None:
+        """What lies on hosts: {'host', 'uuids'}."""
+        self.auditor.take(items)
+
     def power_states(self, context: RequestContext, host: str, states: dict[str, int]) -> None:
         """Domains that changed by themselves; a server that something is being done to is left alone."""
         self.engine.ring(session.write(_note_power, host, states))
@@ -167,6 +171,12 @@ def _take_down(conn: sa.Connection, hosts: list[str], nodes: list[ComputeNode]) 
 
 
 _DOWN = (PowerState.SHUTDOWN, PowerState.CRASHED)
+#: servers whose domain is there. One that is suspended or rescued is what it is whatever its domain does by itself:
+#: a resume or an unrescue makes it whole. A pause that nobody asked for may be libvirt's own, and passes.
+_ON = (VMState.ACTIVE, VMState.PAUSED)
+#: servers that shall not run -> the flow that stops them, and the task state meanwhile
+_OFF = {VMState.STOPPED: ('stop', TaskState.POWERING_OFF),
+        VMState.SOFT_DELETED: ('soft_delete', TaskState.SOFT_DELETING)}
 
 
 def _note_power(conn: sa.Connection, host: str, states: dict[str, int]) -> list[int]:
@@ -176,16 +186,17 @@ def _note_power(conn: sa.Connection, host: str, states: dict[str, int]) -> list[
         state = states[uuid]
         if instance.host != host or instance.task_state is not None or actions.running(conn, uuid):
             continue
-        if instance.vm_state == VMState.ACTIVE and state in _DOWN:
+        if instance.vm_state in _ON and state in _DOWN:
             LOG.info('Instance %s has shut itself down', uuid)
-            instances.expect(conn, uuid, [VMState.ACTIVE], [None], {'vm_state': VMState.STOPPED, 'power_state': state})
-        elif instance.vm_state == VMState.STOPPED and state == PowerState.RUNNING:
+            instances.expect(conn, uuid, _ON, [None], {'vm_state': VMState.STOPPED, 'power_state': state})
+        elif instance.vm_state in _OFF and state in (PowerState.RUNNING, PowerState.PAUSED):
             LOG.warning('Instance %s runs although it was stopped: stopped again', uuid)
-            if not instances.expect(conn, uuid, [VMState.STOPPED], [None],
-                                    {'task_state': TaskState.POWERING_OFF, 'power_state': state}):
+            flow, task_state = _OFF[instance.vm_state]
+            if not instances.expect(conn, uuid, [instance.vm_state], [None],
+                                    {'task_state': task_state, 'power_state': state}):
                 continue
             begun += actions.begin(conn, [Action(
-                action='stop', flow='stop', step='power_off', instance_uuid=uuid, busy=uuid,
+                action='stop', flow=flow, step='power_off', instance_uuid=uuid, busy=uuid,
                 request_id='req-' + uuidutils.generate_uuid(), project_id=instance.project_id)])
         elif instance.power_state != state:
             instances.update(conn, uuid, {'power_state': state})

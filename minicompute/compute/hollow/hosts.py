@@ -76,7 +76,8 @@ class HollowHosts(Manager):
 
     def periodics(self) -> list[Periodic]:
         out = [Periodic(self.heartbeat, self._turn_seconds, at_once=True),
-               Periodic(self.tell_changes, housekeeping.SETTLE)]
+               Periodic(self.tell_changes, housekeeping.SETTLE),
+               Periodic(self.tell_present, housekeeping.PRESENT)]
         if CONF.sync_power_state_interval:
             out.append(Periodic(self.sync_power_states, CONF.sync_power_state_interval))
         if CONF.image_cache.manager_interval > 0:
@@ -116,6 +117,10 @@ class HollowHosts(Manager):
                 with self._lock:
                     self._moved |= moved
                 raise
+
+    def tell_present(self) -> None:
+        for manager in self._used():
+            manager.housekeeping.tell_present()
 
     def sync_power_states(self) -> None:
         for manager in self._used():

@@ -28,6 +28,8 @@ SETTLE = 1.0
 #: an inventory that stays the same is told again after so many `update_resources_interval`: nothing needs it
 #: to be, but what should be there and is not, whatever the reason, is there again then
 REPEAT = 10
+#: seconds between two lists of what lies here, which the conductor compares with the records
+PRESENT = 20.0
 
 
 class Known:
@@ -49,9 +51,12 @@ class Housekeeping:
         #: when the inventory was looked at, and when told (monotonic), and what was told
         self._looked_at = self._told_at = float('-inf')
         self._told: int | None = None
+        #: when what lies here was looked at last (monotonic)
+        self._listed_at = float('inf')
 
     def periodics(self) -> list[Periodic]:
-        out = [Periodic(self.heartbeat, CONF.report_interval, at_once=True), Periodic(self.tell_changes, SETTLE)]
+        out = [Periodic(self.heartbeat, CONF.report_interval, at_once=True), Periodic(self.tell_changes, SETTLE),
+               Periodic(self.tell_present, PRESENT)]
         if CONF.sync_power_state_interval:
             out.append(Periodic(self.sync_power_states, CONF.sync_power_state_interval))
         if CONF.image_cache.manager_interval > 0:
@@ -114,7 +119,8 @@ class Housekeeping:
         if not CONF.resume_guests_state_on_host_boot:
             return
         for uuid, instance in mine.items():
-            if instance.vm_state == VMState.ACTIVE and uuid not in busy and states.get(uuid) == PowerState.SHUTDOWN:
+            ran = instance.vm_state in (VMState.ACTIVE, VMState.RESCUED)
+            if ran and uuid not in busy and states.get(uuid) == PowerState.SHUTDOWN:
                 try:
                     self._driver.power_on(instance)
                     states[uuid] = PowerState.RUNNING
@@ -188,6 +194,26 @@ class Housekeeping:
             with self._lock:
                 self._changed |= set(states)
             raise
+
+    def tell_present(self) -> None:
+        """What lies here: the conductor says what of it is not ours, and knows what should be here and is not."""
+        listed_at = time.monotonic()
+        uuids = sorted(self._driver.present())
+        self._listed_at = listed_at
+        rpc.outbox.put(rpc.CONDUCTOR, 'present', {'host': self._host, 'uuids': uuids})
+
+    def remove_strangers(self, homes: dict[str, str | None]) -> None:
+        """{server: where it lives, None: nowhere}. The disks of one that lives elsewhere may be shared with that
+        host: only its domain goes. What something was asked for since the list was made is ours again."""
+        for uuid, home in homes.items():
+            if self._guard.asked_since(self._listed_at, uuid):
+                continue
+            LOG.warning('Instance %s is not ours (%s): removed', uuid, f'it lives on {home}' if home else 'it is gone')
+            try:
+                self._driver.destroy(Instance(uuid=uuid, project_id='', user_id='', host=self._host),
+                                     destroy_disks=home is None)
+            except Exception:
+                LOG.exception('What is left of %s cannot be removed', uuid)
 
     def clean_up(self) -> None:
         """Remove unused images, and what servers that are gone have left."""

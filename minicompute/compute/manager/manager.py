@@ -59,7 +59,7 @@ class ComputeManager(Manager):
     # -- the daemon --------------------------------------------------------
 
     def endpoints(self) -> list[Any]:
-        return [rpc.Endpoint(self, 'run_steps', 'pay', 'tell_inventory', 'console_output')]
+        return [rpc.Endpoint(self, 'run_steps', 'pay', 'remove_strangers', 'tell_inventory', 'console_output')]
 
     def start(self) -> None:
         self.driver.start(self.housekeeping.power_changed)
@@ -115,6 +115,11 @@ class ComputeManager(Manager):
     def pay(self, context: RequestContext, items: list[list[str]]) -> None:
         """Remove what servers left here that were deleted while this host was away."""
         self.housekeeping.pay(sorted({uuid for uuids in items for uuid in uuids}))
+
+    def remove_strangers(self, context: RequestContext, items: list[dict[str, str | None]]) -> None:
+        """{server: where it lives}: the records say that what lies here of them is nobody's."""
+        for homes in items:
+            self.housekeeping.remove_strangers(homes)
 
     def tell_inventory(self, context: RequestContext, items: list[str]) -> None:
         """The records have no inventory of this host: tell it with the next heartbeat."""

@@ -1,32 +1,338 @@
-"""What nobody needs any more although no flow said so: found by comparison, mended where it is safe."""
+"""The records compared with themselves: what is held for nobody, what is missing, what waits for something that ended.
+
+Each check finds in one statement or two, whatever the number of servers, but for the sizes of claims, which are
+walked through a part at a time.  What an action is under way for is left alone: it may be in the middle of changing
+it.  What is younger than `AGE` may belong to a transaction that we do not see yet.
+"""
 from __future__ import annotations
 
+import dataclasses
 import datetime
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from minicompute.db import session
-from minicompute.db.models import allocations, instance_actions, instances, ports
+from minicompute.db.api import allocations as claims
+from minicompute.db.api import instances as servers
+from minicompute.db.api import networks
+from minicompute.db.models import (
+    allocations,
+    block_device_mappings,
+    compute_nodes,
+    instance_actions,
+    instances,
+    migrations,
+    ports,
+)
+from minicompute.objects import ActionState, Flavor, MigrationStatus, VMState, from_primitive
 
-#: younger rows may belong to a transaction that we do not see yet
-AGE = datetime.timedelta(seconds=60)
+AGE = datetime.timedelta(seconds=30)
+#: servers whose claim is measured in one round, and rows that one check finds at most
+PART, MOST = 1000, 500
 
 
-def _orphans(conn: sa.Connection, table: sa.Table, ready: Any) -> list[str]:
-    """Servers that `table` holds something for, though they are gone (or `ready` to be without) and idle."""
-    query = sa.select(table.c.instance_uuid).distinct().select_from(
-        table.outerjoin(instances, sa.and_(instances.c.uuid == table.c.instance_uuid, instances.c.deleted == 0))
-        .outerjoin(instance_actions, instance_actions.c.busy == table.c.instance_uuid)).where(
-        table.c.instance_uuid.is_not(None), table.c.created_at < session.now(conn) - AGE,
-        instance_actions.c.id.is_(None), sa.or_(instances.c.id.is_(None), ready))
-    return [row.instance_uuid for row in conn.execute(query)]
+@dataclasses.dataclass(slots=True)
+class Finding:
+    """`subject` is whom it concerns (a server, mostly), `key` what the mending needs. What is not `safe` to mend is
+    only told."""
+
+    kind: str
+    subject: str
+    reason: str
+    key: Any = None
+    safe: bool = True
 
 
-def orphan_claims(conn: sa.Connection) -> list[str]:
+@dataclasses.dataclass(slots=True, frozen=True)
+class Check:
+    """`mend(conn, findings)` runs in the transaction that found them."""
+
+    kind: str
+    find: Callable[[sa.Connection], list[Finding]]
+    mend: Callable[[sa.Connection, Sequence[Finding]], Any] | None = None
+
+
+def _old(conn: sa.Connection, column: sa.Column[Any]) -> sa.ColumnElement[bool]:
+    return sa.or_(column.is_(None), column < session.now(conn) - AGE)
+
+
+def _idle(uuid: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """Nothing is under way for this server, nor waits for an operator."""
+    busy = sa.select(instance_actions.c.id).where(
+        instance_actions.c.instance_uuid == uuid,
+        instance_actions.c.state.in_((*ActionState.LIVE, ActionState.STUCK)))
+    return ~busy.exists()
+
+
+def _live() -> sa.ColumnElement[bool]:
+    return instances.c.deleted == 0
+
+
+def _of_gone(table: sa.Table) -> sa.Select[Any]:
+    """Rows of `table` whose server is not there."""
+    return sa.select(table).outerjoin(
+        instances, sa.and_(instances.c.uuid == table.c.instance_uuid, _live())).where(
+        table.c.instance_uuid.is_not(None), instances.c.id.is_(None), _idle(table.c.instance_uuid)).limit(MOST)
+
+
+# -- claims --------------------------------------------------------------------
+
+def claims_of_gone(conn: sa.Connection) -> list[Finding]:
+    return [Finding('claim of no server', row.instance_uuid, f'room on node {row.node_id} is held for a server that '
+                    'is not there', row.consumer_uuid)
+            for row in conn.execute(_of_gone(allocations).where(_old(conn, allocations.c.created_at)))]
+
+
+def claims_without_place(conn: sa.Connection) -> list[Finding]:
     """A scheduler that answered late claimed for a server that no longer wants a host."""
-    return _orphans(conn, allocations, instances.c.host.is_(None))
+    query = sa.select(allocations).join(instances, sa.and_(
+        instances.c.uuid == allocations.c.instance_uuid, _live())).where(
+        allocations.c.consumer_uuid == allocations.c.instance_uuid, instances.c.host.is_(None),
+        _old(conn, allocations.c.created_at), _idle(allocations.c.instance_uuid)).limit(MOST)
+    return [Finding('claim without a place', row.instance_uuid, f'the server is on no host, but holds room on node '
+                    f'{row.node_id}', row.consumer_uuid) for row in conn.execute(query)]
 
 
-def orphan_ports(conn: sa.Connection) -> list[str]:
-    return _orphans(conn, ports, sa.false())
+def claims_of_ended_moves(conn: sa.Connection) -> list[Finding]:
+    """What a migration holds of the host where its server is not, and may not go back to."""
+    query = sa.select(allocations, migrations.c.status).outerjoin(
+        migrations, migrations.c.uuid == allocations.c.consumer_uuid).where(
+        allocations.c.consumer_uuid != allocations.c.instance_uuid,
+        sa.or_(migrations.c.id.is_(None), migrations.c.status.not_in(MigrationStatus.LIVE)),
+        _old(conn, allocations.c.created_at), _idle(allocations.c.instance_uuid)).limit(MOST)
+    return [Finding('claim of an ended move', row.instance_uuid, f'migration {row.consumer_uuid} is '
+                    f'{row.status or "not there"}, but holds room on node {row.node_id}', row.consumer_uuid)
+            for row in conn.execute(query)]
+
+
+def release(conn: sa.Connection, found: Sequence[Finding]) -> None:
+    claims.release(conn, [finding.key for finding in found])
+
+
+_SERVER = (instances.c.uuid, instances.c.host, instances.c.node, instances.c.flavor, instances.c.request_spec)
+
+
+def servers_without_claim(conn: sa.Connection) -> list[Finding]:
+    mine = sa.select(allocations.c.consumer_uuid).where(allocations.c.consumer_uuid == instances.c.uuid)
+    query = sa.select(*_SERVER, compute_nodes.c.id.label('node_id')).outerjoin(compute_nodes, sa.and_(
+        compute_nodes.c.host == instances.c.host, compute_nodes.c.hypervisor_hostname == instances.c.node)).where(
+        _live(), instances.c.host.is_not(None), _old(conn, instances.c.updated_at), ~mine.exists(),
+        _idle(instances.c.uuid)).limit(MOST)
+    return [Finding('server without a claim', row.uuid, f'it is on {row.host}, but holds no room there'
+                    + ('' if row.node_id else ', and the records do not know that host'), row, bool(row.node_id))
+            for row in conn.execute(query)]
+
+
+def claim_for(conn: sa.Connection, found: Sequence[Finding]) -> None:
+    """What is there is there, whether or not the host has room for it."""
+    now = session.now(conn)
+    rows = [{'consumer_uuid': f.subject, 'instance_uuid': f.subject, 'node_id': f.key.node_id, 'created_at': now,
+             **_size(f.key)} for f in found]
+    if rows:
+        conn.execute(allocations.insert(), rows)
+        claims.touch(conn, {row['node_id'] for row in rows})
+
+
+class Sizes:
+    """Claims that are not as large as their servers, or on another node: some servers a round, all in turn."""
+
+    def __init__(self) -> None:
+        self._after = 0
+
+    def find(self, conn: sa.Connection) -> list[Finding]:
+        own, node = allocations.alias('own'), compute_nodes.alias('node')
+        query = sa.select(
+            instances.c.id, *_SERVER, own.c.vcpus, own.c.memory_mb, own.c.disk_gb, own.c.node_id.label('held_on'),
+            node.c.id.label('node_id')).join(own, own.c.consumer_uuid == instances.c.uuid).join(
+            node, sa.and_(node.c.host == instances.c.host, node.c.hypervisor_hostname == instances.c.node)).where(
+            _live(), instances.c.host.is_not(None), instances.c.id > self._after, _idle(instances.c.uuid),
+            _old(conn, own.c.created_at)).order_by(instances.c.id).limit(PART)
+        rows = conn.execute(query).all()
+        self._after = rows[-1].id if len(rows) == PART else 0
+        return [finding for row in rows if (finding := _measure(row)) is not None]
+
+
+def _measure(row: Any) -> Finding | None:
+    wanted = _size(row)
+    held = {name: getattr(row, name) for name in wanted}
+    if row.held_on != row.node_id:
+        return Finding('claim on another host', row.uuid, f'it is on {row.host}, but holds room on node '
+                       f'{row.held_on}', row)
+    if held != wanted:
+        return Finding('claim of a wrong size', row.uuid, f'it holds {held}, but needs {wanted}', row)
+    return None
+
+
+def _size(row: Any) -> dict[str, int]:
+    """What the scheduler claims for such a server."""
+    flavor: Flavor = from_primitive(row.flavor)
+    volume_backed = bool((row.request_spec or {}).get('is_volume_backed'))
+    root = 0 if volume_backed else flavor.root_gb
+    size = {'vcpus': flavor.vcpus, 'memory_mb': flavor.memory_mb,
+            'disk_gb': root + flavor.ephemeral_gb + -(-flavor.swap // 1024)}
+    for name, said in (('vcpus', 'VCPU'), ('memory_mb', 'MEMORY_MB'), ('disk_gb', 'DISK_GB')):
+        value = str((flavor.extra_specs or {}).get(f'resources:{said}', ''))
+        if value.isdecimal():
+            size[name] = int(value)
+    return size
+
+
+def resize(conn: sa.Connection, found: Sequence[Finding]) -> None:
+    for finding in found:
+        conn.execute(allocations.update().where(allocations.c.consumer_uuid == finding.subject).values(
+            node_id=finding.key.node_id, **_size(finding.key)))
+    claims.touch(conn, {node for f in found for node in (f.key.node_id, f.key.held_on)})
+
+
+# -- what goes with a server ---------------------------------------------------
+
+def ports_of_gone(conn: sa.Connection) -> list[Finding]:
+    return [Finding('port of no server', row.instance_uuid, f'address {row.address} is taken for a server that is not '
+                    'there', row.instance_uuid)
+            for row in conn.execute(_of_gone(ports).where(_old(conn, ports.c.created_at)))]
+
+
+def release_ports(conn: sa.Connection, found: Sequence[Finding]) -> None:
+    networks.release_ports(conn, sorted({finding.key for finding in found}))
+
+
+def devices_of_gone(conn: sa.Connection) -> list[Finding]:
+    """Also volumes that are attached to nobody: a volume is free when no device refers to it."""
+    rows = conn.execute(_of_gone(block_device_mappings).where(_old(conn, block_device_mappings.c.created_at)))
+    return [Finding('volume of no server' if row.volume_id else 'disk of no server', row.instance_uuid,
+                    f'volume {row.volume_id} is attached to a server that is not there' if row.volume_id else
+                    'a disk is recorded for a server that is not there', row.id) for row in rows]
+
+
+def forget_devices(conn: sa.Connection, found: Sequence[Finding]) -> None:
+    conn.execute(block_device_mappings.delete().where(
+        block_device_mappings.c.id.in_([finding.key for finding in found])))
+
+
+# -- the journal ---------------------------------------------------------------
+
+def locks_of_ended(conn: sa.Connection) -> list[Finding]:
+    rows = conn.execute(sa.select(instance_actions).where(
+        instance_actions.c.busy.is_not(None), instance_actions.c.state.in_(ActionState.ENDED),
+        _old(conn, instance_actions.c.updated_at)).limit(MOST))
+    return [Finding('lock of an ended action', row.instance_uuid, f'action {row.id} ({row.action}) is {row.state}, but '
+                    'holds the server', row.id) for row in rows]
+
+
+def unlock(conn: sa.Connection, found: Sequence[Finding]) -> None:
+    conn.execute(instance_actions.update().where(
+        instance_actions.c.id.in_([finding.key for finding in found]),
+        instance_actions.c.state.in_(ActionState.ENDED)).values(busy=None))
+
+
+def waits_for_nothing(conn: sa.Connection) -> list[Finding]:
+    """Queued actions whose forerunner has ended, or is not there, and that nothing else holds up."""
+    first, other = instance_actions.alias('first'), instance_actions.alias('other')
+    taken = sa.select(other.c.id).where(
+        other.c.busy == instance_actions.c.instance_uuid, other.c.id != instance_actions.c.id)
+    rows = conn.execute(sa.select(instance_actions).outerjoin(first, first.c.id == instance_actions.c.after).where(
+        instance_actions.c.state == ActionState.QUEUED,
+        sa.or_(first.c.id.is_(None), first.c.state.in_(ActionState.ENDED)), ~taken.exists(),
+        _old(conn, instance_actions.c.updated_at)).order_by(instance_actions.c.id).limit(MOST)).all()
+    nearest = {row.instance_uuid: row for row in reversed(rows)}    # one a server: it then holds up the others
+    return [Finding('queued behind nothing', row.instance_uuid, f'action {row.id} ({row.action}) waits for action '
+                    f'{row.after}, which has ended', row) for row in nearest.values()]
+
+
+def let_go(conn: sa.Connection, found: Sequence[Finding]) -> None:
+    for finding in found:
+        conn.execute(instance_actions.update().where(
+            instance_actions.c.id == finding.key.id, instance_actions.c.state == ActionState.QUEUED).values(
+            state=ActionState.RUNNING, busy=finding.subject, lease_until=None))
+
+
+def tasks_without_action(conn: sa.Connection) -> list[Finding]:
+    """A server says that something is being done to it, and nothing is."""
+    rows = conn.execute(sa.select(instances.c.uuid, instances.c.vm_state, instances.c.task_state).where(
+        _live(), sa.or_(instances.c.task_state.is_not(None), instances.c.vm_state == VMState.BUILDING),
+        _old(conn, instances.c.updated_at), _idle(instances.c.uuid)).limit(MOST))
+    return [Finding('task without an action', row.uuid, f'it is {row.vm_state} with task {row.task_state}, but nothing '
+                    'is under way', row) for row in rows]
+
+
+def end_tasks(conn: sa.Connection, found: Sequence[Finding]) -> None:
+    """It is at rest; one that was never finished, or half gone, is in ERROR, where its owner may delete it."""
+    for finding in found:
+        changes: dict[str, Any] = {'task_state': None}
+        if finding.key.vm_state == VMState.BUILDING or finding.key.task_state == 'deleting':
+            changes.update(vm_state=VMState.ERROR, fault=servers.fault({
+                'code': 500, 'message': f'What was under way ({finding.key.task_state}) was lost.'}))
+        servers.update(conn, finding.subject, changes)
+
+
+def moves_without_action(conn: sa.Connection) -> list[Finding]:
+    """Migrations that say they are under way; those that wait for their owner's word (`finished`) do wait."""
+    going = [status for status in MigrationStatus.LIVE if status != MigrationStatus.FINISHED]
+    rows = conn.execute(sa.select(migrations).outerjoin(
+        instances, sa.and_(instances.c.uuid == migrations.c.instance_uuid, _live())).where(
+        sa.or_(migrations.c.status.in_(going),
+               sa.and_(migrations.c.status == MigrationStatus.FINISHED, instances.c.id.is_(None))),
+        _old(conn, migrations.c.updated_at), _idle(migrations.c.instance_uuid)).limit(MOST))
+    return [Finding('move without an action', row.instance_uuid, f'migration {row.uuid} is {row.status}, but nothing '
+                    'is under way', row.uuid) for row in rows]
+
+
+def end_moves(conn: sa.Connection, found: Sequence[Finding]) -> None:
+    conn.execute(migrations.update().where(migrations.c.uuid.in_([finding.key for finding in found])).values(
+        status=MigrationStatus.ERROR, updated_at=session.now(conn)))
+
+
+def checks() -> list[Check]:
+    """In the order in which one mends what the next would find. For one auditor: it remembers how far it is."""
+    return [
+        Check('lock of an ended action', locks_of_ended, unlock),
+        Check('queued behind nothing', waits_for_nothing, let_go),
+        Check('task without an action', tasks_without_action, end_tasks),
+        Check('move without an action', moves_without_action, end_moves),
+        Check('claim of an ended move', claims_of_ended_moves, release),
+        Check('claim of no server', claims_of_gone, release),
+        Check('claim without a place', claims_without_place, release),
+        Check('server without a claim', servers_without_claim, claim_for),
+        Check('claim of a wrong size', Sizes().find, resize),
+        Check('port of no server', ports_of_gone, release_ports),
+        Check('disk of no server', devices_of_gone, forget_devices),
+    ]
+
+
+# -- hosts ---------------------------------------------------------------------
+
+def strangers(conn: sa.Connection, present: dict[str, Sequence[str]]) -> dict[str, dict[str, str | None]]:
+    """`present`: {host: uuids of what lies there}. -> {host: {uuid: where that server lives, None: nowhere}} of what
+    is not that host's: no server of its own, and nothing that moves there or away."""
+    asked = sorted({uuid for uuids in present.values() for uuid in uuids})
+    homes: dict[str, str | None] = {}
+    busy: set[str] = set()
+    for start in range(0, len(asked), MOST):
+        part = asked[start:start + MOST]
+        # First who is under way, then who lives where: a move that ends in between is known by its new place.
+        busy.update(conn.scalars(sa.select(instance_actions.c.instance_uuid).where(
+            instance_actions.c.instance_uuid.in_(part),
+            instance_actions.c.state.in_((*ActionState.LIVE, ActionState.STUCK)))))
+        busy.update(conn.scalars(sa.select(migrations.c.instance_uuid).where(
+            migrations.c.instance_uuid.in_(part), migrations.c.status.in_(MigrationStatus.LIVE))))
+        rows = conn.execute(sa.select(instances.c.uuid, instances.c.host).where(instances.c.uuid.in_(part), _live()))
+        homes.update((row.uuid, row.host) for row in rows)
+    found = {host: {uuid: homes.get(uuid) for uuid in uuids
+                    if uuid not in busy and (uuid not in homes or homes[uuid] != host)}
+             for host, uuids in present.items()}
+    return {host: those for host, those in found.items() if those}
+
+
+def missing(conn: sa.Connection, present: dict[str, Sequence[str]]) -> list[Finding]:
+    """Servers of these hosts that have nothing there, and that nothing is under way for: told, for only their owner
+    knows whether an empty guest is better than none."""
+    rows = conn.execute(sa.select(instances.c.uuid, instances.c.host).where(
+        instances.c.host.in_(list(present)), _live(), instances.c.vm_state.in_(
+            (VMState.ACTIVE, VMState.PAUSED, VMState.SUSPENDED, VMState.STOPPED, VMState.RESCUED)),
+        _old(conn, instances.c.updated_at), _idle(instances.c.uuid)))
+    there = {host: set(uuids) for host, uuids in present.items()}
+    return [Finding('server without a domain', row.uuid, f'it should be on {row.host}, which has nothing of it; '
+                    'reboot it hard, rebuild it or delete it', row.host, safe=False)
+            for row in rows if row.uuid not in there[row.host]]

@@ -134,6 +134,11 @@ class Disks:
         _remove_tree(doomed)
         return True
 
+    def present(self) -> set[str]:
+        """The servers that have a directory of ours."""
+        found = [match[1] for name in os.listdir(CONF.instances_path) if (match := _UUID.match(name))]
+        return {uuid for uuid in found if is_own(uuid)}
+
     def sweep(self, known: Container[str]) -> list[str]:
         """Remove our directories of servers that are not `known`; -> their paths."""
         removed = []

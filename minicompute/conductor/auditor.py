@@ -1,0 +1,105 @@
+"""What flows, hosts and records should have in common, compared all the time: mends what is safe, tells the rest.
+
+    records    each `INTERVAL`, by the checks of db/api/audit.py
+    hosts      each tells what lies there (domains, directories of disks); what is not its own it is told to remove
+
+Every conductor does it, since none may be needed; it takes a hundredth of its time at most.
+"""
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_log import log as logging
+
+from minicompute.compute import rpcapi as compute
+from minicompute.db import session
+from minicompute.db.api import audit
+from minicompute.db.api.audit import Check, Finding
+
+LOG = logging.getLogger(__name__)
+
+#: seconds between two rounds: what is wrong is found, and mended, within a minute
+INTERVAL = 20.0
+#: a round that took so long is followed by a pause a hundred times as long
+SHARE = 100
+#: things told of that are not told again
+MOST_TOLD = 10000
+
+
+class Auditor:
+    def __init__(self) -> None:
+        self._checks = audit.checks()
+        self._lock = threading.Lock()
+        self._present: dict[str, Sequence[str]] = {}
+        self._told: set[tuple[str, str]] = set()
+        self._not_before = 0.0
+
+    # -- records -------------------------------------------------------------
+
+    def watch(self) -> None:
+        """The periodic task."""
+        began = time.monotonic()
+        if began < self._not_before:
+            return
+        for finding in look(self._checks, mend=True):
+            self._tell(finding)
+        self._not_before = time.monotonic() + SHARE * (time.monotonic() - began) - INTERVAL
+
+    def _tell(self, finding: Finding) -> None:
+        """What cannot be mended is there in the next round as well, and is told once."""
+        if finding.safe:
+            LOG.warning('Mended: %s: %s: %s', finding.kind, finding.subject, finding.reason)
+            return
+        with self._lock:
+            known = (finding.kind, finding.subject) in self._told
+            if len(self._told) < MOST_TOLD:
+                self._told.add((finding.kind, finding.subject))
+        if not known:
+            LOG.warning('Found, and left to you: %s: %s: %s', finding.kind, finding.subject, finding.reason)
+
+    # -- hosts ---------------------------------------------------------------
+
+    def take(self, items: Sequence[dict[str, Any]]) -> None:
+        """{'host', 'uuids'}: all that lies there."""
+        with self._lock:
+            self._present.update((str(item['host']), list(item['uuids'])) for item in items)
+
+    def compare(self) -> None:
+        """What hosts told since the last time, together."""
+        with self._lock:
+            present, self._present = self._present, {}
+        if not present:
+            return
+        with session.read() as conn:
+            strangers, missing = audit.strangers(conn, present), audit.missing(conn, present)
+        for finding in missing:
+            self._tell(finding)
+        for host, homes in strangers.items():
+            for uuid, home in homes.items():
+                LOG.warning('%s has something of server %s, which %s: it is told to remove it', host, uuid,
+                            f'lives on {home}' if home else 'is not there')
+            compute.remove_strangers(host, homes)
+
+
+def look(checks: Sequence[Check], *, mend: bool) -> list[Finding]:
+    """-> what is wrong; with `mend` what is safe to mend is mended, in the transaction that found it."""
+    found: list[Finding] = []
+    for check in checks:
+        if mend:
+            found += session.write(_mend, check)
+        else:
+            with session.read() as conn:
+                found += check.find(conn)
+    return found
+
+
+def _mend(conn: sa.Connection, check: Check) -> list[Finding]:
+    found = check.find(conn)
+    safe = [finding for finding in found if finding.safe]
+    if safe and check.mend is not None:
+        check.mend(conn, safe)
+    return found
