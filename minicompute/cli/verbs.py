@@ -33,6 +33,7 @@ MODULES: dict[str, dict[str, str]] = {
         'hypervisor-list': 'List', 'hypervisor-show': 'Show', 'hypervisor-servers': 'Servers',
         'hypervisor-stats': 'Stats', 'hypervisor-uptime': 'Uptime',
     },
+    'timeline': {'timeline': 'Timeline'},
     'misc': {'availability-zone-list': 'ZoneList', 'limits': 'Limits', 'version-list': 'VersionList'},
 }
 
