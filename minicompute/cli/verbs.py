@@ -10,6 +10,11 @@ MODULES: dict[str, dict[str, str]] = {
         'reboot': 'Reboot',
         'console-log': 'ConsoleLog', 'instance-action-list': 'ActionList', 'instance-action': 'ActionShow',
     },
+    'guest_actions': {
+        'pause': 'Pause', 'unpause': 'Unpause', 'suspend': 'Suspend', 'resume': 'Resume', 'rescue': 'Rescue',
+        'unrescue': 'Unrescue', 'trigger-crash-dump': 'TriggerCrashDump', 'set-password': 'SetPassword',
+        'get-password': 'GetPassword', 'clear-password': 'ClearPassword',
+    },
     'server_facts': {
         'meta': 'Meta', 'server-tag-list': 'TagList', 'server-tag-add': 'TagAdd', 'server-tag-set': 'TagSet',
         'server-tag-delete': 'TagDelete', 'server-tag-delete-all': 'TagDeleteAll',
