@@ -38,8 +38,13 @@ def confirm(conn: sa.Connection, instance: Instance) -> Action | None:
     return action
 
 
+def offload(conn: sa.Connection, instance: Instance) -> Action | None:
+    return begin(conn, instance, 'shelveOffload', 'shelve_offload', 'offload', TaskState.SHELVING_OFFLOADING)
+
+
 BY_STATE: dict[str, Begin] = {
     VMState.SOFT_DELETED: reclaim,
+    VMState.SHELVED: offload,
     VMState.RESIZED: confirm,
 }
 

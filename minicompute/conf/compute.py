@@ -22,6 +22,8 @@ OPTIONS = {
                    help='Seconds that a guest has to shut down before it is cut off.'),
         cfg.IntOpt('reclaim_instance_interval', default=0, min=0,
                    help='Seconds for which a deleted server may be restored. 0: a delete is for good.'),
+        cfg.IntOpt('shelved_offload_time', default=0, min=-1,
+                   help='Seconds until a shelved server leaves its host. 0: at once. -1: when it is told to.'),
         cfg.BoolOpt('allow_resize_to_same_host', default=False,
                     help='A resize may leave a server on its host; a migration never does.'),
         cfg.IntOpt('resize_confirm_window', default=0, min=0,

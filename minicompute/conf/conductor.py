@@ -15,6 +15,8 @@ OPTIONS = {'conductor': [
     cfg.IntOpt('step_deadline', default=300, min=5, help='Seconds that any other step on a host may take.'),
     cfg.IntOpt('move_deadline', default=14400, min=10,
                help='Seconds that the disks of a server may take to another host.'),
+    cfg.IntOpt('image_deadline', default=14400, min=10,
+               help='Seconds that the copy of a disk into an image, or of an image to a host, may take.'),
     cfg.IntOpt('stuck_after', default=10, min=1,
                help='A step behind the point of no return that fails so often waits for the operator.'),
 ]}

@@ -1,4 +1,17 @@
 """All flows. Importing this package registers them."""
-from minicompute.conductor.flows import admin, attach, build, delete, guest, power, resize, soft_delete
+from minicompute.conductor.flows import (
+    admin,
+    attach,
+    build,
+    delete,
+    guest,
+    power,
+    rebuild,
+    resize,
+    shelve,
+    snapshot,
+    soft_delete,
+)
 
-__all__ = ['admin', 'attach', 'build', 'delete', 'guest', 'power', 'resize', 'soft_delete']
+__all__ = ['admin', 'attach', 'build', 'delete', 'guest',
+           'power', 'rebuild', 'resize', 'shelve', 'snapshot', 'soft_delete']

@@ -173,6 +173,13 @@ def expect(conn: sa.Connection, uuid: str, vm_states: Sequence[str] | None, task
     return conn.execute(instances.update().where(*where).values(**_values(changes, utcnow()))).rowcount == 1
 
 
+def set_root_image(conn: sa.Connection, uuid: str, image_id: str | None) -> None:
+    """The root disk, if it is made from an image, is made from this one."""
+    conn.execute(bdms.update().where(
+        bdms.c.instance_uuid == uuid, bdms.c.boot_index == 0, bdms.c.source_type == 'image',
+        bdms.c.destination_type == 'local').values(image_id=image_id))
+
+
 def destroy(conn: sa.Connection, uuids: Iterable[str]) -> None:
     """The servers are gone: their rows stay for admins, their bdms, tags and memberships go."""
     gone = sorted(uuids)
