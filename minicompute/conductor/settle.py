@@ -26,6 +26,8 @@ LOG = logging.getLogger(__name__)
 
 GOING = (ActionState.RUNNING, ActionState.UNWINDING)
 MOST_BACKOFF = 30.0
+#: seconds until an undo that nobody can answer looks again
+PAUSE = 3.0
 
 
 class Cancelled(StepFailed):
@@ -165,6 +167,8 @@ def _undone(task: Task, flow: Flow, step: Step) -> None:
 
 
 def _undo_failed(task: Task, flow: Flow, step: Step, error: Exception) -> float | None:
+    if isinstance(error, exception.HostDown) and step.undo_waits:
+        return PAUSE
     if isinstance(error, exception.HostDown):
         if step.undo_owes:
             owe(task, str(error))

@@ -1,13 +1,19 @@
 """Start, stop, reboot."""
 from __future__ import annotations
 
-from minicompute.compute.api import begin
+import sqlalchemy as sa
+
+from minicompute import exception, rpc
+from minicompute.compute.api import begin, queue
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
-from minicompute.objects import Instance
+from minicompute.db.api import actions, instances
+from minicompute.objects import Action, Instance, TaskState
 
 #: seconds; a step on a host may not take for ever ([conductor] step_deadline)
 LONGEST_SHUTDOWN = 240
+#: flows that a hard reboot ends
+CUT_SHORT = frozenset({'reboot', 'pause', 'unpause', 'suspend', 'resume'})
 
 
 def start(context: RequestContext, instance: Instance) -> None:
@@ -25,4 +31,27 @@ def shutdown_timeout(instance: Instance) -> int:
 
 
 def reboot(context: RequestContext, instance: Instance, hard: bool) -> None:
-    begin.direct(context, instance, 'reboot', 'reboot_hard' if hard else 'reboot', 'reboot', hard=hard)
+    if hard and instance.task_state is not None:
+        _cut_short(context, instance)
+    else:
+        begin.direct(context, instance, 'reboot', 'reboot_hard' if hard else 'reboot', 'reboot', hard=hard)
+
+
+def _cut_short(context: RequestContext, instance: Instance) -> None:
+    """A hard reboot ends what is done to the guest just now, and goes next. Raises as `begin.direct`."""
+    held: list[Action] = []
+
+    def stand_behind(conn: sa.Connection, action: Action, now: Instance) -> None:
+        held.clear()
+        if action.after is not None:
+            held.extend(actions.load(conn, [action.after]))
+        if not now.host or any(one.flow not in CUT_SHORT for one in held):
+            raise exception.InstanceInvalidState(method='reboot', instance_uuid=now.uuid, attr='task_state',
+                                                 state=str(now.task_state))
+        for one in held:
+            actions.cancel(conn, one.id or 0)
+        instances.update(conn, now.uuid, {'task_state': TaskState.REBOOTING_HARD})
+    queue.begin(context, instance, 'reboot', 'reboot_hard', 'reboot', 'take_turn', reserve=stand_behind,
+                data={'hard': True})
+    for one in held:
+        rpc.outbox.put(rpc.CONDUCTOR, 'cancel', one.id, server=one.owner)
