@@ -42,12 +42,13 @@ class NotResized(exception.Invalid):
     msg_fmt = 'Instance has not been resized.'
 
 
-class SourceIsDown(exception.Conflict):
+class HostIsDown(exception.Conflict):
+    """What Nova answers here; elsewhere this is a 503."""
     msg_fmt = 'Service is unavailable at this time.'
 
 
 def resize(context: RequestContext, instance: Instance, flavorid: str, auto_disk_config: bool | None = None) -> None:
-    """Raises Invalid (the flavor), TooManyInstances, InstanceIsLocked, InstanceInvalidState, ServiceUnavailable."""
+    """Raises Invalid (the flavor), TooManyInstances, InstanceIsLocked, InstanceInvalidState, HostIsDown."""
     begin.check(context, instance, 'resize', 'resize')
     flavor = _flavor(context, flavorid)
     _check_flavor(instance, flavor, flavorid)
@@ -59,7 +60,7 @@ def resize(context: RequestContext, instance: Instance, flavorid: str, auto_disk
 
 
 def migrate(context: RequestContext, instance: Instance, host: str | None = None) -> None:
-    """Raises Invalid (the host), InstanceIsLocked, InstanceInvalidState, ServiceUnavailable."""
+    """Raises Invalid (the host), InstanceIsLocked, InstanceInvalidState, HostIsDown."""
     begin.check(context, instance, 'migrate', 'migrate')
     if host is not None:
         _check_host(instance, host)
@@ -76,20 +77,25 @@ def _begin(context: RequestContext, instance: Instance, name: str, kind: str, fl
         source_compute=instance.host, source_node=instance.node, old_flavor_id=instance.flavor.id,
         new_flavor_id=flavor.id, user_id=context.user_id, project_id=context.project_id)
     begin.flow(
-        context, instance, name, name, 'resize', 'claim_destination', changes=changes,
-        write=functools.partial(_write, context=context, instance=instance, migration=migration, flavor=flavor),
+        context, instance, name, name, 'resize', 'claim_destination', changes=changes, host_must_be_up=False,
+        write=functools.partial(_write, instance=instance, migration=migration, flavor=flavor),
         data={'migration': migration.uuid, 'source': {'host': instance.host, 'node': instance.node},
               'flavor': to_primitive(flavor), 'old_vm_state': instance.vm_state,
               'timeout': shutdown_timeout(instance), **data})
 
 
-def _write(conn: sa.Connection, action: Action, context: RequestContext, instance: Instance, migration: Migration,
-           flavor: Flavor) -> None:
+def _write(conn: sa.Connection, action: Action, instance: Instance, migration: Migration, flavor: Flavor) -> None:
     assert instance.flavor is not None
+    _must_be_up(conn, instance.host)
     quota.check_growth(conn, instance.project_id, instance.user_id, instance.flavor, flavor)
     if instance.old_flavor is not None:
         _let_go(conn, instance)
     migrations.create(conn, migration)
+
+
+def _must_be_up(conn: sa.Connection, host: str | None) -> None:
+    if servicegroup.down_hosts(conn, {str(host)}):
+        raise HostIsDown
 
 
 def _let_go(conn: sa.Connection, instance: Instance) -> None:
@@ -169,7 +175,7 @@ def _check_host(instance: Instance, host: str) -> None:
 # -- confirm and revert --------------------------------------------------------------------
 
 def confirm(context: RequestContext, instance: Instance) -> None:
-    """Raises NotResized, SourceIsDown, InstanceIsLocked, InstanceInvalidState."""
+    """Raises NotResized, HostIsDown, InstanceIsLocked, InstanceInvalidState."""
     begin.check(context, instance, 'confirm_resize', 'confirmResize')
     migration = _finished(instance)
     begin.flow(context, instance, 'confirmResize', 'confirm_resize', 'confirm-resize', 'decide',
@@ -178,12 +184,12 @@ def confirm(context: RequestContext, instance: Instance) -> None:
 
 
 def revert(context: RequestContext, instance: Instance) -> None:
-    """Raises NotResized, TooManyInstances, InstanceIsLocked, InstanceInvalidState, ServiceUnavailable."""
+    """Raises NotResized, TooManyInstances, InstanceIsLocked, InstanceInvalidState, HostIsDown."""
     begin.check(context, instance, 'revert_resize', 'revertResize')
     migration = _finished(instance)
     begin.flow(context, instance, 'revertResize', 'revert_resize', 'revert-resize', 'stop_resized',
                data={**migrations.ending(migration, instance), 'timeout': shutdown_timeout(instance)},
-               changes={'due_at': None},
+               changes={'due_at': None}, host_must_be_up=False,
                write=functools.partial(_reverting, migration=migration, instance=instance))
 
 
@@ -196,12 +202,13 @@ def _finished(instance: Instance) -> Migration:
 
 
 def _confirming(conn: sa.Connection, action: Action, migration: Migration) -> None:
-    if servicegroup.down_hosts(conn, {str(migration.source_compute)}):
-        raise SourceIsDown
+    _must_be_up(conn, migration.source_compute)
     migrations.update(conn, migration.uuid, status=MigrationStatus.CONFIRMING)
 
 
 def _reverting(conn: sa.Connection, action: Action, migration: Migration, instance: Instance) -> None:
     assert instance.flavor is not None and instance.old_flavor is not None
+    _must_be_up(conn, instance.host)
+    _must_be_up(conn, migration.source_compute)
     quota.check_growth(conn, instance.project_id, instance.user_id, instance.flavor, instance.old_flavor)
     migrations.update(conn, migration.uuid, status=MigrationStatus.REVERTING)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -64,6 +64,45 @@ def of_instance(conn: sa.Connection, instance_uuid: str, statuses: Collection[st
     if kinds is not None:
         query = query.where(migrations.c.migration_type.in_(list(kinds)))
     return [from_row(row) for row in conn.execute(query.order_by(migrations.c.id.desc()))]
+
+
+def one_of(conn: sa.Connection, instance_uuid: str, number: str) -> Migration | None:
+    """By the id that the API shows."""
+    if not number.isascii() or not number.isdecimal() or len(number) > 18:
+        return None
+    row = conn.execute(sa.select(migrations).where(
+        migrations.c.id == int(number), migrations.c.instance_uuid == instance_uuid)).first()
+    return from_row(row) if row is not None else None
+
+
+def page(conn: sa.Connection, filters: Mapping[str, str], *, limit: int | None = None, marker: str | None = None,
+         since: datetime.datetime | None = None, before: datetime.datetime | None = None) -> list[Migration]:
+    """Those that have these values; `host` and `node` match either end. With a limit the newest first, else the
+    oldest. The marker is a uuid. Raises MarkerNotFound."""
+    c = migrations.c
+    query = sa.select(migrations)
+    for name, value in filters.items():
+        if name == 'host':
+            query = query.where(sa.or_(c.source_compute == value, c.dest_compute == value))
+        elif name == 'node':
+            query = query.where(sa.or_(c.source_node == value, c.dest_node == value))
+        elif name != 'source_compute' or 'host' not in filters:
+            query = query.where(c[name] == value)
+    if since is not None:
+        query = query.where(c.updated_at >= since)
+    if before is not None:
+        query = query.where(c.updated_at <= before)
+    if marker is not None:
+        found = conn.execute(sa.select(c.created_at, c.id).where(c.uuid == marker)).first()
+        if found is None:
+            raise exception.MarkerNotFound(marker=marker)
+        query = query.where(sa.or_(c.created_at < found.created_at,
+                                   sa.and_(c.created_at == found.created_at, c.id < found.id)))
+    if limit is None:
+        query = query.order_by(c.id)
+    else:
+        query = query.order_by(c.created_at.desc(), c.id.desc()).limit(limit)
+    return [from_row(row) for row in conn.execute(query)]
 
 
 def under_way(conn: sa.Connection, hosts: Sequence[str]) -> list[tuple[str, str]]:
