@@ -34,7 +34,7 @@ class Cancelled(StepFailed):
     """Somebody deleted the server, or reset its state, while the action ran."""
 
     def __init__(self) -> None:
-        super().__init__('cancelled: the server was deleted or its state reset', code=409)
+        super().__init__('cancelled: the server was deleted, its state reset or its guest rebooted', code=409)
 
 
 def may_cancel(action: Action) -> bool:
