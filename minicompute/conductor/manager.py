@@ -17,15 +17,18 @@ from minicompute.conductor.wire import Wire
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db import session
-from minicompute.db.api import actions, compute_nodes, instances, owed, residents
+from minicompute.db.api import actions, compute_nodes, instances, live_migrations, owed, residents
 from minicompute.objects import Action, ComputeNode, PowerState, StepProgress, StepReport, TaskState, VMState
 from minicompute.service import Manager, Periodic
+from minicompute.volume import base as volume
 
 LOG = logging.getLogger(__name__)
 
 #: seconds between two reminders of hosts that owe something
 REMIND_INTERVAL = 60
 TIMER_INTERVAL = 0.1
+#: seconds between two looks for volumes that are to be deleted
+COLLECT_INTERVAL = 10
 #: seconds that heartbeats gather, so that those of thousands of hosts are one commit and not one each
 BEAT_INTERVAL = 1.0
 
@@ -44,7 +47,8 @@ class ConductorManager(Manager):
 
     def endpoints(self) -> list[Any]:
         return [rpc.Endpoint(self, 'ring', 'cancel', 'report', 'progress', 'host_started', 'hosts_started',
-                             'heartbeats', 'hello', 'hellos', 'servers', 'paid', 'present', 'power_states', 'echo')]
+                             'heartbeats', 'hello', 'hellos', 'servers', 'paid', 'present', 'power_states', 'echo',
+                             'move_order')]
 
     def start(self) -> None:
         self.engine.start()
@@ -57,7 +61,8 @@ class ConductorManager(Manager):
         return [Periodic(self.engine.sweep, conf.sweep_interval, at_once=True),
                 Periodic(self.engine.tick, conf.renew_interval), Periodic(self.engine.due, TIMER_INTERVAL),
                 Periodic(self.remind, REMIND_INTERVAL), Periodic(self.wire.send, wire.INTERVAL),
-                Periodic(self.write_heartbeats, BEAT_INTERVAL), Periodic(self.begin_due, conf.sweep_interval),
+                Periodic(self.write_heartbeats, BEAT_INTERVAL),
+                Periodic(self.collect_volumes, COLLECT_INTERVAL), Periodic(self.begin_due, conf.sweep_interval),
                 Periodic(self.desk.write, progress.INTERVAL),
                 Periodic(self.auditor.watch, auditor.INTERVAL), Periodic(self.auditor.compare, BEAT_INTERVAL)]
 
@@ -71,6 +76,11 @@ class ConductorManager(Manager):
             debts = _collectable(conn)
         for host, uuids in debts.items():
             compute.pay(host, uuids)
+
+    def collect_volumes(self) -> None:
+        """Those that went with their servers, and those whose deletion was broken off."""
+        for volume_id in volume.load().collect():
+            LOG.info('Volume %s is deleted', volume_id)
 
     # -- bells -------------------------------------------------------------
 
@@ -142,6 +152,10 @@ class ConductorManager(Manager):
         """What lives on `host`, what is under way there, and what it owes."""
         with session.read() as conn:
             return residents.of_hosts(conn, [host])[host]
+
+    def move_order(self, context: RequestContext, migration: str) -> str | None:
+        with session.read() as conn:
+            return live_migrations.ordered(conn, migration)
 
     def paid(self, context: RequestContext, host: str, uuids: list[str]) -> None:
         session.write(owed.paid, host, uuids)

@@ -47,12 +47,9 @@ class VolumeBackend(abc.ABC):
         their files; a server without a host has them by record alone."""
 
     @abc.abstractmethod
-    def doomed(self, conn: Any, instance_uuids: Collection[str]) -> list[str]:
-        """Volumes that go with these servers, asked before their block devices go. -> what `release` takes"""
-
-    @abc.abstractmethod
-    def release(self, conn: Any, doomed: Collection[str]) -> None:
-        """Their block devices are gone: delete those that nobody else has."""
+    def release(self, conn: Any, ids: Collection[str]) -> None:
+        """These volumes were to go with their servers, which have just lost their block devices: delete those that
+        nobody else has."""
 
     def collect(self) -> list[str]:
         """Finish deletions that were broken off. -> ids of volumes that are gone now"""

@@ -135,11 +135,8 @@ class LocalVolumes(VolumeBackend):
         if made:
             db.set_made(conn, {device.volume_id for device in devices})
 
-    def doomed(self, conn: sa.Connection, instance_uuids: Collection[str]) -> list[str]:
-        return db.doomed(conn, instance_uuids)
-
-    def release(self, conn: sa.Connection, doomed: Collection[str]) -> None:
-        db.mark_deleting(conn, doomed)
+    def release(self, conn: sa.Connection, ids: Collection[str]) -> None:
+        db.mark_deleting(conn, ids)
 
 
 def _seen(context: RequestContext, found: dict[str, Volume]) -> dict[str, Volume]:

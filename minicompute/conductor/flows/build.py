@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from minicompute import exception
 from minicompute.conductor.flow import Asked, Flow, Later, Outcome, Step, StepFailed, Task
+from minicompute.conductor.flows import attach
 from minicompute.conf import CONF
 from minicompute.db.api import allocations, compute_nodes, groups_of_actions, instances
 from minicompute.db.session import utcnow
@@ -148,6 +149,7 @@ def spawned(task: Task) -> dict[str, Any]:
         task.gather(compute_nodes.reset_failed_builds, task.report.host)
     task.set(vm_state=VMState.ACTIVE, power_state=task.report.result.get('power_state', 1), launched_at=utcnow(),
              fault=None)
+    attach.volumes_came_with_it(task)
     return {}
 
 

@@ -16,6 +16,7 @@ from minicompute.db import session
 from minicompute.db.api import allocations, instances, migrations, networks, owed
 from minicompute.network import base as network
 from minicompute.objects import MigrationStatus, VMState
+from minicompute.volume import base as volume
 
 
 def destroy(task: Task) -> Outcome:
@@ -55,6 +56,9 @@ def release_networks(task: Task) -> Outcome:
 
 def gone(task: Task) -> None:
     task.gather(_forget, task.uuid)
+    for device in task.instance.block_devices if task.instance else ():
+        if device.volume_id and device.delete_on_termination:
+            task.gather(_release_volumes, device.volume_id)     # after `_forget`, in the same transaction
 
 
     if may_be_elsewhere(task):
@@ -65,6 +69,10 @@ def _forget(conn: sa.Connection, uuids: list[str]) -> None:
     instances.destroy(conn, uuids)
     allocations.release_servers(conn, uuids)
     networks.release_ports(conn, uuids)
+
+
+def _release_volumes(conn: sa.Connection, ids: list[str]) -> None:
+    volume.load().release(conn, ids)
 
 
 def failed(task: Task, error: dict[str, Any]) -> None:

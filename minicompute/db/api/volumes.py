@@ -88,14 +88,6 @@ def set_made(conn: sa.Connection, ids: Collection[str | None]) -> None:
         conn.execute(volumes.update().where(volumes.c.uuid.in_(wanted), volumes.c.made.is_(False)).values(made=True))
 
 
-def doomed(conn: sa.Connection, instance_uuids: Collection[str]) -> list[str]:
-    """Volumes that go with these servers, which are about to lose their block devices. -> their ids"""
-    query = sa.select(bdms.c.volume_id).where(
-        bdms.c.instance_uuid.in_(sorted(instance_uuids)), bdms.c.volume_id.is_not(None),
-        bdms.c.delete_on_termination.is_(True))
-    return sorted(set(conn.scalars(query)))
-
-
 def mark_deleting(conn: sa.Connection, ids: Collection[str]) -> None:
     """Those of them that no server has. Their files go next, then their rows (`forget`)."""
     if ids:

@@ -1,0 +1,118 @@
+"""Volumes of servers that are there: one comes, one goes, one takes the place of another.
+
+What a request needs is reserved in the transaction that accepts it: the volume, by a block device that refers to it,
+and the device's name.
+"""
+from __future__ import annotations
+
+import uuid
+
+import sqlalchemy as sa
+
+from minicompute import exception
+from minicompute.compute.api import device_names, queue
+from minicompute.context import RequestContext
+from minicompute.db import session
+from minicompute.db.api import block_devices
+from minicompute.objects import Action, BlockDevice, Instance, VMState, Volume
+from minicompute.volume import base as volume
+
+
+def attachments(instance: Instance) -> list[BlockDevice]:
+    """The volumes that a server has, is getting or is losing."""
+    return [device for device in instance.block_devices
+            if device.volume_id and state_of(device) != block_devices.SWAPPING]
+
+
+def find(instance: Instance, volume_id: str) -> BlockDevice:
+    """Raises VolumeNotAttached."""
+    for device in attachments(instance):
+        if device.volume_id == volume_id:
+            return device
+    raise exception.VolumeNotAttached(instance_uuid=instance.uuid, volume_id=volume_id[:64])
+
+
+def state_of(device: BlockDevice) -> str:
+    return str(device.connection_info.get('state', block_devices.ATTACHED))
+
+
+def mapping(found: Volume, *, state: str, **facts: object) -> BlockDevice:
+    """A block device of this volume, for whoever has reserved it."""
+    return BlockDevice(source_type='volume', destination_type='volume', volume_id=found.id, volume_size=found.size,
+                       volume_type=found.volume_type, attachment_id=str(uuid.uuid4()),
+                       connection_info={'state': state, 'made': found.made}, **facts)  # type: ignore[arg-type]
+
+
+def attach(context: RequestContext, instance: Instance, volume_id: str, *, device: str | None = None,
+           tag: str | None = None, delete_on_termination: bool = False) -> BlockDevice:
+    """-> the mapping, with its name; the guest sees the disk a moment later.
+    Raises VolumeNotFound, InvalidVolume, DevicePathInUse, TooManyDiskDevices and what `queue.begin` raises."""
+    backend = volume.load()
+    backend.show(context, volume_id)
+    if tag and instance.vm_state == VMState.SHELVED_OFFLOADED:
+        raise exception.Invalid('Tagged volume attachment is not supported for shelved-offloaded instances.')
+    made: list[BlockDevice] = []
+
+    def reserve(conn: sa.Connection, action: Action, now: Instance) -> None:
+        found = backend.reserve(conn, context, [volume_id])[volume_id]
+        one = mapping(found, state=block_devices.ATTACHING, instance_uuid=now.uuid, tag=tag,
+                      device_name=device_names.pick(now.root_device_name, now.block_devices, device),
+                      delete_on_termination=delete_on_termination)
+        block_devices.insert(conn, one)
+        action.data.update(bdm=one.uuid, volume_id=volume_id)
+        made[:] = [one]
+    queue.begin(context, instance, 'attach_volume', 'attach_volume', 'attach_volume', 'check_volume', reserve=reserve)
+    return made[0]
+
+
+def detach(context: RequestContext, instance: Instance, volume_id: str) -> None:
+    """Raises VolumeNotFound, VolumeNotAttached, Invalid for the root disk, InvalidVolume unless it is attached."""
+    volume.load().show(context, volume_id)
+    find(instance, volume_id)
+
+    def reserve(conn: sa.Connection, action: Action, now: Instance) -> None:
+        one = find(now, volume_id)
+        if one.boot_index == 0:
+            raise exception.Invalid('Cannot detach a root device volume')
+        _leave(conn, one)
+        action.data.update(bdm=one.uuid, volume_id=volume_id)
+    try:
+        queue.begin(context, instance, 'detach_volume', 'detach_volume', 'detach_volume', 'check_volume',
+                    reserve=reserve)
+    except exception.ServiceUnavailable as error:
+        raise exception.Conflict(error.message) from None
+
+
+def _leave(conn: sa.Connection, one: BlockDevice) -> None:
+    if state_of(one) != block_devices.ATTACHED:
+        raise exception.InvalidVolume(reason=f"volume {one.volume_id} status must be 'in-use'. Currently in "
+                                             f"'{state_of(one)}' status")
+    block_devices.set_state(conn, one, block_devices.DETACHING)
+
+
+def swap(context: RequestContext, instance: Instance, old_id: str, new_id: str) -> None:
+    """Raises VolumeNotFound for the old volume, Invalid for what is wrong with the new one, VolumeNotAttached."""
+    backend = volume.load()
+    old = backend.show(context, old_id)
+    try:
+        new = backend.show(context, new_id)
+    except exception.VolumeNotFound as error:
+        raise exception.Invalid(error.message) from None
+    find(instance, old_id)
+    if new.size < old.size:
+        raise exception.InvalidVolume(reason='New volume must be the same size or larger.')
+
+    def reserve(conn: sa.Connection, action: Action, now: Instance) -> None:
+        one = find(now, old_id)
+        found = backend.reserve(conn, context, [new_id])[new_id]
+        other = mapping(found, state=block_devices.SWAPPING, instance_uuid=now.uuid, device_name=one.device_name)
+        _leave(conn, one)
+        block_devices.insert(conn, other)
+        action.data.update(bdm=one.uuid, new=other.uuid, volume_id=old_id, new_volume_id=new_id)
+    queue.begin(context, instance, 'swap_volume', 'swap_volume', 'swap_volume', 'check_volume', reserve=reserve)
+
+
+def set_delete_on_termination(instance: Instance, one: BlockDevice, value: bool) -> None:
+    """Raises VolumeNotAttached when it has gone meanwhile."""
+    if not session.write(block_devices.update, str(one.uuid), delete_on_termination=value):
+        raise exception.VolumeNotAttached(instance_uuid=instance.uuid, volume_id=one.volume_id)
