@@ -19,7 +19,7 @@ from minicompute.conf import CONF
 from minicompute.context import admin_context
 from minicompute.db import session
 from minicompute.db.api import actions, instances
-from minicompute.db.models import allocations, instance_actions, ports
+from minicompute.db.models import allocations, instance_actions, migrations, ports
 from minicompute.objects import Action, Flavor, Instance, RequestSpec, StepReport, StepRequest
 from minicompute.scheduler.manager import SchedulerManager
 from minicompute.scheduler.rpcapi import SchedulerAPI
@@ -159,7 +159,11 @@ class Bench:
             time.sleep(0.01)
 
     def domains(self) -> dict[str, str]:
-        return {d.uuid: host for host, m in self.computes.items() for d in m.driver.domains()}
+        return dict(self.homes())
+
+    def homes(self) -> list[tuple[str, str]]:
+        """(server, host) of each domain"""
+        return [(d.uuid, host) for host, m in self.computes.items() for d in m.driver.domains()]
 
     def check(self) -> None:
         """Nothing is held for a server that has no place, and each that has one holds what it needs."""
@@ -168,9 +172,15 @@ class Bench:
             claims = list(conn.execute(sa.select(allocations.c.instance_uuid)).scalars())
             cards = set(conn.execute(sa.select(ports.c.instance_uuid)).scalars())
             locks = set(conn.execute(sa.select(instance_actions.c.busy)).scalars()) - {None}
+            moves = {row.instance_uuid: row.source_compute for row in conn.execute(
+                sa.select(migrations).where(migrations.c.status == 'finished'))}
         placed = {u: s.host for u, s in live.items() if s.host}
-        assert sorted(claims) == sorted(placed), (claims, placed)
-        assert self.domains() == placed
+        # What may go back keeps its disks, and its claim, where it came from.
+        back = {u: moves[u] for u, s in live.items() if s.vm_state == 'resized'}
+        assert sorted(claims) == sorted([*placed, *back]), (claims, placed, back)
+        assert sorted(self.homes()) == sorted([*placed.items(), *back.items()])
+        running = [uuid for uuid, host in self.homes() if self.computes[host].driver.power_state(uuid) == 1]
+        assert len(running) == len(set(running)), running
         assert cards <= set(live)
         assert not locks
         for server in live.values():

@@ -1,0 +1,72 @@
+"""How a server comes into the state that a flow starts from. A flow that starts from a server which just runs needs
+nothing here."""
+from __future__ import annotations
+
+import uuid as uuidlib
+from collections.abc import Callable
+from typing import Any
+
+from minicompute.conductor.flow import Flow
+from minicompute.db import session
+from minicompute.db.api import migrations
+from minicompute.objects import Flavor, Migration, to_primitive
+from tests.functional.bench import Bench
+
+LARGER = Flavor('2', 'larger', 128, 2, 2)
+
+
+def stopped(bench: Bench, uuid: str) -> dict[str, Any]:
+    run(bench, uuid, 'stop')
+    return {}
+
+
+def to_resize(bench: Bench, uuid: str) -> dict[str, Any]:
+    """What the API writes when it accepts a resize."""
+    server = bench.server(uuid)
+    migration = Migration(uuid=str(uuidlib.uuid4()), instance_uuid=uuid, migration_type='resize',
+                          status='pre-migrating', source_compute=server.host, source_node=server.node)
+    session.write(migrations.create, migration)
+    return {'migration': migration.uuid, 'source': {'host': server.host, 'node': server.node},
+            'flavor': to_primitive(LARGER), 'old_vm_state': server.vm_state, 'ignore': [server.host]}
+
+
+def resized(bench: Bench, uuid: str) -> dict[str, Any]:
+    run(bench, uuid, 'resize', **to_resize(bench, uuid))
+    with session.read() as conn:
+        found = migrations.of_instance(conn, uuid, ['finished'])[0]
+    return migrations.ending(found, bench.server(uuid))
+
+
+#: flow -> (bench, uuid of a server that runs) -> data of the action
+READY: dict[str, Callable[[Bench, str], dict[str, Any]]] = {
+    'start': stopped,
+    'resize': to_resize,
+    'confirm-resize': resized,
+    'revert-resize': resized,
+}
+
+
+def begin(bench: Bench, name: str) -> tuple[str, int]:
+    """A server in the state that the flow starts from. -> (uuid, action id)"""
+    if name == 'build':
+        action_id = bench.new_server()[0]
+        return bench.action(action_id).instance_uuid, action_id
+    uuid = bench.built()
+    data = READY[name](bench, uuid) if name in READY else {}
+    return uuid, bench.new_action(uuid, name, **data)
+
+
+def run(bench: Bench, uuid: str, name: str, **data: Any) -> None:
+    """One flow from its start to its good end."""
+    engine = bench.engine(f'before-{name}')
+    action_id = bench.new_action(uuid, name, **data)
+    engine.ring([action_id])
+    assert bench.finish([action_id]) == ['done'], bench.action(action_id)
+    engine.stop()
+    engine.dead.set()
+
+
+def last_way_back(name: str) -> str:
+    """The last step whose failure unwinds the flow."""
+    steps = Flow.registry[name].steps
+    return next((step.name for step in steps if step.pivot), steps[-1].name)
