@@ -23,6 +23,11 @@ def remove_strangers(host: str, homes: dict[str, str | None]) -> None:
     rpc.outbox.put(rpc.COMPUTE, 'remove_strangers', homes, server=host)
 
 
+def live_order(host: str, uuid: str, order: str) -> None:
+    """Tell the source of a live migration to abort or to force it; it looks for orders by itself as well."""
+    rpc.outbox.put(rpc.COMPUTE, 'live_order', [uuid, order], server=host)
+
+
 def ask_inventory(host: str) -> None:
     """A host reports that the records know nothing of; what it has would else be told only now and then."""
     rpc.outbox.put(rpc.COMPUTE, 'tell_inventory', host, server=host)
@@ -44,3 +49,8 @@ class ComputeAPI:
         """Raises MessagingTimeout when the host does not answer."""
         return str(self._client.call(context, 'console_output', server=instance.host, timeout=10,
                                      instance=instance, length=length))
+
+    def diagnostics(self, context: RequestContext, instance: Instance, old: bool) -> dict[str, Any]:
+        """Raises MessagingTimeout when the host does not answer."""
+        return dict(self._client.call(context, 'diagnostics', server=instance.host, timeout=10,
+                                      instance=instance, old=old))

@@ -131,6 +131,8 @@ class Step:
     deadline: Callable[[], int] = lambda: CONF.conductor.step_deadline
     #: a host that is down ends this step as if it had done it, and owes it
     owed_when_down: bool = False
+    #: an undo that a host that is down cannot answer is begun again, for it may then ask another
+    undo_waits: bool = False
     #: a host that is down at the undo owes the removal of the server; False where the server stays there
     undo_owes: bool = True
 

@@ -55,6 +55,11 @@ class ConductorAPI:
         """What `hello` answers, without the greeting."""
         return dict(self._client.call(context, 'servers', timeout=30, host=host))
 
+    def move_order(self, context: RequestContext, migration: str) -> str | None:
+        """What somebody wants of a live migration that runs: 'abort', 'force_complete' or nothing."""
+        answer: str | None = self._client.call(context, 'move_order', timeout=10, migration=migration)
+        return answer
+
     def paid(self, context: RequestContext, host: str, uuids: list[str]) -> None:
         self._client.call(context, 'paid', timeout=10, host=host, uuids=uuids)
 

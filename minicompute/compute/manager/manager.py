@@ -14,7 +14,7 @@ from minicompute.compute.manager.housekeeping import Housekeeping
 from minicompute.conductor import rpcapi as conductor
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
-from minicompute.objects import Instance, StepReport, StepRequest
+from minicompute.objects import Instance, PowerState, StepReport, StepRequest
 from minicompute.service import Manager, Periodic
 from minicompute.utils import utcnow
 from minicompute.virt import driver as virt
@@ -59,7 +59,8 @@ class ComputeManager(Manager):
     # -- the daemon --------------------------------------------------------
 
     def endpoints(self) -> list[Any]:
-        return [rpc.Endpoint(self, 'run_steps', 'pay', 'remove_strangers', 'tell_inventory', 'console_output')]
+        return [rpc.Endpoint(self, 'run_steps', 'pay', 'remove_strangers', 'tell_inventory', 'live_order',
+                             'console_output', 'diagnostics')]
 
     def start(self) -> None:
         self.driver.start(self.housekeeping.power_changed)
@@ -125,7 +126,23 @@ class ComputeManager(Manager):
         """The records have no inventory of this host: tell it with the next heartbeat."""
         self.housekeeping.tell_inventory()
 
+    def live_order(self, context: RequestContext, items: list[list[str]]) -> None:
+        """(server, 'abort' or 'force_complete'): a word to a copy that goes on."""
+        for uuid, order in items:
+            try:
+                self.driver.live_order(uuid, order)
+            except Exception:
+                LOG.exception('%s of the live migration of %s is tried again', order, uuid)
+
     # -- what the API asks -------------------------------------------------
 
     def console_output(self, context: RequestContext, instance: Instance, length: int | None) -> str:
         return self.driver.console_output(instance, length)
+
+    def diagnostics(self, context: RequestContext, instance: Instance, old: bool) -> dict[str, Any]:
+        """What a server uses that runs: the document of 2.48, or an `old` one. Raises InstanceInvalidState."""
+        state = self.driver.power_state(instance.uuid)
+        if state != PowerState.RUNNING:
+            raise exception.InstanceInvalidState(method='get_diagnostics', instance_uuid=instance.uuid,
+                                                 attr='power state', state=PowerState.NAMES.get(state, str(state)))
+        return self.driver.old_diagnostics(instance) if old else self.driver.diagnostics(instance)

@@ -4,7 +4,9 @@ from minicompute.conductor.flows import (
     attach,
     build,
     delete,
+    evacuate,
     guest,
+    live_migrate,
     power,
     rebuild,
     resize,
@@ -13,5 +15,5 @@ from minicompute.conductor.flows import (
     soft_delete,
 )
 
-__all__ = ['admin', 'attach', 'build', 'delete', 'guest',
-           'power', 'rebuild', 'resize', 'shelve', 'snapshot', 'soft_delete']
+__all__ = ['admin', 'attach', 'build', 'delete', 'evacuate', 'guest',
+           'live_migrate', 'power', 'rebuild', 'resize', 'shelve', 'snapshot', 'soft_delete']

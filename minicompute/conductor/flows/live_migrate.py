@@ -1,0 +1,308 @@
+"""A server goes to another host while it runs.
+
+    claim_destination --> check_source --> check_destination --> take_turn --> prepare_destination --> migrate
+           |                                                                          |                  |
+       drop_claim                                                          rollback_destination    keep_at_source
+
+    --> find_at_source --> find_at_destination --> confirm_copy | switch --> finish_destination --> clean_source
+        (when the source did not say how it ended)    (pivot)
+
+The two hypervisors copy by themselves, and go on when a daemon dies: so the flow never takes the silence of a host
+for an answer. Before anything is decided somebody says where the guest is: the source that it has gone or that it
+stayed, else the destination that it is there or not. While neither host can be asked the flow waits: whatever it
+did might end the only copy. An undo that finds the guest gone turns round and goes forward.
+"""
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import sqlalchemy as sa
+
+from minicompute import exception, servicegroup
+from minicompute.conductor.flow import Asked, Flow, Later, Outcome, Step, StepFailed, Task
+from minicompute.conductor.flows import move
+from minicompute.conductor.settle import owe
+from minicompute.conf import CONF
+from minicompute.db import session
+from minicompute.db.api import actions, instances, live_migrations, owed
+from minicompute.image import base as image
+from minicompute.objects import ImageMeta, MigrationStatus, VMState
+from minicompute.virt.interface.live import ABORT, ABSENT, COMPLETED, FAILED, PAUSED, RUNNING, STOPPED
+
+#: seconds; the source bounds the copy itself ([libvirt] live_migration_completion_timeout)
+LONGEST_COPY = 7 * 86400
+HERE = (RUNNING, PAUSED)
+TURN = 1.0
+AGAIN = 3.0
+
+
+# -- before --------------------------------------------------------------------
+
+def claim_destination(task: Task) -> Outcome:
+    _check_order(task)
+    data, instance = task.data, task.instance
+    assert task.spec is not None and instance is not None
+    spec = move.anywhere(dataclasses.replace(task.spec, flavor=instance.flavor), data.get('host'))
+    if data.get('force'):    # the operator knows better than the filters
+        spec.force_host, spec.requested_host = data['host'], None
+    try:
+        facts = move.claim(task, spec, ignore=[move.source(task)])
+    except StepFailed as error:
+        last = data.get('error', {}).get('message')
+        raise StepFailed(f'{error} Refused by {", ".join(data["tried"])}: {last}' if data.get('tried') else str(error),
+                         code=400) from None
+    move.note(task, status=MigrationStatus.QUEUED)
+    return facts
+
+
+def _check_order(task: Task) -> None:
+    with session.read() as conn:
+        ordered = live_migrations.ordered(conn, task.data['migration'])
+    if ordered == ABORT:
+        task.data['aborted'] = True
+        raise StepFailed('The live migration was aborted.', code=409)
+
+
+def check_source(task: Task) -> Asked:
+    return move.at_source(task, 'live_offer')
+
+
+def offered(task: Task) -> dict[str, Any]:
+    assert task.report is not None
+    return {'offer': task.report.result}
+
+
+def check_destination(task: Task) -> Asked:
+    """A host that nobody named and that refuses is one of several: the next may do."""
+    verb = 'live_accept' if task.data.get('host') else 'live_accept_or_next'
+    return move.at_dest(task, verb, offer=task.data['offer'], block=task.data.get('block'))
+
+
+def accepted(task: Task) -> dict[str, Any]:
+    assert task.report is not None
+    return {'shared': bool(task.report.result['shared'])}
+
+
+def take_turn(task: Task) -> Outcome:
+    _check_order(task)
+    if not session.write(live_migrations.take_turn, task.data['migration'], move.source(task),
+                         CONF.max_concurrent_live_migrations):
+        raise Later(TURN)
+    return {}
+
+
+def prepare_destination(task: Task) -> Asked:
+    assert task.instance is not None
+    one = task.instance
+    images = {name: _image(task, ref) for name, ref in (
+        ('image', one.image_ref), ('kernel', one.kernel_id), ('ramdisk', one.ramdisk_id))}
+    return move.at_dest(task, 'live_prepare', offer=task.data['offer'], shared=task.data['shared'], **images)
+
+
+def _image(task: Task, ref: str) -> ImageMeta | None:
+    """What the root disk grew from, if it is still there; if not, the whole disk is copied."""
+    try:
+        return image.load().show(task.context, ref) if ref else None
+    except exception.ImageNotFound:
+        return None
+
+
+def prepared(task: Task) -> dict[str, Any]:
+    """What the destination owed of this server is settled: the preparation removed it."""
+    assert task.report is not None
+    move.note(task, status=MigrationStatus.RUNNING)
+    task.on_commit(functools.partial(_forgive, hosts=[move.dest(task)], uuid=task.uuid))
+    return {'there': task.report.result}
+
+
+def _forgive(conn: sa.Connection, hosts: list[str], uuid: str) -> None:
+    for host in hosts:
+        owed.paid(conn, host, [uuid])
+
+
+def rollback_destination(task: Task) -> Outcome:
+    if 'dest' not in task.data or task.data.get('moved'):
+        return {}
+    return move.at_dest(task, 'live_rollback', shared=bool(task.data.get('shared')), force=_deleted(task))
+
+
+def _cancelled(task: Task) -> bool:
+    return bool(task.data.get('error', {}).get('cancelled'))
+
+
+def _deleted(task: Task) -> bool:
+    """Whether it was cancelled for a delete, after which no copy need be left."""
+    if not _cancelled(task):
+        return False
+    with session.read() as conn:
+        waits = actions.running(conn, actions.queued_key(task.uuid))
+    return waits is not None and waits.flow == 'delete'
+
+
+# -- the copy ------------------------------------------------------------------
+
+def migrate(task: Task) -> Asked:
+    _check_order(task)
+    return move.at_source(task, 'live_migrate', there=task.data['there'], migration=task.data['migration'])
+
+
+def copied(task: Task) -> dict[str, Any]:
+    assert task.report is not None
+    return {'outcome': task.report.result['outcome'], 'why': task.report.result.get('why', ''),
+            'at_source': None, 'at_destination': None}
+
+
+def keep_at_source(task: Task) -> Outcome:
+    """Whatever stopped us: who has the guest? Until somebody knows nothing is undone."""
+    if 'there' not in task.data:
+        return {}
+    down = _down(move.source(task), move.dest(task))
+    if move.source(task) not in down:
+        return move.at_source(task, 'live_keep')
+    if _stays(task) or _deleted(task):
+        return {}
+    if move.dest(task) in down:
+        raise Later(AGAIN)
+    return move.at_dest(task, 'live_find')
+
+
+def kept(task: Task) -> dict[str, Any]:
+    """The guest that was to be kept may have gone: then the way is forward, or, when somebody resets the state of
+    the server, the records follow it at once."""
+    assert task.report is not None
+    where = task.report.result['where']
+    asked_source = task.report.host == move.source(task)
+    gone = where == ABSENT if asked_source else where in HERE
+    if not gone or _stays(task) or _deleted(task):
+        return {'at_source' if asked_source else 'at_destination': where}
+    if _cancelled(task):
+        move.switch(task)
+        return {'moved': True}
+    return {'reschedule': True, 'outcome': None, 'at_source': None, 'at_destination': None}
+
+
+def _stays(task: Task) -> bool:
+    """Whether it is known that the guest did not arrive."""
+    return task.data.get('outcome') == FAILED or task.data.get('at_destination') in (ABSENT, STOPPED)
+
+
+def _down(*hosts: str) -> set[str]:
+    with session.read() as conn:
+        return set(servicegroup.down_hosts(conn, set(hosts)))
+
+
+def is_unclear(task: Task) -> bool:
+    return task.data.get('outcome') not in (COMPLETED, FAILED)
+
+
+def find_at_source(task: Task) -> Asked:
+    return move.at_source(task, 'live_find')
+
+
+def found_at_source(task: Task) -> dict[str, Any]:
+    assert task.report is not None
+    return {'at_source': task.report.result['where']}
+
+
+def is_not_at_source(task: Task) -> bool:
+    return is_unclear(task) and task.data.get('at_source') not in HERE
+
+
+def find_at_destination(task: Task) -> Asked:
+    return move.at_dest(task, 'live_find')
+
+
+def found_at_destination(task: Task) -> dict[str, Any]:
+    assert task.report is not None
+    return {'at_destination': task.report.result['where']}
+
+
+def confirm_copy(task: Task) -> Outcome:
+    """The point of no return, which the hypervisors passed already: the guest is at the destination."""
+    data = task.data
+    if data.get('outcome') == COMPLETED:
+        return {}
+    if is_unclear(task) and data.get('at_source') not in HERE and data.get('at_destination') in HERE:
+        return {}
+    with session.read() as conn:
+        data['aborted'] = live_migrations.ordered(conn, data['migration']) == ABORT
+    raise StepFailed(f'The live migration failed: {data.get("why") or "the guest did not arrive"}')
+
+
+# -- after ---------------------------------------------------------------------
+
+def switch(task: Task) -> Outcome:
+    move.note(task, status=MigrationStatus.POST_MIGRATING)
+    return move.switch(task)
+
+
+def finish_destination(task: Task) -> Asked:
+    return move.at_dest(task, 'live_finish')
+
+
+def arrived(task: Task) -> dict[str, Any]:
+    assert task.report is not None
+    deviations = task.report.result.get('deviations') or []
+    task.notes = '; '.join(deviations)[:4000]
+    if (power := task.report.result.get('power_state')) is not None:
+        task.set(power_state=power)
+    return {'deviations': deviations}
+
+
+def clean_source(task: Task) -> Asked:
+    return move.at_source(task, 'live_leave', shared=bool(task.data.get('shared')))
+
+
+def cleaned(task: Task) -> dict[str, Any]:
+    """What could not be removed is owed: the server is at its new host, whatever lies about at the old one."""
+    assert task.report is not None
+    if why := task.report.result.get('left'):
+        owe(task, str(why))
+    return {}
+
+
+def finished(task: Task) -> None:
+    move.release(task)
+    move.note(task, status=MigrationStatus.COMPLETED)
+    task.set(task_state=None, progress=0, fault=None)
+    task.on_commit(functools.partial(_forgive, hosts=[move.dest(task)], uuid=task.uuid))
+    for name in ('offer', 'there', 'error'):
+        task.data.pop(name, None)
+
+
+def failed(task: Task, error: dict[str, Any]) -> None:
+    """The server is where it was. Of Nova's words for the end: `failed` when a copy had begun."""
+    cancelled, data = bool(error.get('cancelled')), task.data
+    status = MigrationStatus.FAILED if data.get('outcome') else MigrationStatus.ERROR
+    if data.get('moved'):
+        status = MigrationStatus.COMPLETED
+    elif cancelled or data.get('aborted'):
+        status = MigrationStatus.CANCELLED
+    move.note(task, status=status)
+    if cancelled:
+        return      # what waits behind this action has the last word
+    task.on_commit(functools.partial(_forgive, hosts=[move.source(task)], uuid=task.uuid))
+    task.set(task_state=None, progress=0, fault=instances.fault(error))
+    if data.get('at_source') == ABSENT and _stays(task):
+        task.set(vm_state=VMState.ERROR)     # no host has it: its guest died between the two
+
+
+LIVE_MIGRATE = Flow(
+    'live-migration',
+    Step(claim_destination, undo=move.drop_claim, retry=lambda: CONF.scheduler.max_attempts),
+    Step(check_source, done=offered),
+    Step(check_destination, done=accepted),
+    Step(take_turn),
+    Step(prepare_destination, undo=rollback_destination, done=prepared,
+         deadline=lambda: CONF.conductor.build_deadline),
+    Step(migrate, undo=keep_at_source, undone=kept, undo_waits=True, retry=lambda: 0, done=copied,
+         owed_when_down=True, deadline=lambda: LONGEST_COPY),
+    Step(find_at_source, done=found_at_source, when=is_unclear, owed_when_down=True, deadline=lambda: LONGEST_COPY),
+    Step(find_at_destination, done=found_at_destination, when=is_not_at_source, deadline=lambda: LONGEST_COPY),
+    Step(confirm_copy, pivot=True),
+    Step(switch),
+    Step(finish_destination, done=arrived, owed_when_down=True),
+    Step(clean_source, done=cleaned, owed_when_down=True),
+    finished=finished, failed=failed, with_spec=True)
