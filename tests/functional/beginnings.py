@@ -20,6 +20,18 @@ def stopped(bench: Bench, uuid: str) -> dict[str, Any]:
     return {}
 
 
+def after(name: str) -> Callable[[Bench, str], dict[str, Any]]:
+    """Where the flow `name` leaves a server."""
+    def ready(bench: Bench, uuid: str) -> dict[str, Any]:
+        run(bench, uuid, name)
+        return {}
+    return ready
+
+
+def with_password(bench: Bench, uuid: str) -> dict[str, Any]:
+    return {'secret': {'admin_password': 's3cret'}}
+
+
 def to_resize(bench: Bench, uuid: str) -> dict[str, Any]:
     """What the API writes when it accepts a resize."""
     server = bench.server(uuid)
@@ -40,6 +52,10 @@ def resized(bench: Bench, uuid: str) -> dict[str, Any]:
 #: flow -> (bench, uuid of a server that runs) -> data of the action
 READY: dict[str, Callable[[Bench, str], dict[str, Any]]] = {
     'start': stopped,
+    'unpause': after('pause'),
+    'resume': after('suspend'),
+    'unrescue': after('rescue'),
+    'set_password': with_password,
     'resize': to_resize,
     'confirm-resize': resized,
     'revert-resize': resized,
