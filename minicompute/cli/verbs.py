@@ -15,6 +15,10 @@ MODULES: dict[str, dict[str, str]] = {
         'unrescue': 'Unrescue', 'trigger-crash-dump': 'TriggerCrashDump', 'set-password': 'SetPassword',
         'get-password': 'GetPassword', 'clear-password': 'ClearPassword',
     },
+    'moves': {
+        'resize': 'Resize', 'resize-confirm': 'Confirm', 'resize-revert': 'Revert', 'migrate': 'Migrate',
+        'migration-list': 'List', 'server-migration-list': 'OfServer', 'server-migration-show': 'Show',
+    },
     'server_facts': {
         'meta': 'Meta', 'server-tag-list': 'TagList', 'server-tag-add': 'TagAdd', 'server-tag-set': 'TagSet',
         'server-tag-delete': 'TagDelete', 'server-tag-delete-all': 'TagDeleteAll',
