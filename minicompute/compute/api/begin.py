@@ -24,10 +24,12 @@ from minicompute.objects import Action, Instance
 Write = Callable[[sa.Connection, Action], Any]
 
 
-def check(context: RequestContext, instance: Instance, rule: str, method: str) -> None:
+def check(context: RequestContext, instance: Instance, rule: str, method: str, *, locked_too: bool = False) -> None:
     """What may be in the way before anything is written. `rule` is a row of `states.ACTIONS`, `method` what users
-    call the action. Raises InstanceIsLocked, InstanceInvalidState."""
-    check_lock(context, instance)
+    call the action; `locked_too`: it changes nothing that a lock protects.
+    Raises InstanceIsLocked, InstanceInvalidState."""
+    if not locked_too:
+        check_lock(context, instance)
     states.check(rule, instance.uuid, instance.vm_state, instance.task_state, method=method)
 
 
@@ -50,14 +52,14 @@ def direct(context: RequestContext, instance: Instance, name: str, rule: str, ve
 
 def flow(context: RequestContext, instance: Instance, name: str, rule: str, flow_name: str, step: str, *,
          data: dict[str, Any] | None = None, changes: dict[str, Any] | None = None, write: Write | None = None,
-         host_must_be_up: bool = True) -> Action:
+         host_must_be_up: bool = True, locked_too: bool = False) -> Action:
     """Begin `flow_name` at `step`, its first, for a conductor; `name` is what the action log calls it.
 
     `changes` are columns of the server that are written with its task state; `write(conn, action)` runs in the same
     transaction, before the action's row is there.
     Raises InstanceIsLocked, InstanceInvalidState, ActionInProgress, ServiceUnavailable.
     """
-    check(context, instance, rule, name)
+    check(context, instance, rule, name, locked_too=locked_too)
     action = ring.new_action(context, instance, name, flow_name, step, data)
     session.write(_write, instance, action, rule, host_must_be_up and bool(instance.host), changes or {}, write)
     instance.task_state = states.ACTIONS[rule].becomes or instance.task_state

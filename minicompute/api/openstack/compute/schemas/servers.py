@@ -23,7 +23,7 @@ _SIZE: Schema = {'type': ['integer', 'string'], 'minimum': 1, 'maximum': types.M
                  'pattern': types.whole('[0-9]{1,10}')}
 _SHORT: Schema = {'type': 'string', 'maxLength': 255}
 
-_PERSONALITY: Schema = {'type': 'array', 'items': types.closed({
+PERSONALITY: Schema = {'type': 'array', 'items': types.closed({
     'path': {'type': 'string'}, 'contents': {'type': 'string', 'format': 'base64'}}, required=['path', 'contents'])}
 
 _network: dict[str, Schema] = {'fixed_ip': types.IP, 'port': types.NULLABLE_UUID, 'uuid': {'type': 'string'}}
@@ -76,7 +76,7 @@ def _create(**server: Any) -> Schema:
 _create_2_1 = _create(
     name=types.NAME, imageRef=types.IMAGE_REF_OR_EMPTY, flavorRef=FLAVOR_REF, adminPass=types.PASSWORD,
     metadata=types.METADATA, networks=_networks(), accessIPv4=ACCESS_IPV4, accessIPv6=ACCESS_IPV6,
-    personality=_PERSONALITY, availability_zone=types.AVAILABILITY_ZONE, config_drive=types.BOOLEAN,
+    personality=PERSONALITY, availability_zone=types.AVAILABILITY_ZONE, config_drive=types.BOOLEAN,
     block_device_mapping={'type': 'array', 'items': types.closed(_device_v1)},
     block_device_mapping_v2=_devices(), key_name=types.NAME, min_count=types.POSITIVE, max_count=types.POSITIVE,
     return_reservation_id=types.BOOLEAN, security_groups=_SECURITY_GROUPS, user_data=USER_DATA,

@@ -89,6 +89,16 @@ _show = _grown((*_BOTH, *_FULL, _GROUPS), {**_core, **_extended}, {**_perhaps, *
 _brief = _grown((*_BOTH, _GROUPS), _core, _perhaps)
 _update = {**{version: schema for version, schema in _brief.items() if _number(version) < 75},
            '2.75': _show['2.73'], **{version: schema for version, schema in _show.items() if _number(version) > 75}}
+# A rebuild is answered as an update, with what else it may have changed.
+_KEY: Step = ('2.54', {'key_name': types.NULLABLE_STRING}, {})
+_USER_DATA: Step = ('2.57', {'user_data': types.NULLABLE_STRING}, {})
+_ADMIN_PASS: dict[str, Schema] = {'adminPass': types.STRING}
+_rebuild_brief = _grown((*_BOTH, _GROUPS, _KEY, _USER_DATA), _core, {**_perhaps, **_ADMIN_PASS})
+_rebuild_full = _grown((*_BOTH, *_FULL, _GROUPS, _USER_DATA), {**_core, **_extended},
+                       {**_perhaps, **_extended_perhaps, **_ADMIN_PASS})
+_rebuild = {**{version: schema for version, schema in _rebuild_brief.items() if _number(version) < 75},
+            '2.75': _rebuild_full['2.73'],
+            **{version: schema for version, schema in _rebuild_full.items() if _number(version) > 75}}
 
 
 def _page(row: Any) -> Schema:
@@ -101,6 +111,7 @@ index = Schemas({'2.1': _page(types.closed({'id': types.STRING, 'name': types.ST
 detail = Schemas({version: _page(row) for version, row in _detail.items()})
 show = Schemas({version: types.single('server', row) for version, row in _show.items()})
 update = Schemas({version: types.single('server', row) for version, row in _update.items()})
+rebuild = Schemas({version: types.single('server', row) for version, row in _rebuild.items()})
 create = Schemas({'2.1': {'oneOf': [
     types.single('reservation_id', types.STRING),
     types.single('server', types.closed({

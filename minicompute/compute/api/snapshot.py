@@ -1,0 +1,97 @@
+"""Images of servers: what they are called and say of themselves, and how their making begins."""
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from minicompute import exception
+from minicompute.compute.api import begin
+from minicompute.context import RequestContext
+from minicompute.image import base as image
+from minicompute.objects import ImageMeta, Instance
+
+#: of the image that a server was made from, what one made from the server does not have
+_OF_THE_FILE = frozenset(('container_format', 'disk_format', 'min_disk', 'min_ram'))
+_NOT_INHERITED = frozenset((
+    'cache_in_nova', 'bittorrent', 'cinder_encryption_key_id', 'cinder_encryption_key_deletion_policy',
+    'img_signature', 'img_signature_hash_method', 'img_signature_key_type', 'img_signature_certificate_uuid'))
+SNAPSHOT, BACKUP = 'snapshot', 'backup'
+LONGEST_NAME = 255
+
+
+def create_image(context: RequestContext, instance: Instance, name: str, metadata: dict[str, str]) -> str:
+    """-> the id of the image, which is there at once and active later.
+
+    Raises InstanceInvalidState, ActionInProgress, ServiceUnavailable; Invalid for a server whose disk is a volume.
+    """
+    return _begin(context, instance, name, SNAPSHOT, metadata, {})
+
+
+def create_backup(context: RequestContext, instance: Instance, name: str, backup_type: str, rotation: int,
+                  metadata: dict[str, str]) -> str:
+    """The same; when it is active only the `rotation` newest backups of this type stay."""
+    return _begin(context, instance, name, BACKUP, {**metadata, 'backup_type': backup_type},
+                  {'backup_type': backup_type, 'rotation': rotation})
+
+
+def _begin(context: RequestContext, instance: Instance, name: str, kind: str, properties: dict[str, str],
+           data: dict[str, Any]) -> str:
+    rule, called = (BACKUP, 'createBackup') if kind == BACKUP else (SNAPSHOT, 'createImage')
+    begin.check(context, instance, rule, called, locked_too=True)
+    if not instance.host:
+        raise exception.InstanceNotReady(instance_id=instance.uuid)
+    if is_volume_backed(instance):
+        raise exception.Invalid(f'{called} is not supported for a server whose root disk is a volume: '
+                                'make a snapshot of the volume.')
+    meta = describe(context, instance, name, kind, properties)
+    with reserved(context, meta) as write:
+        begin.flow(context, instance, called, rule, 'snapshot', 'reserve_image', locked_too=True, write=write,
+                   data={**data, 'image_id': meta.id})
+    return str(meta.id)
+
+
+@contextlib.contextmanager
+def reserved(context: RequestContext, meta: ImageMeta) -> Iterator[begin.Write | None]:
+    """`with reserved(context, meta) as write:` begins an action that will bring the image's data. `write` makes the
+    image in the action's transaction; an image service of its own has it before, and is told when the action is
+    refused."""
+    insert = image.load().reserve(context, meta)
+    try:
+        yield None if insert is None else lambda conn, action: insert(conn)
+    except BaseException:
+        if insert is None:
+            image.load().discard(str(meta.id))
+        raise
+
+
+def describe(context: RequestContext, instance: Instance, name: str, kind: str,
+             properties: dict[str, str]) -> ImageMeta:
+    """The new image: what the server's own image said, what this one is, and what its maker adds."""
+    kept = {key: value for key, value in instance.image_properties.items()
+            if key not in _NOT_INHERITED | _OF_THE_FILE and not key.startswith('os_glance')}
+    made: dict[str, Any] = {
+        'base_image_ref': instance.image_ref, 'instance_uuid': instance.uuid, 'user_id': str(context.user_id),
+        'image_type': kind, 'image_location': 'snapshot', 'image_state': 'available',
+        'owner_id': str(context.project_id)}
+    for field in ('kernel_id', 'ramdisk_id'):
+        if value := getattr(instance, field):
+            made[field] = value
+    visibility = 'private'
+    if context.project_id != instance.project_id:
+        visibility, made['instance_owner'] = 'shared', instance.project_id
+    flavor = instance.flavor
+    return ImageMeta(
+        id=str(uuid.uuid4()), name=name[:LONGEST_NAME], visibility=visibility, owner=context.project_id,
+        min_disk=(flavor.root_gb if flavor else 0) or _number(instance, 'min_disk'),
+        min_ram=_number(instance, 'min_ram'), properties={**kept, **made, **properties})
+
+
+def _number(instance: Instance, name: str) -> int:
+    said = str(instance.image_properties.get(name) or '')
+    return int(said) if said.isdecimal() else 0
+
+
+def is_volume_backed(instance: Instance) -> bool:
+    return any(device.boot_index == 0 and device.destination_type == 'volume' for device in instance.block_devices)
