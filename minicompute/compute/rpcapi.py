@@ -5,7 +5,7 @@ from typing import Any
 
 from minicompute import rpc
 from minicompute.context import RequestContext
-from minicompute.objects import Action, Instance, StepRequest
+from minicompute.objects import Action, ImageMeta, Instance, StepRequest
 
 
 def send(host: str, request: StepRequest) -> None:
@@ -31,6 +31,11 @@ def live_order(host: str, uuid: str, order: str) -> None:
 def ask_inventory(host: str) -> None:
     """A host reports that the records know nothing of; what it has would else be told only now and then."""
     rpc.outbox.put(rpc.COMPUTE, 'tell_inventory', host, server=host)
+
+
+def cache_image(host: str, request_id: int, image: ImageMeta) -> None:
+    """Have an image ready before a server needs it; the conductor asks again until something is heard of it."""
+    rpc.outbox.put(rpc.COMPUTE, 'cache_images', {'id': request_id, 'image': image}, server=host)
 
 
 class ComputeAPI:

@@ -43,7 +43,6 @@ ACTIONS: dict[str, Legal] = {
     'set_password':    Legal((VM.ACTIVE,), becomes=Task.UPDATING_PASSWORD),
     'crash_dump':      Legal((VM.ACTIVE, VM.PAUSED, VM.RESCUED, VM.RESIZED, VM.ERROR)),
     'inject_network':  Legal(None, ANY_TASK),
-    'diagnostics':     Legal((VM.ACTIVE, VM.RESCUED, VM.RESIZED, VM.PAUSED, VM.STOPPED), ANY_TASK),
     'rebuild':         Legal((VM.ACTIVE, VM.STOPPED, VM.ERROR), becomes=Task.REBUILDING),
     'snapshot':        Legal(_AT_REST, becomes=Task.IMAGE_SNAPSHOT_PENDING),
     'backup':          Legal(_AT_REST, becomes=Task.IMAGE_BACKUP),

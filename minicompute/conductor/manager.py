@@ -11,7 +11,7 @@ from oslo_utils import uuidutils
 
 from minicompute import rpc, servicegroup
 from minicompute.compute import rpcapi as compute
-from minicompute.conductor import auditor, due, flows, progress, wire
+from minicompute.conductor import auditor, due, flows, image_caching, progress, wire
 from minicompute.conductor.engine import Engine
 from minicompute.conductor.wire import Wire
 from minicompute.conf import CONF
@@ -48,7 +48,7 @@ class ConductorManager(Manager):
     def endpoints(self) -> list[Any]:
         return [rpc.Endpoint(self, 'ring', 'cancel', 'report', 'progress', 'host_started', 'hosts_started',
                              'heartbeats', 'hello', 'hellos', 'servers', 'paid', 'present', 'power_states', 'echo',
-                             'move_order')]
+                             'images_cached', 'move_order')]
 
     def start(self) -> None:
         self.engine.start()
@@ -63,8 +63,12 @@ class ConductorManager(Manager):
                 Periodic(self.remind, REMIND_INTERVAL), Periodic(self.wire.send, wire.INTERVAL),
                 Periodic(self.write_heartbeats, BEAT_INTERVAL),
                 Periodic(self.collect_volumes, COLLECT_INTERVAL), Periodic(self.begin_due, conf.sweep_interval),
+                Periodic(image_caching.sweep, image_caching.INTERVAL),
                 Periodic(self.desk.write, progress.INTERVAL),
                 Periodic(self.auditor.watch, auditor.INTERVAL), Periodic(self.auditor.compare, BEAT_INTERVAL)]
+
+    def images_cached(self, context: RequestContext, items: list[dict[str, Any]]) -> None:
+        image_caching.note(items)
 
     def begin_due(self) -> None:
         """What servers wait for that nobody has to ask for again."""

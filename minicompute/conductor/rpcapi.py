@@ -28,6 +28,11 @@ def progress(item: StepProgress, reply_to: str | None) -> None:
     rpc.outbox.put(rpc.CONDUCTOR, 'progress', item, server=reply_to)
 
 
+def image_cached(said: dict[str, Any]) -> None:
+    """{'id', 'host', 'status', 'percent', 'message'} of a request for an image."""
+    rpc.outbox.put(rpc.CONDUCTOR, 'images_cached', said)
+
+
 class ConductorAPI:
     """What a compute calls, and waits for."""
 

@@ -155,6 +155,6 @@ class Feed:
         members: dict[str, list[int]] = defaultdict(list)
         for aggregate_id, host in compute_nodes.aggregate_members(conn):
             members[host].append(aggregate_id)
-        metadata = signs[0]
+        metadata = {number: said for number, (said, _) in signs[0].items()}
         self._table.set_aggregates({host: tuple((number, metadata[number]) for number in sorted(numbers)
                                                 if number in metadata) for host, numbers in members.items()})

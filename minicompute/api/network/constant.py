@@ -39,7 +39,7 @@ def extension(_req: Request, alias: str) -> dict[str, Any]:
     return {'extension': _extension(alias)}
 
 
-def _group(project_id: str) -> dict[str, Any]:
+def default_group(project_id: str) -> dict[str, Any]:
     """Servers are protected against spoofing, not filtered: so says the group that every server is in."""
     group_id = str(uuid.uuid5(_GROUP, project_id))
     rules = [{'id': str(uuid.uuid5(_GROUP, f'{project_id}/{direction}')), 'direction': direction,
@@ -53,7 +53,7 @@ def _group(project_id: str) -> dict[str, Any]:
 
 
 def security_groups(req: Request) -> dict[str, Any]:
-    group = _group(req.context.project_id or '')
+    group = default_group(req.context.project_id or '')
     wanted = req.parameters
     for field in ('id', 'name', 'project_id', 'tenant_id'):
         if field in wanted and group[field] not in wanted[field]:
@@ -62,7 +62,7 @@ def security_groups(req: Request) -> dict[str, Any]:
 
 
 def security_group(req: Request, group_id: str) -> dict[str, Any]:
-    group = _group(req.context.project_id or '')
+    group = default_group(req.context.project_id or '')
     if group_id != group['id']:
         raise exception.NotFound(f'Security group {group_id[:64]} does not exist')
     return {'security_group': group}

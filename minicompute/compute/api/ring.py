@@ -25,3 +25,7 @@ def compute(action: Action, instance: Instance, verb: str, **args: Any) -> None:
 
 def console(context: RequestContext, instance: Instance, length: int | None) -> str:
     return _compute.console_output(context, instance, length)
+
+
+def diagnostics(context: RequestContext, instance: Instance, old: bool) -> dict[str, Any]:
+    return _compute.diagnostics(context, instance, old)

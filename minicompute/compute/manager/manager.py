@@ -11,6 +11,7 @@ from minicompute import crash, exception, rpc
 from minicompute.compute.guard import Guard
 from minicompute.compute.manager import progress, verbs
 from minicompute.compute.manager.housekeeping import Housekeeping
+from minicompute.compute.manager.image_caching import ImageCaching
 from minicompute.conductor import rpcapi as conductor
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
@@ -54,13 +55,15 @@ class ComputeManager(Manager):
         self._pools = pools or Pools(CONF.max_concurrent_builds or 1000)
         path = os.path.join(CONF.state_path, 'fences', self.host)
         self.guard = Guard(path, self._submit, self._run, conductor.report)
+        self._images = ImageCaching(self.host, self.driver, self._pools.builds.submit)
         self.housekeeping = Housekeeping(self.host, self.driver, self.guard, api or conductor.ConductorAPI())
 
     # -- the daemon --------------------------------------------------------
 
     def endpoints(self) -> list[Any]:
         return [rpc.Endpoint(self, 'run_steps', 'pay', 'remove_strangers', 'tell_inventory', 'live_order',
-                             'console_output', 'diagnostics')]
+                             'console_output',
+                             'diagnostics', 'cache_images')]
 
     def start(self) -> None:
         self.driver.start(self.housekeeping.power_changed)
@@ -121,6 +124,11 @@ class ComputeManager(Manager):
         """{server: where it lives}: the records say that what lies here of them is nobody's."""
         for homes in items:
             self.housekeeping.remove_strangers(homes)
+
+    def cache_images(self, context: RequestContext, items: list[dict[str, Any]]) -> None:
+        """{'id' of the request, 'image'}: have it here before a server needs it."""
+        for item in items:
+            self._images.admit(item['id'], item['image'])
 
     def tell_inventory(self, context: RequestContext, items: list[str]) -> None:
         """The records have no inventory of this host: tell it with the next heartbeat."""

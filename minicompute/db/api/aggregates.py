@@ -9,7 +9,8 @@ from oslo_db import exception as db_exc
 from oslo_utils import uuidutils
 
 from minicompute import exception
-from minicompute.db.models import aggregate_hosts, aggregates
+from minicompute.db import session
+from minicompute.db.models import aggregate_hosts, aggregates, compute_nodes, instances
 from minicompute.db.session import utcnow
 from minicompute.objects import Aggregate
 
@@ -51,8 +52,10 @@ def _from_row(row: Any) -> Aggregate:
     return Aggregate(**values)
 
 
-def get(conn: sa.Connection, aggregate_id: int) -> Aggregate:
-    """Raises AggregateNotFound."""
+def get(conn: sa.Connection, aggregate_id: int, *, lock: bool = False) -> Aggregate:
+    """`lock` holds its row. Raises AggregateNotFound."""
+    if lock:
+        conn.execute(sa.select(aggregates.c.id).where(aggregates.c.id == aggregate_id).with_for_update())
     found = every(conn, [aggregate_id])
     if not found:
         raise exception.AggregateNotFound(aggregate_id=aggregate_id)
@@ -64,6 +67,29 @@ def zones(conn: sa.Connection) -> dict[str, str]:
     query = sa.select(aggregate_hosts.c.host, aggregates.c['metadata']).join(
         aggregates, aggregates.c.id == aggregate_hosts.c.aggregate_id).order_by(aggregates.c.id)
     return {host: metadata[ZONE] for host, metadata in conn.execute(query) if metadata and metadata.get(ZONE)}
+
+
+def zones_beside(conn: sa.Connection, hosts: Iterable[str], but: int) -> set[str]:
+    """The zones that aggregates other than `but` put these hosts into."""
+    query = sa.select(aggregates.c['metadata']).join(
+        aggregate_hosts, aggregate_hosts.c.aggregate_id == aggregates.c.id).where(
+        aggregate_hosts.c.host.in_(list(hosts)), aggregates.c.id != but).distinct()
+    return {metadata[ZONE] for metadata in conn.scalars(query) if metadata and metadata.get(ZONE)}
+
+
+def servers_on(conn: sa.Connection, hosts: Iterable[str]) -> int:
+    """How many servers live on these hosts."""
+    return int(conn.execute(sa.select(sa.func.count()).select_from(instances).where(
+        instances.c.host.in_(list(hosts)), instances.c.deleted == 0)).scalar_one())
+
+
+def hold_hosts(conn: sa.Connection, hosts: Iterable[str]) -> None:
+    """What these hosts belong to is about to change: nobody else changes it until the transaction ends, and the
+    schedulers read it anew after that."""
+    names = sorted(set(hosts))
+    if names:
+        conn.execute(compute_nodes.update().where(compute_nodes.c.host.in_(names)).values(
+            changed_at=session.now(conn)))
 
 
 def create(conn: sa.Connection, name: str, zone: str | None = None) -> Aggregate:
@@ -109,6 +135,7 @@ def add_host(conn: sa.Connection, aggregate_id: int, host: str) -> None:
         conn.execute(aggregate_hosts.insert().values(aggregate_id=aggregate_id, host=host))
     except db_exc.DBDuplicateEntry:
         raise AggregateHostExists(aggregate_id=aggregate_id, host=host) from None
+    _touch(conn, aggregate_id)
 
 
 def remove_host(conn: sa.Connection, aggregate_id: int, host: str) -> None:
@@ -117,6 +144,12 @@ def remove_host(conn: sa.Connection, aggregate_id: int, host: str) -> None:
         aggregate_hosts.c.aggregate_id == aggregate_id, aggregate_hosts.c.host == host))
     if not done.rowcount:
         raise AggregateHostNotFound(aggregate_id=aggregate_id, host=host)
+    _touch(conn, aggregate_id)
+
+
+def _touch(conn: sa.Connection, aggregate_id: int) -> None:
+    """By this the schedulers see that members were exchanged, though there are as many as before."""
+    conn.execute(aggregates.update().where(aggregates.c.id == aggregate_id).values(updated_at=utcnow()))
 
 
 def forget_host(conn: sa.Connection, host: str) -> None:

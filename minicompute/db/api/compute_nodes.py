@@ -189,9 +189,10 @@ def services_to_know(conn: sa.Connection, after_id: int, horizon: datetime.datet
     return [ServiceState(row[0], row[1], bool(row[2]), bool(row[3])) for row in rows]
 
 
-def aggregate_metadata(conn: sa.Connection) -> dict[int, dict[str, str]]:
-    rows = conn.execute(sa.select(aggregates.c.id, aggregates.c.metadata))
-    return {row[0]: row[1] or {} for row in rows}
+def aggregate_metadata(conn: sa.Connection) -> dict[int, tuple[dict[str, str], datetime.datetime | None]]:
+    """{aggregate: (metadata, when it or its members were changed last)}"""
+    rows = conn.execute(sa.select(aggregates.c.id, aggregates.c['metadata'], aggregates.c.updated_at))
+    return {row[0]: (row[1] or {}, row[2]) for row in rows}
 
 
 def aggregate_sizes(conn: sa.Connection) -> dict[int, int]:

@@ -116,6 +116,13 @@ def under_way(conn: sa.Connection, hosts: Sequence[str]) -> list[tuple[str, str]
     return found
 
 
+def evacuated_from(conn: sa.Connection, host: str) -> bool:
+    """Whether servers were evacuated from `host` of which it does not know yet."""
+    return conn.execute(sa.select(migrations.c.id).where(
+        migrations.c.source_compute == host, migrations.c.status == MigrationStatus.DONE,
+        migrations.c.migration_type == MigrationType.EVACUATION).limit(1)).first() is not None
+
+
 def end_with_server(conn: sa.Connection, instance_uuid: str) -> None:
     """The server is deleted: with a resize that waited for its confirmation as if that had come."""
     now = session.now(conn)

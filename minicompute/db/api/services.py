@@ -8,10 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from minicompute import exception
-from minicompute.db.api import aggregates
+from minicompute.db.api import aggregates, migrations
 from minicompute.db.models import allocations, compute_nodes, instances, services
 from minicompute.db.session import utcnow
-from minicompute.objects import ComputeNode, Service
+from minicompute.objects import ComputeNode, Service, from_primitive
 
 _SERVICE = [services.c[name] for name in Service.__dataclass_fields__]
 _NODE = [compute_nodes.c[name] for name in ComputeNode.__dataclass_fields__]
@@ -61,9 +61,33 @@ def destroy(conn: sa.Connection, service: Service) -> None:
         if conn.execute(living).first() is not None:
             raise exception.Conflict('Unable to delete compute service that is hosting instances. '
                                      'Migrate or delete the instances first.')
+        if migrations.under_way(conn, [service.host]):
+            raise exception.Conflict('Unable to delete compute service that has in-progress migrations. Complete the '
+                                     'migrations or delete the instances first.')
         aggregates.forget_host(conn, service.host)
         conn.execute(compute_nodes.delete().where(compute_nodes.c.host == service.host))
     conn.execute(services.delete().where(services.c.id == service.id))
+
+
+def check_evacuations(conn: sa.Connection, host: str) -> None:
+    """A host whose servers were evacuated may be up again only after it has removed them. Raises Invalid."""
+    if migrations.evacuated_from(conn, host):
+        raise exception.Invalid(f'Unable to force up host {host} as `done` evacuation migration records remain '
+                                'associated with the host. Ensure the compute service has been restarted, allowing '
+                                'these records to move to `completed` before retrying this request.')
+
+
+def flavors_by_project(conn: sa.Connection, host: str) -> dict[str, tuple[int, int, int]]:
+    """{project: (cores, memory in MiB, disks in GiB)} of the flavors of the servers that live on `host`."""
+    sums: dict[str, tuple[int, int, int]] = {}
+    for project_id, document in conn.execute(sa.select(instances.c.project_id, instances.c.flavor).where(
+            instances.c.host == host, instances.c.deleted == 0).order_by(instances.c.project_id, instances.c.id)):
+        flavor = from_primitive(document)
+        if flavor is not None:
+            cores, memory, disk = sums.get(project_id, (0, 0, 0))
+            sums[project_id] = (cores + flavor.vcpus, memory + flavor.memory_mb,
+                                disk + flavor.root_gb + flavor.ephemeral_gb)
+    return sums
 
 
 # -- hypervisors -------------------------------------------------------------------
@@ -88,7 +112,7 @@ class Hypervisor:
 
 
 def hypervisors(conn: sa.Connection, *, limit: int | None = None, marker: str | int | None = None,
-                pattern: str | None = None, uuid: str | None = None, id: int | None = None,
+                pattern: str | None = None, uuid: str | None = None, id: int | None = None, host: str | None = None,
                 usage: bool = False, servers: bool = False) -> list[Hypervisor]:
     """A page, by id, in one query and one more for each of `usage` (two) and `servers`. A marker is a uuid or an
     id. Raises MarkerNotFound."""
@@ -101,6 +125,8 @@ def hypervisors(conn: sa.Connection, *, limit: int | None = None, marker: str | 
         query = query.where(compute_nodes.c.uuid == uuid)
     if id is not None:
         query = query.where(compute_nodes.c.id == id)
+    if host is not None:
+        query = query.where(compute_nodes.c.host == host)
     if marker is not None:
         query = query.where(compute_nodes.c.id > _marker_id(conn, marker))
     if limit is not None:

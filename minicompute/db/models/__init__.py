@@ -1,7 +1,15 @@
 """The tables, by noun. `metadata` is what alembic compares with."""
 from minicompute.db.models.base import metadata
 from minicompute.db.models.catalog import flavor_projects, flavors, key_pairs, quotas
-from minicompute.db.models.hosts import aggregate_hosts, aggregates, allocations, compute_nodes, owed, services
+from minicompute.db.models.hosts import (
+    aggregate_hosts,
+    aggregates,
+    allocations,
+    compute_nodes,
+    image_caching,
+    owed,
+    services,
+)
 from minicompute.db.models.journal import instance_actions, instance_actions_events
 from minicompute.db.models.local import images, networks, ports, volumes
 from minicompute.db.models.servers import (
@@ -15,7 +23,7 @@ from minicompute.db.models.servers import (
 )
 
 __all__ = ['aggregate_hosts', 'aggregates', 'allocations', 'block_device_mappings', 'compute_nodes',
-           'flavor_projects', 'flavors', 'images', 'instance_actions', 'instance_actions_events',
+           'flavor_projects', 'flavors', 'image_caching', 'images', 'instance_actions', 'instance_actions_events',
            'instance_group_members', 'instance_groups', 'instances', 'key_pairs', 'metadata', 'migrations', 'networks',
            'owed', 'ports', 'projects', 'quotas', 'services', 'tags',
            'volumes']

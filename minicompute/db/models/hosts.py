@@ -56,3 +56,12 @@ owed = table('owed', Id(), sa.Column('host', sa.String(255), nullable=False, ind
              uuid('instance_uuid', nullable=False), sa.Column('verb', sa.String(64), nullable=False),
              sa.Column('data', Json), sa.Column('reason', sa.Text), sa.Column('created_at', Timestamp),
              sa.UniqueConstraint('host', 'instance_uuid', 'verb'))
+
+#: What hosts were asked to fetch before a server needs it: `status` is queued, caching, or what came of it.
+image_caching = table(
+    'image_caching', Id(), sa.Column('host', sa.String(255), nullable=False),
+    sa.Column('image_id', sa.String(36), nullable=False), sa.Column('aggregate_id', sa.BigInteger, nullable=False),
+    sa.Column('image', Json), sa.Column('status', sa.String(16), nullable=False), sa.Column('percent', sa.Integer),
+    sa.Column('message', sa.Text), *born(), sa.UniqueConstraint('host', 'image_id'),
+    sa.Index('ix_image_caching_status', 'status', 'updated_at'),
+)

@@ -43,7 +43,10 @@ class ServicesController(wsgi.Controller):
         changes, shown = named_change(id, body)
 
         def change(conn: sa.Connection) -> None:
-            db.update(conn, db.find(conn, body['host'], body['binary']), **changes)
+            service = db.find(conn, body['host'], body['binary'])
+            if changes.get('forced_down') is False and service.binary == db.COMPUTE:
+                db.check_evacuations(conn, service.host)
+            db.update(conn, service, **changes)
         session.write(change)
         return {'service': {'host': body['host'], 'binary': body['binary'], **shown}}
 
@@ -58,7 +61,10 @@ class ServicesController(wsgi.Controller):
             if service.binary != db.COMPUTE:
                 raise exception.Invalid(f'Updating a {service.binary} service is not supported. Only '
                                         f'{db.COMPUTE} services can be updated.')
-            return View(req, conn)(db.update(conn, service, **checked_change(body)))
+            changes = checked_change(body)
+            if changes.get('forced_down') is False:
+                db.check_evacuations(conn, service.host)
+            return View(req, conn)(db.update(conn, service, **changes))
         return {'service': session.write(change)}
 
     @wsgi.response(204)
