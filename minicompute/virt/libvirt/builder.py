@@ -65,13 +65,25 @@ class Builder:
         return wanted.machine_type or configured.get(arch) or DEFAULT_MACHINES.get(arch, '')
 
     def disks(self, instance: Instance) -> list[Disk]:
-        """Of a rescued server those that it is rescued with."""
+        """Those whose files are the server's own; of a rescued server those that it is rescued with."""
         wanted = self.hardware(instance)
         machine = self.machine(wanted)
         own = layout.disks(instance, wanted, machine)
         if not rescue.is_rescued(instance):
             return own
+        if not own:
+            raise exception.InvalidInput(reason='a server whose disks are all volumes cannot be rescued on this host')
         return rescue.plan(instance, own, wanted.cdrom_bus or layout.cdrom_bus(machine))
+
+    def all_disks(self, instance: Instance) -> list[Disk]:
+        """Its own and its volumes, what it boots from first. While it is rescued it has no volumes."""
+        own = self.disks(instance)
+        if rescue.is_rescued(instance):
+            return own
+        volumes = layout.volumes(instance, self.hardware(instance), own)
+        root = layout.root_device(instance)
+        booted = 1 if volumes and root is not None and root.volume_id == volumes[0].serial else 0
+        return [*volumes[:booted], *own, *volumes[booted:]]
 
     def domain(self, instance: Instance) -> Domain:
         """From the record and from the names of the files that the build made."""
@@ -104,7 +116,7 @@ class Builder:
         )
 
     def _boot(self, instance: Instance, wanted: GuestHardware) -> Boot:
-        root = rescue.boots_from(self.disks(instance)).target
+        root = rescue.boots_from(self.all_disks(instance)).target
         kernel, initrd = (
             os.path.join(layout.directory(instance.uuid), name + rescue.suffix(instance))
             for name in ('kernel', 'ramdisk')
@@ -138,9 +150,9 @@ class Builder:
 
     def _devices(self, instance: Instance, wanted: GuestHardware) -> list[Part]:
         assert instance.flavor is not None
-        plan = self.disks(instance)
+        plan = self.all_disks(instance)
         first = rescue.boots_from(plan)
-        made: list[Part] = [_disk(disk, instance, wanted, first=disk is first) for disk in plan]
+        made: list[Part] = [file_disk(disk, wanted, first=disk is first) for disk in plan]
         made += self._controllers(plan, wanted)
         made += vif.interfaces(instance, wanted, instance.flavor.vcpus)
         made.append(devices.Serial(os.path.join(layout.directory(instance.uuid), 'console.log')))
@@ -171,14 +183,16 @@ class Builder:
         return [devices.Tablet(), *made] if wanted.tablet else made
 
 
-def _disk(disk: Disk, instance: Instance, wanted: GuestHardware, first: bool) -> FileDisk:
+def file_disk(disk: Disk, wanted: GuestHardware, first: bool = False) -> FileDisk:
     modes = dict(mode.partition('=')[::2] for mode in CONF.libvirt.disk_cachemodes)
     iotune = {
         name.removeprefix('disk_'): value for name, value in wanted.tuning.items() if name.startswith('disk_')
     }
     return FileDisk(path=disk.path, format=disk.format, target=disk.target, bus=disk.bus, device=disk.device,
-                    cache=modes.get('file') if disk.device == 'disk' else None,
-                    boot_order=1 if first else None, iotune=iotune if disk.device == 'disk' else {})
+                    cache=modes.get('file') if disk.device == 'disk' else None, serial=disk.serial,
+                    boot_order=1 if first else None,
+                    # The flavor bounds the disks that it brings; a volume has a price of its own.
+                    iotune=iotune if disk.device == 'disk' and disk.kind != 'volume' else {})
 
 
 def _metadata(instance: Instance) -> Metadata:
@@ -210,7 +224,7 @@ def digest(instance: Instance) -> str:
             for card in instance.network_info
         ],
         [
-            [d.source_type, d.boot_index, d.guest_format, d.volume_size, d.image_id]
+            [d.source_type, d.boot_index, d.guest_format, d.volume_size, d.image_id, d.volume_id]
             for d in instance.block_devices
         ],
     ]

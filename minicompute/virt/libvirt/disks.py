@@ -176,8 +176,10 @@ def check_image(request: SpawnRequest) -> None:
         return
     if image.min_ram > flavor.memory_mb:
         raise exception.FlavorMemoryTooSmall()
-    if flavor.root_gb:
-        check_fit(max(image.min_disk * space.GIB, _told_size(image)), flavor.root_gb * space.GIB)
+    root = layout.root_device(request.instance)
+    size_gb = root.volume_size if root is not None and root.destination_type == 'volume' else flavor.root_gb
+    if size_gb:
+        check_fit(max(image.min_disk * space.GIB, _told_size(image)), size_gb * space.GIB)
 
 
 def _told_size(image: ImageMeta) -> int:

@@ -19,7 +19,7 @@ from minicompute.virt.driver import (
     SpawnRequest,
     no_progress,
 )
-from minicompute.virt.libvirt import capabilities, console, guest, identity, layout, space
+from minicompute.virt.libvirt import capabilities, console, guest, identity, layout, space, volumes
 from minicompute.virt.libvirt.base import stop
 from minicompute.virt.libvirt.disks import complete
 from minicompute.virt.libvirt.events import Events
@@ -112,6 +112,7 @@ class LibvirtDriver(LibvirtAdmin, LibvirtGuest, LibvirtSnapshots, LibvirtMoves, 
             guest.remove(self._host, instance.uuid)
             try:
                 self._disks.make(request, plan, progress)
+                volumes.make_all(instance, request.image, self._cache, progress)
                 progress('domain', None)
                 self._define_and_start(instance)
             except Exception as error:
@@ -149,6 +150,7 @@ class LibvirtDriver(LibvirtAdmin, LibvirtGuest, LibvirtSnapshots, LibvirtMoves, 
                 guest.remove(self._host, domain.uuid)
                 removed.append(f'domain {domain.name} ({domain.uuid})')
         removed += [f'directory {path}' for path in self._disks.sweep(known)]
+        removed += [f'file {path}' for path in volumes.sweep()]
         after = guest.cards(self._host)
         removed += [f'network {name}' for name in self._networks.sweep(after, before - after)]
         return removed + [f'image {path}' for path in self._cache.sweep(minimum_age)]

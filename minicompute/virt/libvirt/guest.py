@@ -59,9 +59,26 @@ class Guest:
     def metadata(self) -> metadata.Metadata | None:
         return metadata.read(self._call(self._domain.XMLDesc, libvirt.VIR_DOMAIN_XML_INACTIVE))
 
-    def tree(self) -> Element:
-        """The XML of the domain as it runs."""
-        return parse(self._call(self._domain.XMLDesc, 0))
+    def tree(self, inactive: bool = False) -> Element:
+        """The XML of the domain as it runs, or as the next start by libvirt would make it."""
+        return parse(self._call(self._domain.XMLDesc, libvirt.VIR_DOMAIN_XML_INACTIVE if inactive else 0))
+
+    def attach(self, xml: str, flags: int) -> None:
+        """A device. Raises libvirtError."""
+        self._call(self._domain.attachDeviceFlags, xml, flags)
+
+    def detach(self, xml: str, flags: int) -> None:
+        """Ask for a device back; from a running guest it comes later. Raises libvirtError."""
+        self._call(self._domain.detachDeviceFlags, xml, flags)
+
+    def copy_disk(self, target: str, xml: str) -> None:
+        """Begin to copy a disk, and to write to both, until `end_copy`. Raises libvirtError."""
+        flags = libvirt.VIR_DOMAIN_BLOCK_COPY_REUSE_EXT | libvirt.VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB
+        self._call(self._domain.blockCopy, target, xml, {}, flags)
+
+    def end_copy(self, target: str, pivot: bool) -> None:
+        """The guest goes on with the copy, or with what it had. Raises libvirtError."""
+        self._call(self._domain.blockJobAbort, target, libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT if pivot else 0)
 
     def cards(self) -> set[str]:
         """Its MAC addresses."""

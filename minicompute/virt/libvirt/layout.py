@@ -3,13 +3,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from string import ascii_lowercase
 
 from minicompute import exception
 from minicompute.conf import CONF
 from minicompute.objects import BlockDevice, Instance
 from minicompute.virt.hardware import GuestHardware
 from minicompute.virt.libvirt.space import GIB, MIB
+from minicompute.volume import files
 
 #: how disks are named on each bus
 PREFIX = {'virtio': 'vd', 'scsi': 'sd', 'sata': 'sd', 'usb': 'sd', 'ide': 'hd', 'fdc': 'fd'}
@@ -28,6 +30,7 @@ class Disk:
     device: str = 'disk'
     filesystem: str | None = None
     from_image: bool = False
+    serial: str | None = None
 
 
 def directory(uuid: str) -> str:
@@ -35,10 +38,7 @@ def directory(uuid: str) -> str:
 
 
 def disks(instance: Instance, hardware: GuestHardware, machine: str) -> list[Disk]:
-    """Root, ephemeral, swap and config drive, in the order that the guest sees them.
-
-    Raises NotImplementedHere for volumes, InvalidBDM for what cannot be.
-    """
+    """Its own: root, ephemeral, swap and config drive, in the order that the guest sees them. Raises InvalidBDM."""
     made: list[Disk] = []
     names: dict[str, Iterator[str]] = {}
 
@@ -46,13 +46,18 @@ def disks(instance: Instance, hardware: GuestHardware, machine: str) -> list[Dis
         if bus not in PREFIX:
             raise exception.InvalidBDM(reason=f'this host has no disks on the bus {bus}')
         prefix = PREFIX[bus]
-        letters = names.setdefault(prefix, (prefix + letter for letter in 'abcdefghijklmnopqrstuvwxyz'))
+        letters = names.setdefault(prefix, (prefix + letter for letter in ascii_lowercase))
         made.append(Disk(kind=kind, path=os.path.join(directory(instance.uuid), name), bus=bus,
                          target=next(letters), **facts))  # type: ignore[arg-type]
 
     _refuse_unknown(instance)
     bus = hardware.disk_bus or 'virtio'
-    _add_root(add, instance, bus)
+    root = root_device(instance)
+    if root is not None and root.destination_type == 'volume':
+        prefix = PREFIX.get(root.disk_bus or bus, 'vd')    # the first name is the volume's
+        names[prefix] = (prefix + letter for letter in ascii_lowercase[1:])
+    else:
+        _add_root(add, instance, bus)
     for number, device in enumerate(ephemerals(instance)):
         add(
             'ephemeral',
@@ -71,12 +76,47 @@ def disks(instance: Instance, hardware: GuestHardware, machine: str) -> list[Dis
     return made
 
 
+def volumes(instance: Instance, hardware: GuestHardware, own: Sequence[Disk]) -> list[Disk]:
+    """Those of the record that have a volume, beside the server's `own`; what is booted from is the first.
+
+    Each gets the name that the user was told, unless a disk of the server has it."""
+    made: list[Disk] = []
+    mapped = [device for device in instance.block_devices if _is_volume(device)]
+    for device in sorted(mapped, key=lambda device: device.boot_index != 0):
+        made.append(volume(device, hardware, [*own, *made]))
+    return made
+
+
+def volume(device: BlockDevice, hardware: GuestHardware, others: Sequence[Disk]) -> Disk:
+    """The disk of one volume. Raises InvalidBDM when there is no name left."""
+    bus = device.disk_bus or hardware.disk_bus or 'virtio'
+    if bus not in PREFIX:
+        raise exception.InvalidBDM(reason=f'this host has no disks on the bus {bus}')
+    wanted = (device.device_name or '').removeprefix('/dev/')
+    return Disk(kind='volume', path=files.path_of(str(device.volume_id)), format=files.FORMAT, bus=bus,
+                target=free_target(bus, {other.target for other in others}, wanted),
+                size=(device.volume_size or 0) * GIB, serial=device.volume_id)
+
+
+def free_target(bus: str, taken: set[str], wanted: str = '') -> str:
+    names = [PREFIX[bus] + letter for letter in ascii_lowercase]
+    free = [name for name in names if name not in taken]
+    if not free:
+        raise exception.InvalidBDM(reason=f'the bus {bus} has no room for another disk')
+    return wanted if wanted in free else free[0]
+
+
+def _is_volume(device: BlockDevice) -> bool:
+    """What is to take the place of another comes when it does."""
+    return bool(device.volume_id) and not device.no_device and device.connection_info.get('state') != 'swapping'
+
+
 def _refuse_unknown(instance: Instance) -> None:
     for device in instance.block_devices:
         if device.no_device:
             continue
-        if 'volume' in (device.destination_type, device.source_type):
-            raise exception.NotImplementedHere('This host cannot attach volumes.')
+        if device.destination_type == 'volume':
+            continue
         if not _is_blank(device) and device.boot_index != 0:
             raise exception.InvalidBDM(
                 reason=f'{device.source_type} -> {device.destination_type} can only be the root disk'

@@ -1,9 +1,86 @@
 """See `virt/interface/devices.py`."""
 from __future__ import annotations
 
+import dataclasses
+
+from minicompute import exception
+from minicompute.objects import VIF, BlockDevice, ImageMeta, Instance
 from minicompute.virt.interface.devices import DeviceVerbs
+from minicompute.virt.libvirt import blockcopy, guest, hotplug, layout, vif, volumes
 from minicompute.virt.libvirt.base import LibvirtBase
+from minicompute.virt.libvirt.builder import file_disk
+from minicompute.virt.libvirt.config.base import Element, Part, render
+from minicompute.virt.libvirt.guest import Guest
+from minicompute.volume import files
+
+#: where QEMU takes disks out and in while the guest runs
+HOT = ('virtio', 'scsi', 'usb')
 
 
 class LibvirtDevices(LibvirtBase, DeviceVerbs):
-    pass
+
+    def attach_volume(self, instance: Instance, device: BlockDevice, image: ImageMeta | None = None) -> None:
+        domain, find = self._domain(instance), hotplug.disk_of(files.path_of(str(device.volume_id)))
+        trees = [domain.tree(), domain.tree(inactive=True)] if domain is not None else []
+        if domain is None or not domain.running() or find(trees[0]) is None:    # else QEMU has the file open
+            volumes.make(device, image, self._cache)
+        if domain is None:
+            return
+        wanted = self._builder.hardware(instance)
+        bus = device.disk_bus or wanted.disk_bus or 'virtio'
+        if bus not in HOT and domain.running():
+            raise exception.DeviceNotAttached(device=device.device_name,
+                                              reason=f'the bus {bus} takes no disk while the guest runs')
+        disk = layout.volume(device, wanted, [])
+        disk = dataclasses.replace(disk, target=_target(trees, find) or layout.free_target(
+            bus, {target.get('dev', '') for tree in trees for target in tree.findall('devices/disk/target')},
+            disk.target))
+        hotplug.plug(domain, find, render(file_disk(disk, wanted)), str(device.device_name))
+
+    def detach_volume(self, instance: Instance, device: BlockDevice) -> None:
+        domain = self._domain(instance)
+        if domain is not None:
+            find = hotplug.disk_of(files.path_of(str(device.volume_id)))
+            hotplug.unplug(domain, find, str(device.device_name))
+
+    def swap_volume(self, instance: Instance, device: BlockDevice, new: BlockDevice) -> None:
+        domain = self._domain(instance)
+        if domain is None or not domain.running():
+            raise exception.InstanceNotRunning(instance_id=instance.uuid)
+        wanted = self._builder.hardware(instance)
+        disk = layout.volume(new, wanted, [])
+        blockcopy.replace(domain, files.path_of(str(device.volume_id)), disk.path, render(file_disk(disk, wanted)),
+                          lambda: volumes.make(new, None, self._cache))
+
+    def attach_interface(self, instance: Instance, vif: VIF) -> None:
+        one = dataclasses.replace(instance, network_info=[vif])
+        self._networks.plug(one)
+        domain = self._domain(instance)
+        if domain is not None:
+            hotplug.plug(domain, hotplug.card_of(vif.mac_address), render(self._card(one)), vif.mac_address)
+
+    def detach_interface(self, instance: Instance, vif: VIF) -> None:
+        domain = self._domain(instance)
+        if domain is not None:
+            hotplug.unplug(domain, hotplug.card_of(vif.mac_address), vif.mac_address)
+        self._networks.unplug(dataclasses.replace(instance, network_info=[vif]))
+
+    def _card(self, instance: Instance) -> Part:
+        assert instance.flavor is not None
+        return vif.interfaces(instance, self._builder.hardware(instance), instance.flavor.vcpus)[0]
+
+    def _domain(self, instance: Instance) -> Guest | None:
+        try:
+            return guest.find(self._host, instance.uuid)
+        except exception.DomainNotFound:
+            return None
+
+
+def _target(trees: list[Element], find: hotplug.Finder) -> str | None:
+    """The name that the disk has already in the running domain or in its definition."""
+    for tree in trees:
+        disk = find(tree)
+        target = disk.find('target') if disk is not None else None
+        if target is not None:
+            return target.get('dev')
+    return None

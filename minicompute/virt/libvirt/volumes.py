@@ -1,0 +1,88 @@
+"""The files of the local volumes, as a host makes and grows them, below `[local_volumes] path`.
+
+A volume gets its file at its first use. The file appears whole: it is made under a name of this host's own and linked
+to its final one, which fails if another host was faster, and is then as good.
+"""
+from __future__ import annotations
+
+import contextlib
+import os
+
+from oslo_log import log as logging
+
+from minicompute import exception
+from minicompute.conf import CONF
+from minicompute.objects import BlockDevice, ImageMeta, Instance
+from minicompute.virt import images
+from minicompute.virt.driver import Progress, no_progress
+from minicompute.virt.libvirt import layout, space
+from minicompute.virt.libvirt.imagecache import ImageCache
+from minicompute.volume import files
+
+LOG = logging.getLogger(__name__)
+
+#: a temporary file of a tool that nobody touched for so many seconds is nobody's
+LEFT_OVER = 3600 * 24
+
+
+def make_all(instance: Instance, image: ImageMeta | None, cache: ImageCache, progress: Progress = no_progress) -> None:
+    """The files of all volumes of a server that is to start; `image` is what its root volume begins with."""
+    for device in instance.block_devices:
+        if device.volume_id and not device.no_device:
+            make(device, image if device.source_type == 'image' else None, cache, progress)
+
+
+def make(device: BlockDevice, image: ImageMeta | None, cache: ImageCache, progress: Progress = no_progress) -> str:
+    """-> the path of its file, which has the volume's size.
+
+    Raises VolumeLost when it was made once and is not here, DiskFull, FlavorDiskTooSmall, ImageNotFound,
+    ImageUnacceptable, ImageToolFailed."""
+    path, size = files.path_of(str(device.volume_id)), (device.volume_size or 0) * space.GIB
+    if not os.path.exists(path):
+        if device.connection_info.get('made'):
+            raise exception.VolumeLost(volume_id=device.volume_id)
+        _make_new(path, size, device, image, cache, progress)
+    images.resize(path, files.FORMAT, size)
+    return path
+
+
+def _make_new(path: str, size: int, device: BlockDevice, image: ImageMeta | None, cache: ImageCache,
+              progress: Progress) -> None:
+    directory, name = os.path.split(path)
+    os.makedirs(directory, mode=0o755, exist_ok=True)
+    temp = os.path.join(directory, f'.{name}.{CONF.host}.new')     # one step at a time makes it on this host
+    try:
+        with space.checked(f'volume {device.volume_id}'):
+            if image is None:
+                images.create(temp, files.FORMAT, size)
+            else:
+                _fill(temp, size, device, image, cache, progress)
+            os.chmod(temp, 0o600)       # libvirt gives it to QEMU's user when it opens it
+            with contextlib.suppress(FileExistsError):
+                os.link(temp, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temp)
+    LOG.info('The file of volume %s is made', device.volume_id)
+
+
+def _fill(temp: str, size: int, device: BlockDevice, image: ImageMeta, cache: ImageCache,
+          progress: Progress) -> None:
+    # In the server's directory: it goes with that, whoever dies here.
+    link = os.path.join(layout.directory(str(device.instance_uuid)), f'base.{device.volume_id}')
+    try:
+        base = cache.disk(image, link, progress)
+        if base.virtual_size > size:
+            raise exception.InvalidBDM(reason=f'volume_size: image {image.id} needs '
+                                              f'{-(-base.virtual_size // space.GIB)} GiB')
+        images.convert(base.path, base.format, temp, files.FORMAT)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(link)
+
+
+def sweep() -> list[str]:
+    """Remove what killed tools left; -> the paths."""
+    if not os.path.isdir(CONF.local_volumes.path):
+        return []
+    return images.remove_leftovers(CONF.local_volumes.path, LEFT_OVER)
