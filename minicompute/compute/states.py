@@ -54,6 +54,8 @@ ACTIONS: dict[str, Legal] = {
     'confirm_resize':  Legal((VM.RESIZED,), becomes=Task.RESIZE_CONFIRMING),
     'revert_resize':   Legal((VM.RESIZED,), becomes=Task.RESIZE_REVERTING),
     'live_migrate':    Legal((VM.ACTIVE, VM.PAUSED), becomes=Task.MIGRATING),
+    'force_complete':  Legal((VM.ACTIVE,), (Task.MIGRATING,)),
+    'abort_live':      Legal(None, (Task.MIGRATING,)),
     'evacuate':        Legal((VM.ACTIVE, VM.STOPPED, VM.ERROR), ANY_TASK, becomes=Task.REBUILDING),
     'attach_volume':   Legal((*_ATTACHABLE, *_SHELVED, VM.SOFT_DELETED)),
     'detach_volume':   Legal((*_ATTACHABLE, *_SHELVED, VM.SOFT_DELETED)),

@@ -44,6 +44,8 @@ def claim_destination(task: Task) -> Outcome:
     _check_order(task)
     data, instance = task.data, task.instance
     assert task.spec is not None and instance is not None
+    if data.get('host') == move.source(task):
+        raise StepFailed(str(exception.UnableToMigrateToSelf(instance_id=task.uuid, host=data['host'])), code=400)
     spec = move.anywhere(dataclasses.replace(task.spec, flavor=instance.flavor), data.get('host'))
     if data.get('force'):    # the operator knows better than the filters
         spec.force_host, spec.requested_host = data['host'], None
@@ -77,7 +79,8 @@ def offered(task: Task) -> dict[str, Any]:
 def check_destination(task: Task) -> Asked:
     """A host that nobody named and that refuses is one of several: the next may do."""
     verb = 'live_accept' if task.data.get('host') else 'live_accept_or_next'
-    return move.at_dest(task, verb, offer=task.data['offer'], block=task.data.get('block'))
+    return move.at_dest(task, verb, offer=task.data['offer'], block=task.data.get('block'),
+                        over_commit=task.data.get('over_commit'))
 
 
 def accepted(task: Task) -> dict[str, Any]:

@@ -39,10 +39,7 @@ def ordered(conn: sa.Connection, uuid: str) -> str | None:
     return (row.data or {}).get('order') if row is not None else None
 
 
-def of_server(conn: sa.Connection, instance_uuid: str, migration_id: str) -> Migration | None:
-    """A migration of the server by the id that users know it by, which may be any text."""
-    if not migration_id.isascii() or not migration_id.isdecimal() or len(migration_id) > 18:
-        return None
-    row = conn.execute(sa.select(migrations).where(
-        migrations.c.id == int(migration_id), migrations.c.instance_uuid == instance_uuid)).first()
+def lock(conn: sa.Connection, uuid: str) -> Migration | None:
+    """It keeps its status until the transaction ends."""
+    row = conn.execute(sa.select(migrations).where(migrations.c.uuid == uuid).with_for_update()).first()
     return moves.from_row(row) if row is not None else None

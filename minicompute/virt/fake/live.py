@@ -57,7 +57,8 @@ class FakeLive(FakeBase, LiveVerbs):
             raise exception.MigrationPreCheckError(reason=f'the domain is {PowerState.NAMES[state]}')
         return {'host': self.host}
 
-    def live_accept(self, instance: Instance, offer: dict[str, Any], block: bool | None) -> dict[str, Any]:
+    def live_accept(self, instance: Instance, offer: dict[str, Any], block: bool | None,
+                    over_commit: bool | None) -> dict[str, Any]:
         self._fault('live_accept', instance.uuid)
         return {'shared': not block}
 
@@ -112,10 +113,12 @@ class FakeLive(FakeBase, LiveVerbs):
         copy = self._copy_of(uuid)
         if copy is not None and not self._settle(uuid, copy):
             return live.OUTGOING
+        if self._comes_in(uuid):
+            return live.INCOMING
         try:
             state = self._read(uuid).power_state
         except exception.DomainNotFound:
-            return live.INCOMING if self._comes_in(uuid) else live.ABSENT
+            return live.ABSENT
         return {PowerState.RUNNING: live.RUNNING, PowerState.PAUSED: live.PAUSED}.get(state, live.STOPPED)
 
     # -- after -------------------------------------------------------------
@@ -170,26 +173,29 @@ class FakeLive(FakeBase, LiveVerbs):
         return _read_copy(self._job(uuid))
 
     def _settle(self, uuid: str, copy: _Copy) -> bool:
-        """Whether the copy has ended: when its time is over, the domain is at the destination from now on. Where
-        nobody made room for it, it stays."""
-        if not copy.over():
-            return False
-        there = os.path.join(CONF.fake.state_dir, copy.dest)
-        if os.path.lexists(os.path.join(there, f'.room.{uuid}')):
-            with contextlib.suppress(FileNotFoundError):    # moved already, by whoever looked first
-                os.rename(self._path(uuid), os.path.join(there, uuid))
-        _unlink(self._job(uuid))
-        return True
+        """Whether the copy has ended."""
+        return _settle(self.host, uuid, copy)
 
     def _comes_in(self, uuid: str) -> bool:
-        """Whether the host that we made room for still copies."""
+        """Whether the host that we made room for still copies. It need not be up to have ended."""
         try:
             source = os.readlink(self._room(uuid))
         except FileNotFoundError:
             return False
-        job = os.path.join(CONF.fake.state_dir, source, f'.live.{uuid}')
-        copy = _read_copy(job)
-        return copy is not None
+        copy = _read_copy(os.path.join(CONF.fake.state_dir, source, f'.live.{uuid}'))
+        return copy is not None and not _settle(source, uuid, copy)
+
+
+def _settle(source: str, uuid: str, copy: _Copy) -> bool:
+    """When its time is over, the domain is at the destination from now on; where nobody made room for it, it stays."""
+    if not copy.over():
+        return False
+    here, there = (os.path.join(CONF.fake.state_dir, host) for host in (source, copy.dest))
+    if os.path.lexists(os.path.join(there, f'.room.{uuid}')):
+        with contextlib.suppress(FileNotFoundError):    # moved already, by whoever looked first
+            os.rename(os.path.join(here, uuid), os.path.join(there, uuid))
+    _unlink(os.path.join(here, f'.live.{uuid}'))
+    return True
 
 
 def _read_copy(path: str) -> _Copy | None:

@@ -32,9 +32,11 @@ class LiveVerbs:
         it does not run here, MigrationPreCheckError when it cannot go."""
         raise exception.NotImplementedHere()
 
-    def live_accept(self, instance: Instance, offer: dict[str, Any], block: bool | None) -> dict[str, Any]:
+    def live_accept(self, instance: Instance, offer: dict[str, Any], block: bool | None,
+                    over_commit: bool | None) -> dict[str, Any]:
         """At the destination, which changes nothing: can it come? `block`: whether disks are to be copied; None:
-        as is needed. -> {'shared': whether both hosts see the same disks}.
+        as is needed. `over_commit` False: there must be room for all that the disks may ever hold, else for what
+        they hold now. -> {'shared': whether both hosts see the same disks}.
 
         Raises InvalidSharedStorage, InvalidLocalStorage, InvalidCPUInfo, MigrationPreCheckError, DiskFull.
         """

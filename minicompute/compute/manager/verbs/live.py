@@ -29,7 +29,8 @@ def live_offer(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
 
 
 def live_accept(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
-    return driver.live_accept(instance_of(request), request.args['offer'], request.args.get('block'))
+    args = request.args
+    return driver.live_accept(instance_of(request), args['offer'], args.get('block'), args.get('over_commit'))
 
 
 def live_prepare(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
