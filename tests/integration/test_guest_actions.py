@@ -1,0 +1,282 @@
+"""Pause, suspend, rescue, interrupts and passwords with real guests. See test_libvirt_driver.py for what it needs."""
+from __future__ import annotations
+
+import base64
+import dataclasses
+import os
+import re
+
+import pytest
+
+from minicompute import exception
+from minicompute.objects import Instance, PowerState
+from minicompute.virt.driver import SpawnRequest, no_progress
+from minicompute.virt.libvirt import rescue
+from tests.integration.test_libvirt_driver import (  # noqa: F401
+    Cloud,
+    cloud,
+    driver,
+    heard,
+    image,
+    left_of,
+    libvirtd,
+    request,
+    source,
+    state,
+    up,
+    wait_for,
+)
+
+# Fixtures of another module.
+# ruff: noqa: F811
+
+MIB, GIB = 1 << 20, 1 << 30
+#: the guest tells the console what it finds: its disks by size, whether it has a password, ...
+TELL = base64.b64encode(b'#!/bin/sh\nguest-test\n').decode()
+
+
+def counting(cloud: Cloud, **changes) -> Instance:
+    """A guest that counts aloud, from 1 after each boot."""
+    return cloud.server(network=False, config_drive=True, metadata={'count': 'true'}, **changes)
+
+
+def counts(driver, instance) -> list[int]:
+    return [int(number) for number in re.findall(r'count=(\d+)', driver.console_output(instance, None))]
+
+
+def told(driver, instance) -> dict[str, str]:
+    """What guest-test said since the last boot."""
+    text = wait_for('the word of the guest', lambda: 'user_data exit=0' in driver.console_output(instance, None)
+                    and driver.console_output(instance, None))
+    return dict(re.findall(r'^([a-z_.0-9]+)=(\S*)\r?$', str(text), re.MULTILINE))
+
+
+# -- pause, suspend ------------------------------------------------------------
+
+def test_a_pause_stops_the_guest_where_it_is(driver, cloud, libvirtd, state, heard):
+    instance = counting(cloud)
+    driver.spawn(request(instance))
+    up(driver, instance)
+    wait_for('a count', lambda: counts(driver, instance))
+    number = libvirtd.lookupByUUIDString(instance.uuid).ID()
+    for _ in range(2):
+        driver.pause(instance)
+        assert driver.power_state(instance.uuid) == PowerState.PAUSED
+    before = counts(driver, instance)[-1]
+    for _ in range(2):
+        driver.unpause(instance)
+        assert driver.power_state(instance.uuid) == PowerState.RUNNING
+    wait_for('it to count on', lambda: counts(driver, instance)[-1] > before)
+    assert libvirtd.lookupByUUIDString(instance.uuid).ID() == number
+    driver.pause(instance)
+    driver.reboot(instance, hard=True)
+    up(driver, instance)
+    driver.power_off(instance)
+    for verb in (driver.pause, driver.unpause, driver.suspend, driver.trigger_crash_dump):
+        with pytest.raises(exception.InstanceNotRunning):
+            verb(instance)
+    driver.destroy(instance)
+    assert left_of(libvirtd, state, instance) == []
+    assert [news for news in heard if news[0] == instance.uuid] == []
+
+
+def test_a_suspended_guest_counts_on(driver, cloud, libvirtd, state, heard):
+    instance = counting(cloud)
+    driver.spawn(request(instance))
+    up(driver, instance)
+    wait_for('some counts', lambda: counts(driver, instance)[-1:] > [3])
+    before = counts(driver, instance)[-1]
+    for _ in range(2):
+        driver.suspend(instance)
+        assert driver.power_state(instance.uuid) == PowerState.SHUTDOWN
+    for _ in range(2):
+        driver.resume(instance)
+        assert driver.power_state(instance.uuid) == PowerState.RUNNING
+    wait_for('it to count on', lambda: counts(driver, instance)[-1:] > [before])
+    assert 1 not in counts(driver, instance)[counts(driver, instance).index(before + 1):]
+    driver.destroy(instance)
+    assert left_of(libvirtd, state, instance) == []
+    assert [news for news in heard if news[0] == instance.uuid] == []
+
+
+@pytest.mark.parametrize('start', ['reboot', 'power_on', 'lost memory', 'lost domain'])
+def test_what_starts_a_suspended_guest_anew(driver, cloud, libvirtd, state, start):
+    instance = counting(cloud)
+    driver.spawn(request(instance))
+    up(driver, instance)
+    wait_for('some counts', lambda: counts(driver, instance)[-1:] > [3])
+    driver.suspend(instance)
+    domain = libvirtd.lookupByUUIDString(instance.uuid)
+    if start == 'reboot':
+        driver.reboot(instance, hard=True)
+    elif start == 'power_on':
+        driver.power_on(instance)
+    else:
+        domain.managedSaveRemove()
+        if start == 'lost domain':
+            domain.undefine()
+        driver.resume(instance)
+    up(driver, instance)
+    assert not libvirtd.lookupByUUIDString(instance.uuid).hasManagedSaveImage()
+    driver.destroy(instance)
+    assert left_of(libvirtd, state, instance) == []
+
+
+def test_a_suspended_guest_is_destroyed_with_its_memory(driver, cloud, libvirtd, state):
+    instance = cloud.server(network=False)
+    driver.spawn(request(instance))
+    driver.suspend(instance)
+    driver.destroy(instance)
+    assert left_of(libvirtd, state, instance) == []
+    driver.spawn(request(instance))     # of the same name and uuid: it boots
+    up(driver, instance)
+    driver.destroy(instance)
+
+
+# -- rescue ----------------------------------------------------------------------
+
+def to_rescue(instance: Instance, **more) -> SpawnRequest:
+    return SpawnRequest(instance, image=image(), **more)
+
+
+def rescued(instance: Instance) -> Instance:
+    """The record once the rescue has been committed."""
+    return rescue.rescued(instance)
+
+
+def files(state, instance) -> set[str]:
+    return {name for name in os.listdir(state / 'instances' / instance.uuid) if name.endswith('.rescue')}
+
+
+def test_a_rescue_there_and_back(driver, cloud, libvirtd, state, heard):
+    instance = cloud.server(network=False, config_drive=True, user_data=TELL)
+    driver.spawn(request(instance))
+    own = told(driver, instance)
+    assert own['disk.vda'] == str(GIB) and 'disk.vdb' not in own and own['password'] == 'no'
+    for _ in range(2):
+        driver.prepare_rescue(to_rescue(instance, admin_password='s3cret'), no_progress)
+    assert driver.power_state(instance.uuid) == PowerState.RUNNING
+
+    driver.rescue(instance, 60)
+    found = told(driver, instance)
+    assert (found['disk.vda'], found['disk.vdb'], found['password']) == (str(64 * MIB), str(GIB), 'yes')
+    number = libvirtd.lookupByUUIDString(instance.uuid).ID()
+    driver.rescue(instance, 60)
+    assert libvirtd.lookupByUUIDString(instance.uuid).ID() == number, 'rescuing what is rescued must not touch it'
+
+    kept = rescued(instance)
+    driver.power_off(kept)
+    driver.power_on(kept)
+    assert told(driver, instance)['disk.vda'] == str(64 * MIB)
+    driver.reboot(kept, hard=True)
+    assert told(driver, instance)['disk.vdb'] == str(GIB)
+
+    for _ in range(2):
+        driver.unrescue(kept)
+        back = told(driver, instance)
+        assert (back['disk.vda'], back['password']) == (str(GIB), 'no') and 'disk.vdb' not in back
+        assert files(state, instance) == set()
+    driver.destroy(instance)
+    assert left_of(libvirtd, state, instance) == []
+    assert [news for news in heard if news[0] == instance.uuid] == []
+
+
+def test_a_rescue_that_was_cut_off_is_made_whole(driver, cloud, libvirtd, state):
+    """The daemon died before, between and after what a rescue does; it is asked again."""
+    instance = cloud.server(network=False, config_drive=True, user_data=TELL)
+    driver.spawn(request(instance))
+    driver.prepare_rescue(to_rescue(instance), no_progress)
+    libvirtd.lookupByUUIDString(instance.uuid).destroy()
+    driver.rescue(instance, 0)
+    assert told(driver, instance)['disk.vda'] == str(64 * MIB)
+    domain = libvirtd.lookupByUUIDString(instance.uuid)
+    domain.destroy()
+    driver.rescue(instance, 0)
+    libvirtd.lookupByUUIDString(instance.uuid).destroy()
+    driver.unrescue(rescued(instance))
+    assert told(driver, instance)['disk.vda'] == str(GIB)
+
+    # A rescue that the records never knew of: the next start is no rescue.
+    driver.prepare_rescue(to_rescue(instance), no_progress)
+    driver.rescue(instance, 0)
+    driver.reboot(instance, hard=True)
+    assert 'disk.vdb' not in told(driver, instance) and files(state, instance) == set()
+    driver.destroy(instance)
+    assert left_of(libvirtd, state, instance) == []
+
+
+def test_a_stopped_server_is_rescued_and_destroyed(driver, cloud, libvirtd, state):
+    instance = cloud.server(network=False)
+    driver.spawn(request(instance))
+    driver.power_off(instance)
+    libvirtd.lookupByUUIDString(instance.uuid).undefine()
+    driver.prepare_rescue(to_rescue(instance), no_progress)
+    driver.rescue(instance, 0)
+    up(driver, instance)
+    driver.destroy(rescued(instance))
+    assert left_of(libvirtd, state, instance) == []
+
+
+@pytest.mark.parametrize(('said', 'properties'), [
+    ({'rescue_device': 'disk', 'rescue_bus': 'virtio'}, {}), ({'rescue_bus': 'usb'}, {}),
+    # no CD that a BIOS boots from: the guest comes up from its own disk, and sees it
+    ({'rescue_device': 'cdrom'}, {'hw_machine_type': 'q35', 'hw_cdrom_bus': 'sata'})])
+def test_a_stable_rescue(driver, cloud, libvirtd, state, said, properties):
+    instance = cloud.server({'ephemeral_gb': 1}, network=False, config_drive=True, user_data=TELL,
+                            image_properties=properties, system_metadata={'rescue_image_ref': 'r', **said})
+    driver.spawn(request(instance))
+    driver.prepare_rescue(to_rescue(instance), no_progress)
+    driver.rescue(instance, 0)
+    found = told(driver, instance)
+    assert found['disk.vda'] == found['disk.vdb'] == str(GIB)
+    assert str(64 * MIB) in {size for name, size in found.items() if name.startswith('disk.')}
+    domain = libvirtd.lookupByUUIDString(instance.uuid).XMLDesc()
+    assert re.search(r'disk\.rescue.*?<boot order=.1.', domain, re.DOTALL)
+    driver.unrescue(rescued(instance))
+    assert 'disk.vdc' not in told(driver, instance)
+    driver.destroy(instance)
+    assert left_of(libvirtd, state, instance) == []
+
+
+def test_a_rescue_that_libvirt_refuses_leaves_the_server_off_and_its_own(driver, cloud, libvirtd, state):
+    instance = cloud.server(network=False, image_properties={'hw_machine_type': 'q35'},
+                            system_metadata={'rescue_bus': 'ide'})     # q35 has none
+    driver.spawn(request(instance))
+    driver.prepare_rescue(to_rescue(instance), no_progress)
+    with pytest.raises(exception.InternalError):
+        driver.rescue(instance, 0)
+    assert driver.power_state(instance.uuid) == PowerState.SHUTDOWN and files(state, instance) == set()
+    driver.power_on(dataclasses.replace(instance, system_metadata={}))
+    up(driver, instance)
+    driver.destroy(instance)
+    assert left_of(libvirtd, state, instance) == []
+
+
+# -- looked for by the guest -------------------------------------------------------
+
+def test_an_interrupt_reaches_the_kernel(driver, cloud):
+    instance = cloud.server(network=False)
+    driver.spawn(request(instance))
+    up(driver, instance)
+    driver.trigger_crash_dump(instance)
+    wait_for('the kernel to say so', lambda: 'NMI' in driver.console_output(instance, None))
+    driver.destroy(instance)
+
+
+def test_a_password_needs_an_agent(driver, cloud):
+    instance = cloud.server(network=False)
+    driver.spawn(request(instance))
+    with pytest.raises(exception.InstanceAgentNotEnabled):
+        driver.set_admin_password(instance, 's3cret')
+    driver.destroy(instance)
+    instance = cloud.server(network=False, image_properties={'hw_qemu_guest_agent': 'yes'})
+    driver.spawn(request(instance))
+    up(driver, instance)
+    with pytest.raises(exception.NotImplementedHere):   # the guest has none that answers
+        driver.set_admin_password(instance, 's3cret')
+    driver.pause(instance)
+    driver.unpause(instance)    # nor one that is told the time, which is no error
+    driver.power_off(instance)
+    with pytest.raises(exception.InstancePasswordSetFailed):
+        driver.set_admin_password(instance, 's3cret')
+    driver.destroy(instance)
