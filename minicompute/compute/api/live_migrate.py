@@ -4,7 +4,6 @@ from __future__ import annotations
 import functools
 import time
 import uuid
-from typing import Any
 
 import sqlalchemy as sa
 
