@@ -7,10 +7,11 @@ can be tried at each of them and not only where a kill happens to fall.
 Nothing is armed unless the environment has `MINICOMPUTE_CRASH` when the process starts: words with commas between
 them, or `@FILE`, a file of such words that may change while the daemon runs.  A word is
 
-    ROLE:PLACE:WHEN[@N][!HOW]       conductor:resize.switch:before-commit   compute:build.spawn.undo:after@2!stop
+    ROLE:PLACE:WHEN[/SUBJECT][@N][!HOW]
 
-ROLE and PLACE are as the call says them, with `*` for anything; the N-th time that the point is passed (the first,
-unless told otherwise) HOW happens, once for all daemons that share the file:
+such as conductor:resize.switch:before-commit or compute:build.spawn.undo:after@2!stop.  ROLE, PLACE and SUBJECT are
+as the call says them, with `*` for anything; the N-th time that the point is passed (the first, unless told
+otherwise) HOW happens, once for all daemons that share the file:
 
     kill    SIGKILL to this process                            (when nothing is said)
     stop    SIGSTOP
@@ -45,6 +46,7 @@ class _Word:
     role: str
     place: str
     when: str
+    subject: str
     number: int
     how: str
     passed: int = 0
@@ -90,8 +92,8 @@ class _Plan:
                 _append(self._file + '.trace', f'{role} {place} {when} {subject}\n')
             due = []
             for word in self._words.values():
-                if word.when == when and fnmatch.fnmatchcase(role, word.role) and (
-                        fnmatch.fnmatchcase(place, word.place)):
+                if word.when == when and fnmatch.fnmatchcase(role, word.role) and fnmatch.fnmatchcase(
+                        place, word.place) and fnmatch.fnmatchcase(subject, word.subject):
                     word.passed += 1
                     if word.passed == word.number and self._claim(word, subject):
                         due.append(word)
@@ -118,11 +120,12 @@ def _parse(text: str) -> _Word:
     """Raises SystemExit for a word that means nothing: a test that kills nobody must not look like a success."""
     where, _, how = text.partition('!')
     where, _, number = where.partition('@')
+    where, _, subject = where.partition('/')
     parts = where.split(':')
     if len(parts) != 3 or not all(parts) or how not in ('', 'kill', 'stop', 'fail', 'hold') or (
             number and not number.isdecimal()):
-        raise SystemExit(f'{VARIABLE}: {text!r} is not ROLE:PLACE:WHEN[@N][!kill|stop|fail|hold]')
-    return _Word(text, parts[0], parts[1], parts[2], int(number or 1), how or 'kill')
+        raise SystemExit(f'{VARIABLE}: {text!r} is not ROLE:PLACE:WHEN[/SUBJECT][@N][!kill|stop|fail|hold]')
+    return _Word(text, parts[0], parts[1], parts[2], subject or '*', int(number or 1), how or 'kill')
 
 
 def _append(path: str, line: str) -> None:

@@ -46,13 +46,14 @@ def test_nothing_is_armed_in_an_ordinary_process() -> None:
 
 @pytest.mark.parametrize('said', [
     'compute:build.spawn:before', 'conductor:build.spawn.undo:after', 'conductor:stop.*:after', '*:*:before!kill',
-    'scheduler:claim:after,compute:build.spawn:before'])
+    'scheduler:claim:after,compute:build.spawn:before', 'conductor:*:after/server-2'])
 def test_it_kills(said: str) -> None:
     assert run(said)[:2] == (-signal.SIGKILL, '')
 
 
 @pytest.mark.parametrize('said', [
-    'compute:build.spawn:after', 'scheduler:build.spawn:before', 'compute:build.spawn.undo:before'])
+    'compute:build.spawn:after', 'scheduler:build.spawn:before', 'compute:build.spawn.undo:before',
+    'compute:build.spawn:before/server-2'])
 def test_another_point_is_left_alone(said: str) -> None:
     assert run(said)[0] == 0
 

@@ -1,0 +1,269 @@
+"""The actions of the matrix: how a server gets into the state that each starts from, and how it is asked for.
+
+An action that this version's API does not have yet answers 400 or 404 in the first run, and is left out with a line
+that says so.
+"""
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tests.integration.kill_matrix.site import Site
+from tests.integration.stack import StackError, wait_for
+from tests.integration.test_kill import image, network
+
+TASK = 'OS-EXT-STS:task_state'
+#: seconds for one server to get into its state, on a machine that does other things as well
+PATIENCE = 90
+
+
+class Things:
+    """What all cases share: flavors, an image, a network."""
+
+    def __init__(self, site: Site) -> None:
+        self.site, self.api = site, site.stack.api
+        self.small, self.large = self.api.flavor('small'), self.api.flavor('large', ram=128, disk=2, vcpus=2)
+        self.image, self.network = image(site.stack), network(site.stack)
+        self.kept = {row.uuid for row in site.rows('SELECT uuid FROM images')}
+
+    def ask(self, uuid: str, name: str, argument: Any = None) -> int:
+        return self.api.request('POST', f'/servers/{uuid}/action', {name: argument})[0]
+
+    def act(self, uuid: str, name: str, argument: Any = None, until: str = 'ACTIVE') -> None:
+        """In one go, for what comes before a case."""
+        status = self.ask(uuid, name, argument)
+        if status >= 300:
+            raise NotThere(f'{name}: {status}')
+        self.wait(uuid, until)
+
+    def wait(self, uuid: str, status: str) -> dict[str, Any]:
+        def look() -> dict[str, Any] | None:
+            server = dict(self.api.ok('GET', f'/servers/{uuid}')['server'])
+            if server['status'] == 'ERROR' != status and not server[TASK]:
+                raise StackError(f'{uuid} is in ERROR: {server.get("fault")}')
+            return server if server['status'] == status and not server[TASK] else None
+        return dict(wait_for(look, PATIENCE, f'{uuid} {status}'))
+
+    def boot(self, name: str, **more: Any) -> str:
+        return str(self.api.boot(name, self.small, self.image, networks=[{'uuid': self.network}], **more)['id'])
+
+    def volume(self) -> str:
+        status, made = self.api.request('POST', '/v3/volumes', {'volume': {'size': 1, 'name': 'data'}})
+        if status >= 300:
+            raise NotThere(f'volumes: {status}')
+        return str(made['volume']['id'])
+
+    def clean(self, uuids: Sequence[str]) -> None:
+        """Nothing of a batch is left but what belongs to all."""
+        for uuid in uuids:
+            self.ask(uuid, 'forceDelete')
+        wait_for(lambda: not self._left(uuids), PATIENCE, 'the servers of the batch to be gone', pause=0.3)
+        for row in self.site.rows('SELECT uuid FROM images'):
+            if row.uuid not in self.kept:
+                self.api.request('DELETE', f'/v2/images/{row.uuid}')
+        for one in self.api.request('GET', '/v3/volumes')[1].get('volumes', ()) if self._has_volumes() else ():
+            self.api.request('DELETE', f'/v3/volumes/{one["id"]}')
+
+    def _has_volumes(self) -> bool:
+        return self.api.request('GET', '/v3/volumes')[0] == 200
+
+    def _left(self, uuids: Sequence[str]) -> bool:
+        listed = ', '.join(f"'{uuid}'" for uuid in uuids) or "''"
+        return bool(self.site.rows(f'SELECT uuid FROM instances WHERE deleted = 0 AND uuid IN ({listed})'))
+
+
+class NotThere(Exception):
+    """This version does not do it."""
+
+
+Prepare = Callable[[Things, str], None]
+Ask = Callable[[Things, str], int]
+
+
+@dataclasses.dataclass(slots=True, frozen=True)
+class Act:
+    """`start`: what becomes of a running server first. `ask` -> HTTP status. `done`, `failed`: statuses that the
+    server may have when the action says that it is done, or has failed (ERROR is always honest then)."""
+
+    name: str
+    ask: Ask
+    done: tuple[str, ...] = ('ACTIVE',)
+    failed: tuple[str, ...] = ('ACTIVE',)
+    start: Prepare | None = None
+    #: its request makes the server: nothing is booted for it
+    boots: bool = False
+    #: it wants its host down, and so a batch of its own
+    alone: bool = False
+
+
+def plain(name: str, argument: Any = None) -> Ask:
+    return lambda things, uuid: things.ask(uuid, name, argument)
+
+
+def made(*steps: tuple[str, Any, str]) -> Prepare:
+    """(action, argument, status after it), one after the other."""
+    def prepare(things: Things, uuid: str) -> None:
+        for name, argument, status in steps:
+            things.act(uuid, name, argument, status)
+    return prepare
+
+
+def delete(things: Things, uuid: str) -> int:
+    return things.api.request('DELETE', f'/servers/{uuid}')[0]
+
+
+def deleted(things: Things, uuid: str) -> None:
+    delete(things, uuid)
+    things.wait(uuid, 'SOFT_DELETED')
+
+
+def resize(things: Things, uuid: str) -> int:
+    return things.ask(uuid, 'resize', {'flavorRef': things.large})
+
+
+def resized(things: Things, uuid: str) -> None:
+    things.act(uuid, 'resize', {'flavorRef': things.large}, 'VERIFY_RESIZE')
+
+
+def rebuild(things: Things, uuid: str) -> int:
+    return things.ask(uuid, 'rebuild', {'imageRef': things.image})
+
+
+def attach_interface(things: Things, uuid: str) -> int:
+    body = {'interfaceAttachment': {'net_id': things.network}}
+    return things.api.request('POST', f'/servers/{uuid}/os-interface', body)[0]
+
+
+def detach_interface(things: Things, uuid: str) -> int:
+    port = things.api.ok('GET', f'/servers/{uuid}/os-interface')['interfaceAttachments'][0]['port_id']
+    return things.api.request('DELETE', f'/servers/{uuid}/os-interface/{port}')[0]
+
+
+def attach_volume(things: Things, uuid: str) -> int:
+    body = {'volumeAttachment': {'volumeId': things.volume()}}
+    return things.api.request('POST', f'/servers/{uuid}/os-volume_attachments', body)[0]
+
+
+def with_volume(things: Things, uuid: str) -> None:
+    status = attach_volume(things, uuid)
+    if status >= 300:
+        raise NotThere(f'attach a volume: {status}')
+    wait_for(lambda: not things.site.rows(
+        f"SELECT id FROM instance_actions WHERE instance_uuid = '{uuid}' AND state IN ('queued', 'running')"),
+        PATIENCE, 'the volume to be attached')
+
+
+def detach_volume(things: Things, uuid: str) -> int:
+    found = things.api.ok('GET', f'/servers/{uuid}/os-volume_attachments')['volumeAttachments'][0]['volumeId']
+    return things.api.request('DELETE', f'/servers/{uuid}/os-volume_attachments/{found}')[0]
+
+
+def swap_volume(things: Things, uuid: str) -> int:
+    found = things.api.ok('GET', f'/servers/{uuid}/os-volume_attachments')['volumeAttachments'][0]['volumeId']
+    body = {'volumeAttachment': {'volumeId': things.volume()}}
+    return things.api.request('PUT', f'/servers/{uuid}/os-volume_attachments/{found}', body)[0]
+
+
+def backup(things: Things, uuid: str) -> int:
+    return things.ask(uuid, 'createBackup', {'name': f'b-{uuid[:8]}', 'backup_type': 'daily', 'rotation': 1})
+
+
+def snapshot(things: Things, uuid: str) -> int:
+    return things.ask(uuid, 'createImage', {'name': f's-{uuid[:8]}'})
+
+
+STOPPED = made(('os-stop', None, 'SHUTOFF'))
+SHELVED = made(('shelve', None, 'SHELVED'))
+OFFLOADED = made(('shelve', None, 'SHELVED'), ('shelveOffload', None, 'SHELVED_OFFLOADED'))
+
+ACTIONS: tuple[Act, ...] = (
+    Act('build', lambda things, _: 202, boots=True, failed=('ERROR',)),
+    Act('delete', plain('forceDelete'), done=('DELETED',), failed=()),
+    Act('stop', plain('os-stop'), done=('SHUTOFF',)),
+    Act('start', plain('os-start'), start=STOPPED, failed=('SHUTOFF',)),
+    Act('reboot', plain('reboot', {'type': 'SOFT'})),
+    Act('reboot-hard', plain('reboot', {'type': 'HARD'})),
+    Act('pause', plain('pause'), done=('PAUSED',)),
+    Act('unpause', plain('unpause'), start=made(('pause', None, 'PAUSED')), failed=('PAUSED',)),
+    Act('suspend', plain('suspend'), done=('SUSPENDED',)),
+    Act('resume', plain('resume'), start=made(('suspend', None, 'SUSPENDED')), failed=('SUSPENDED',)),
+    Act('rescue', plain('rescue'), done=('RESCUE',)),
+    Act('unrescue', plain('unrescue'), start=made(('rescue', None, 'RESCUE')), failed=('RESCUE',)),
+    Act('crash-dump', plain('trigger_crash_dump')),
+    Act('password', plain('changePassword', {'adminPass': 'secret1'})),
+    Act('soft-delete', delete, done=('SOFT_DELETED',)),
+    Act('restore', plain('restore'), start=deleted, failed=('SOFT_DELETED',)),
+    Act('snapshot', snapshot),
+    Act('backup', backup),
+    Act('rebuild', rebuild),
+    Act('shelve', plain('shelve'), done=('SHELVED',)),
+    Act('shelve-offload', plain('shelveOffload'), start=SHELVED, done=('SHELVED_OFFLOADED',), failed=('SHELVED',)),
+    Act('unshelve', plain('unshelve'), start=OFFLOADED, failed=('SHELVED_OFFLOADED',)),
+    Act('resize', resize, done=('VERIFY_RESIZE',)),
+    Act('migrate', plain('migrate'), done=('VERIFY_RESIZE',)),
+    Act('confirm-resize', plain('confirmResize'), start=resized, failed=('VERIFY_RESIZE',)),
+    Act('revert-resize', plain('revertResize'), start=resized, failed=('VERIFY_RESIZE', 'ACTIVE')),
+    Act('live-migrate', plain('os-migrateLive', {'host': None, 'block_migration': 'auto'})),
+    Act('evacuate', plain('evacuate', {}), failed=('ACTIVE', 'ERROR'), alone=True),
+    Act('attach-interface', attach_interface),
+    Act('detach-interface', detach_interface),
+    Act('attach-volume', attach_volume),
+    Act('detach-volume', detach_volume, start=with_volume),
+    Act('swap-volume', swap_volume, start=with_volume),
+)
+BY_NAME = {act.name: act for act in ACTIONS}
+
+
+def servers_for(things: Things, acts: Sequence[Act]) -> tuple[dict[str, str], dict[str, str]]:
+    """A server for each action, in its state. -> ({action: uuid}, {action: why there is none})"""
+    found: dict[str, str] = {}
+    refused: dict[str, str] = {}
+
+    def one(act: Act) -> None:
+        uuid = ''
+        try:
+            uuid = things.boot(act.name, **({'host': things.site.stack.host('compute', 2)} if act.alone else {}))
+            found[act.name] = uuid
+            things.wait(uuid, 'ACTIVE')
+            if act.start is not None:
+                act.start(things, uuid)
+        except (NotThere, StackError, AssertionError, IndexError, KeyError) as error:
+            refused[act.name] = str(error)[:300]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(one, [act for act in acts if not act.boots]))
+    return found, refused
+
+
+def ask_all(things: Things, acts: Sequence[Act], uuids: dict[str, str]) -> dict[str, int]:
+    """All at the same moment. Adds the servers of builds to `uuids`. -> {action: HTTP status}"""
+    if any(act.alone for act in acts):
+        force_down(things, True)
+
+    def one(act: Act) -> tuple[str, int]:
+        try:
+            if act.boots:
+                uuids[act.name] = things.boot(act.name)
+                return act.name, 202
+            return act.name, act.ask(things, uuids[act.name])
+        except (OSError, AssertionError) as error:
+            print(f'{act.name}: {error}', flush=True)
+            return act.name, 599
+        except NotThere:
+            return act.name, 404
+    with ThreadPoolExecutor(16) as pool:
+        return dict(pool.map(one, acts))
+
+
+def force_down(things: Things, down: bool) -> None:
+    """The compute whose servers are evacuated: dead for real before somebody says so."""
+    stack = things.site.stack
+    host = stack.host('compute', 2)
+    if down:
+        stack.kill('compute', 2)
+        things.site.lose_power(host)
+    found = [one for one in things.api.ok('GET', '/os-services?binary=nova-compute')['services'] if one['host'] == host]
+    things.api.ok('PUT', f'/os-services/{found[0]["id"]}', {'forced_down': down})
+    time.sleep(0.2)

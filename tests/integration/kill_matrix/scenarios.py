@@ -1,0 +1,205 @@
+"""What is not a matter of one point: many kills, long silences, a full disk, a delete in the middle of everything."""
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from tests.integration.kill_matrix.actions import ACTIONS, BY_NAME, TASK, Things, ask_all, servers_for
+from tests.integration.kill_matrix.runner import Runner, all_problems
+from tests.integration.kill_matrix.site import Site
+from tests.integration.stack import StackError, wait_for
+
+#: what users do to servers in the storm, from the status that they are in
+DEEDS: dict[str, tuple[str, ...]] = {
+    'ACTIVE': ('stop', 'reboot', 'reboot-hard', 'pause', 'suspend', 'rescue', 'rebuild', 'snapshot', 'resize',
+               'migrate', 'live-migrate', 'shelve', 'attach-interface'),
+    'SHUTOFF': ('start',), 'PAUSED': ('unpause',), 'SUSPENDED': ('resume',), 'RESCUE': ('unrescue',),
+    'VERIFY_RESIZE': ('confirm-resize', 'revert-resize'), 'SHELVED': ('shelve-offload', 'unshelve'),
+    'SHELVED_OFFLOADED': ('unshelve',)}
+#: seconds after the last kill for everything to end
+QUIET = 90
+
+
+@dataclasses.dataclass(slots=True, frozen=True)
+class Scenario:
+    """`run(site, size)` -> a line of figures. Raises when a promise is broken."""
+
+    run: Callable[[Site, int], str]
+    size: int
+    settings: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+
+
+def quiet(site: Site, seconds: float = QUIET) -> float:
+    """Until nothing is under way and nothing is wrong. -> seconds that it took"""
+    began = time.monotonic()
+
+    def look() -> bool:
+        try:
+            return not all_problems(site)
+        except (OSError, AssertionError):
+            return False     # the API, or what it needs, is just coming back
+    try:
+        wait_for(look, seconds, 'everything to end', pause=0.5)
+    except StackError:
+        raise StackError(f'not quiet after {seconds} s: {all_problems(site)}') from None
+    return time.monotonic() - began
+
+
+class Storm:
+    """Users who do things to servers, whatever the answers."""
+
+    def __init__(self, site: Site, servers: int = 24, users: int = 6) -> None:
+        self.things, self.accepted, self.count = Things(site), Counter[str](), 0
+        self._servers, self._stopped, self._lock = servers, threading.Event(), threading.Lock()
+        self._threads = [threading.Thread(target=self._user, args=(number,)) for number in range(users)]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join(90)
+
+    def _user(self, seed: int) -> None:
+        chance = random.Random(seed)
+        while not self._stopped.is_set():
+            try:
+                self._deed(chance)
+            except (OSError, AssertionError, KeyError, IndexError):
+                time.sleep(0.2)     # nobody answers: the API, or what it stands on, is dead just now
+
+    def _deed(self, chance: random.Random) -> None:
+        there = [s for s in self.things.api.servers() if not s[TASK] and s['status'] != 'DELETED']
+        name = 'build' if len(there) < self._servers else 'delete' if chance.random() < 0.1 else ''
+        if name == 'build':
+            self.things.boot(f'storm{chance.randrange(10 ** 6)}')
+        else:
+            server = chance.choice(there)
+            name = name or chance.choice(DEEDS.get(server['status'], ('delete',)))
+            if BY_NAME[name].ask(self.things, server['id']) >= 300:
+                return
+        with self._lock:
+            self.accepted[name] += 1
+            self.count += 1
+
+
+def storm(site: Site, operations: int) -> str:
+    """So many accepted operations while a daemon dies each half second (and comes back at once)."""
+    users, chance, kills = Storm(site), random.Random(1), Counter[str]()
+    users.start()
+    try:
+        while users.count < operations:
+            role = chance.choice(('conductor', 'conductor', 'scheduler', 'compute', 'compute', 'compute'))
+            number = chance.randrange(3 if role == 'compute' else 2)
+            if site.stack.daemons[role, number].alive:
+                site.stack.kill(role, number)
+                kills[role] += 1
+            time.sleep(0.5)
+            for daemon in site.stack.daemons.values():
+                if not daemon.alive:
+                    site.stack.spawn(daemon.role, daemon.number, wait=False)
+    finally:
+        users.stop()
+    site.revive()
+    took = quiet(site)
+    states = Counter(row.state for row in site.rows('SELECT state FROM instance_actions'))
+    assert set(states) <= {'done', 'failed'}, states
+    _clear(site, users.things)
+    return (f'{users.count} operations ({dict(users.accepted)}), {sum(kills.values())} kills ({dict(kills)}): '
+            f'{states["done"]} done, {states["failed"]} failed with a reason, quiet after {took:.1f} s')
+
+
+def broker_down(site: Site, seconds: int) -> str:
+    """The broker is away while users go on."""
+    users = Storm(site)
+    users.start()
+    try:
+        wait_for(lambda: users.count > 30, 120, 'some operations')
+        site.broker.kill()
+        time.sleep(seconds)
+        before = users.count
+        site.broker.start()
+        wait_for(lambda: users.count > before + 20, 120, 'operations to be accepted again')
+    finally:
+        users.stop()
+    took = quiet(site, QUIET + 40)
+    _clear(site, users.things)
+    return f'{users.count} operations, the broker away for {seconds} s: quiet {took:.1f} s after the last one'
+
+
+def frozen(site: Site, seconds: int) -> str:
+    """SIGSTOP of a conductor and of a compute in the middle of work, for longer than their leases last."""
+    users, late = Storm(site), 0
+    users.start()
+    try:
+        wait_for(lambda: users.count > 20, 120, 'some operations')
+        for role in ('conductor', 'compute'):
+            site.stack.pause(role, 0)
+            time.sleep(seconds)
+            site.stack.resume(role, 0)
+            time.sleep(3)
+    finally:
+        users.stop()
+    took = quiet(site)
+    log = site.stack.daemons['conductor', 0].log.read_text() + site.stack.daemons['compute', 0].log.read_text()
+    late = log.count('is not written') + log.count('is refused: its fence')
+    assert site.rows('SELECT COUNT(*) AS n FROM instance_actions WHERE generation > 1')[0].n, 'nothing was taken over'
+    _clear(site, users.things)
+    return f'{users.count} operations, each frozen for {seconds} s, {late} late writes refused: quiet after {took:.1f} s'
+
+
+def deletes(site: Site, _size: int) -> str:
+    """A delete is sent while each action is held at each of its steps; it wins, and nothing is left."""
+    runner, tried, names = Runner(site), 0, set()
+    acts = [act for act in ACTIONS if not act.alone and act.name not in ('delete', 'soft-delete', 'build', 'restore')]
+    cases, _ = runner.discover(acts)
+    steps: dict[str, list[Any]] = {}
+    for case in cases:
+        if case.executor == case.role and case.when == 'before' and not case.fail and case.role != 'scheduler':
+            steps.setdefault(case.action, []).append(case)
+    for number in range(max(len(some) for some in steps.values())):
+        now = {name: some[number] for name, some in steps.items() if number < len(some)}
+        group = [act for act in acts if act.name in now]
+        uuids, _ = servers_for(runner.things, group)
+        ready = [act for act in group if act.name in uuids]
+        words = [f'{now[a.name].role}:{now[a.name].place}:before/{uuids[a.name]}!hold' for a in ready]
+        site.arm(words)
+        ask_all(runner.things, ready, uuids)
+        _arrive(site, len(words))
+        for uuid in uuids.values():
+            assert runner.things.ask(uuid, 'forceDelete') == 202
+        site.disarm()
+        runner.things.clean(list(uuids.values()))
+        quiet(site, 30)
+        tried += len(uuids)
+        names |= set(uuids)
+    return f'{tried} deletes sent while one of {len(names)} actions was at one of its steps: all won, nothing left'
+
+
+def _arrive(site: Site, count: int) -> None:
+    """Those that never get there are deleted somewhere else on their way."""
+    with contextlib.suppress(StackError):
+        wait_for(lambda: len(site.hits()) >= count, 12, 'all to arrive')
+
+
+def _clear(site: Site, things: Things) -> None:
+    """After a storm everything can still be deleted, and then nothing is left."""
+    found = [row.uuid for row in site.rows('SELECT uuid FROM instances WHERE deleted = 0')]
+    things.clean(found)
+    quiet(site, 40)
+
+
+SCENARIOS = {
+    'storm': Scenario(storm, 1000, {'DEFAULT': {'service_down_time': 60}}),
+    'broker-down': Scenario(broker_down, 120, {'DEFAULT': {'service_down_time': 60}}),
+    'frozen': Scenario(frozen, 20, {'DEFAULT': {'service_down_time': 60}}),
+    'deletes': Scenario(deletes, 1),
+}
