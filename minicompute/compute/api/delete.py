@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from minicompute import exception, quota, rpc, servicegroup
-from minicompute.compute.api import begin, ring
+from minicompute.compute.api import begin, resize, ring
 from minicompute.compute.api.locks import check_lock
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
@@ -156,6 +156,8 @@ def _holder(conn: sa.Connection, uuid: str) -> Action | None:
 
 def _soft_delete(context: RequestContext, instance: Instance) -> None:
     """Raises _OnlyForGood, InstanceNotFound."""
+    if instance.vm_state == VMState.RESIZED and instance.task_state is None:
+        _confirm(context, instance)
     action = ring.new_action(context, instance, FLOW, SOFT, 'power_off', {'timeout': 0})
     for _ in range(LOOKS):
         try:
@@ -167,6 +169,16 @@ def _soft_delete(context: RequestContext, instance: Instance) -> None:
         raise exception.ActionInProgress(method=FLOW, instance_uuid=instance.uuid)
     if begun and action.state == ActionState.RUNNING:
         ring.compute(action, instance, 'power_off', timeout=0)
+
+
+def _confirm(context: RequestContext, instance: Instance) -> None:
+    """As in Nova there is no way back to the old size. The delete waits for the end of this. Raises _OnlyForGood."""
+    try:
+        resize.confirm(context, instance)
+    except resize.HostIsDown:
+        raise _OnlyForGood from None
+    except (resize.NotResized, exception.ActionInProgress, exception.InstanceInvalidState):
+        pass    # somebody was faster
 
 
 def _write_soft(conn: sa.Connection, instance: Instance, action: Action) -> bool:

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from minicompute.db.models import block_device_mappings, instance_group_members, instance_groups, instances, tags
 from minicompute.db.models.base import Json, Timestamp
+from minicompute.objects import VMState
 
 _EPOCH = datetime.datetime(1900, 1, 1)
 #: columns that may be NULL by their definition, and never are
@@ -183,7 +184,10 @@ def _behind(keys: list[tuple[sa.ColumnElement[Any], str]]) -> sa.ColumnElement[b
 # -- filters -------------------------------------------------------------------
 
 def _is_deleted(deleted: bool) -> sa.ColumnElement[bool]:
-    return instances.c.deleted != 0 if deleted else instances.c.deleted == 0
+    """One that may be restored is both: it is found by its id, and listed among the deleted."""
+    if not deleted:
+        return instances.c.deleted == 0
+    return sa.or_(instances.c.deleted != 0, instances.c.vm_state == VMState.SOFT_DELETED)
 
 
 def _clauses(dialect: str, shape: Shape) -> list[sa.ColumnElement[bool]]:
@@ -195,6 +199,8 @@ def _clauses(dialect: str, shape: Shape) -> list[sa.ColumnElement[bool]]:
         made.append(c.project_id == sa.bindparam('project'))
     if shape.deleted is not None:
         made.append(_is_deleted(shape.deleted))
+    if shape.deleted is False and shape.states is None and 'vm_state' not in dict(shape.equal):
+        made.append(c.vm_state != VMState.SOFT_DELETED)
     if shape.changed_since:
         made.append(c.updated_at >= sa.bindparam('since'))
     if shape.changed_before:
