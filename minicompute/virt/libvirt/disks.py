@@ -47,6 +47,26 @@ class Disks:
             self.remove(uuid)
             raise
 
+    def remake(self, request: SpawnRequest, plan: list[Disk], keep_ephemerals: bool,
+               progress: Progress = no_progress) -> None:
+        """All files of `plan` anew, in the directory that is there; ephemeral disks stay if they are to be kept. Asked
+        again half way it begins again. Raises as `make` does, but leaves what it has made."""
+        uuid = request.instance.uuid
+        check_image(request)
+        kept = {disk.path for disk in plan if keep_ephemerals and disk.kind == 'ephemeral'}
+        with space.checked(f'the disks of instance {uuid}'):
+            os.makedirs(layout.directory(uuid), mode=0o755, exist_ok=True)
+            own(uuid)
+            with os.scandir(layout.directory(uuid)) as entries:
+                for entry in entries:
+                    if entry.path not in kept and entry.name != 'owner':
+                        _remove_tree(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(entry.path)
+            self._boot_files(request)
+            for disk in plan:
+                if not os.path.exists(disk.path):
+                    progress('disks', None)
+                    self._make_one(request, disk, progress)
+
     def _make_one(self, request: SpawnRequest, disk: Disk, progress: Progress) -> None:
         if disk.kind == 'root' and disk.from_image:
             self._root(request, disk, progress)
@@ -67,17 +87,23 @@ class Disks:
         base = self._cache.disk(request.image, os.path.join(os.path.dirname(disk.path), 'base'), progress)
         size = disk.size or base.virtual_size
         check_fit(base.virtual_size, disk.size)
-        if disk.format == 'qcow2':
+        # An image that is not the server's own (that of its time on the shelf) is deleted soon, and whoever makes the
+        # disk's backing file again, such as a move, takes the server's own for it: nothing may hang on the other.
+        own_image = str(request.image.id) == request.instance.image_ref
+        if disk.format == 'qcow2' and own_image:
             images.create_overlay(disk.path, base.path, base.format, size)
         else:
             self._copy(base, disk, size)
+            if not own_image:
+                os.unlink(os.path.join(os.path.dirname(disk.path), 'base'))
 
     def _copy(self, base: Base, disk: Disk, size: int) -> None:
-        """A raw root disk stands alone: the whole image must fit."""
-        space.require(os.path.dirname(disk.path), base.virtual_size, disk.path)
-        images.convert(base.path, base.format, disk.path, 'raw')
+        """A root disk that stands alone: the whole image must fit."""
+        needed = base.virtual_size if disk.format == 'raw' else os.path.getsize(base.path)
+        space.require(os.path.dirname(disk.path), needed, disk.path)
+        images.convert(base.path, base.format, disk.path, disk.format)
         if size > base.virtual_size:
-            images.resize(disk.path, 'raw', size)
+            images.resize(disk.path, disk.format, size)
 
     def _config_drive(self, request: SpawnRequest, disk: Disk) -> None:
         told = metadata.from_instance(

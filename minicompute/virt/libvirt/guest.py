@@ -195,6 +195,41 @@ class Guest:
         except libvirt.libvirtError as error:
             LOG.debug('The clock of instance %s: %s', self.uuid, error.get_error_message())
 
+    # -- its one job: a backup -----------------------------------------------------
+
+    def begin_backup(self, xml: str) -> None:
+        self._call(self._domain.backupBegin, xml, None, 0)
+
+    def job(self) -> dict[str, Any] | None:
+        """libvirt's names and numbers of what is under way, None when nothing is."""
+        try:
+            said: dict[str, Any] = self._call(self._domain.jobStats, 0)
+        except libvirt.libvirtError:
+            if not self.running():      # nothing is under way in a domain that is off
+                return None
+            raise
+        return None if said.get('type') == libvirt.VIR_DOMAIN_JOB_NONE else said
+
+    def ended_job(self) -> dict[str, Any]:
+        """The same of what ended last; {} when libvirt does not know, such as after its restart."""
+        try:
+            return dict(self._call(self._domain.jobStats, libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED))
+        except libvirt.libvirtError as error:
+            LOG.debug('What became of the job of %s: %s', self.uuid, error.get_error_message())
+            return {}
+
+    def abort_job(self) -> None:
+        try:
+            self._call(self._domain.abortJob)
+        except libvirt.libvirtError as error:
+            LOG.debug('The job of %s: %s', self.uuid, error.get_error_message())
+
+    def freeze(self) -> None:
+        self._call(self._domain.fsFreeze, None, 0)
+
+    def thaw(self) -> None:
+        self._call(self._domain.fsThaw, None, 0)
+
     def cut_off(self) -> None:
         """Kill it. A QEMU that the kernel does not let go of in time gets a second and a third chance."""
         for chance in (1, 2, 3):

@@ -1,9 +1,113 @@
-"""See `virt/interface/snapshots.py`."""
+"""See `virt/interface/snapshots.py`.
+
+    <instances_path>/<uuid>/extract.<image id>     a snapshot until it is sent: a qcow2 without backing files
+"""
 from __future__ import annotations
 
-from minicompute.virt.interface.snapshots import SnapshotVerbs
+import contextlib
+import glob
+import os
+from typing import Any
+
+from minicompute import concurrency, exception
+from minicompute.image.base import ImageSink
+from minicompute.image.sink import LocalSink
+from minicompute.objects import ImageMeta, Instance
+from minicompute.virt import images
+from minicompute.virt.driver import Progress, SpawnRequest, no_progress
+from minicompute.virt.interface.snapshots import SnapshotVerbs, Stop, never
+from minicompute.virt.libvirt import backup, guest, layout, space
 from minicompute.virt.libvirt.base import LibvirtBase
+from minicompute.virt.libvirt.base import stop as shut_down
+from minicompute.virt.libvirt.config.base import render
+from minicompute.virt.libvirt.disks import check_fit, check_image
+from minicompute.virt.libvirt.layout import Disk
+
+FORMAT = 'qcow2'
 
 
 class LibvirtSnapshots(LibvirtBase, SnapshotVerbs):
-    pass
+    _sink: ImageSink = LocalSink()
+
+    # -- disks become images ---------------------------------------------------------
+
+    def extract(self, instance: Instance, image_id: str, progress: Progress = no_progress,
+                stop: Stop = never) -> None:
+        domain = guest.find(self._host, instance.uuid)
+        root = self._builder.disks(instance)[0]
+        path = _extract(instance.uuid, image_id)
+        backup.end_old(domain)
+        _drop(instance.uuid)
+        progress('extract', None)
+        _require_room(root)
+        if domain.running() and backup.copy(domain, instance, root.target, path, progress, stop):
+            return
+        images.convert(root.path, root.format, path, FORMAT, stop=stop)
+
+    def send_image(self, instance: Instance, image_id: str, progress: Progress = no_progress,
+                   stop: Stop = never) -> dict[str, Any]:
+        def tell(percent: int) -> None:
+            progress('upload', percent)
+        try:
+            facts = concurrency.native_call(self._sink.send, image_id, _extract(instance.uuid, image_id), FORMAT, tell,
+                                            stop)
+        except FileNotFoundError:
+            raise exception.NotFound(f'The copy of the disk of instance {instance.uuid} is not there any more.') \
+                from None
+        _drop(instance.uuid)
+        return facts
+
+    def drop_extract(self, instance: Instance, image_id: str) -> None:
+        with contextlib.suppress(exception.DomainNotFound):
+            backup.end_old(guest.find(self._host, instance.uuid))
+        _drop(instance.uuid)
+        self._sink.forget(image_id)
+
+    # -- and a server gets new disks -------------------------------------------------
+
+    def fetch_image(self, instance: Instance, image: ImageMeta, progress: Progress = no_progress) -> None:
+        check_image(SpawnRequest(instance, image=image))
+        # The cache keeps what was asked for a while ago; a link that a kill leaves is swept like a half-fetched image.
+        link = os.path.join(self._cache.directory, f'.{instance.uuid}.part')
+        base = self._cache.disk(image, link, progress)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(link)
+        if instance.flavor is not None:
+            check_fit(base.virtual_size, instance.flavor.root_gb * space.GIB)
+
+    def rebuild(self, request: SpawnRequest, *, preserve_ephemeral: bool, start: bool, timeout: int = 0,
+                progress: Progress = no_progress) -> None:
+        instance = request.instance
+        plan = self._builder.disks(instance)
+        with self._watch.quiet(instance.uuid):
+            with contextlib.suppress(exception.DomainNotFound):
+                shut_down(guest.find(self._host, instance.uuid), timeout)
+            guest.remove(self._host, instance.uuid)
+            self._disks.remake(request, plan, preserve_ephemeral, progress)
+            progress('domain', None)
+            if start:
+                self._define_and_start(instance)
+            else:
+                guest.define(self._host, instance.uuid, render(self._builder.domain(instance)))
+
+
+def _extract(uuid: str, image_id: str) -> str:
+    return os.path.join(layout.directory(uuid), f'extract.{os.path.basename(image_id)}')
+
+
+def _drop(uuid: str) -> None:
+    """What is under way of extracts, and what is done."""
+    directory = glob.escape(layout.directory(uuid))
+    for path in glob.glob(f'{directory}/extract.*') + glob.glob(f'{directory}/.extract.*.part'):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _require_room(root: Disk) -> None:
+    """For what the disk and its backing file take now. Raises DiskFull."""
+    directory = os.path.dirname(root.path)
+    taken = 0
+    for path in (root.path, os.path.join(directory, 'base')):
+        with contextlib.suppress(FileNotFoundError):
+            taken += os.stat(path).st_blocks * 512
+    space.require(directory, min(taken, root.size or taken), 'the image of the server')
