@@ -43,13 +43,13 @@ def wait(client: Client, servers: list[dict[str, Any]], wanted: Collection[str],
          quiet: bool = False) -> list[dict[str, Any]]:
     """Poll until each server has no task and a wanted status; `wanted` with DELETED also takes 404.
 
-    Returns the servers as last seen. Raises ServerWentError, after all have come to an end, if one is in
-    ERROR.
+    Returns the servers as last seen. Raises ServerWentError, after all have come to an end, if one is in ERROR, or
+    what was asked for failed and left it as it was.
     """
     labels = {s['id']: s.get('name') or s['id'] for s in servers}
     was_error = {s['id'] for s in servers if s.get('status') == 'ERROR'}
     last: dict[str, dict[str, Any]] = {}
-    failed: list[dict[str, Any]] = []
+    failed: list[str] = []
     waiting = list(labels)
     pause, started = FIRST_PAUSE, time.monotonic()
     with progress(labels, quiet) as show:
@@ -63,14 +63,17 @@ def wait(client: Client, servers: list[dict[str, Any]], wanted: Collection[str],
                     waiting.remove(server_id)
                 elif state.status == 'ERROR' and not state.task and not (
                         server_id in was_error and time.monotonic() - started < GRACE):
-                    failed.append(server)
+                    failed.append(_obituary(server))
+                    waiting.remove(server_id)
+                elif not state.task and (why := _failure(client, server_id)):
+                    failed.append(f'{labels[server_id]} ({server_id}) is {state.status} as before: {why}')
                     waiting.remove(server_id)
             if not waiting:
                 break
             time.sleep(pause)
             pause = min(pause * 1.3, LONGEST_PAUSE)
     if failed:
-        raise errors.ServerWentError('; '.join(_obituary(s) for s in failed))
+        raise errors.ServerWentError('; '.join(failed))
     return [last[server_id] for server_id in labels]
 
 
@@ -81,6 +84,18 @@ def _look(client: Client, server_id: str) -> dict[str, Any]:
         return client.get(f'/servers/{server_id}')['server']
     except ks.NotFound:
         return {'id': server_id, 'status': 'DELETED'}
+
+
+def _failure(client: Client, server_id: str) -> str | None:
+    """Why the newest action on a server that does nothing failed; None if it did not, or nobody says."""
+    from keystoneauth1 import exceptions as ks
+
+    try:
+        actions = client.get(f'/servers/{server_id}/os-instance-actions')['instanceActions']
+    except (ks.NotFound, ks.Forbidden):
+        return None
+    message: str | None = actions[0].get('message') if actions else None
+    return message
 
 
 def _obituary(server: dict[str, Any]) -> str:

@@ -78,3 +78,14 @@ def test_get_and_clear_password(run: Run, fake: Fake, tmp_path: pathlib.Path,
     fake.canned[('DELETE', path)] = (204, None)
     assert run('clear-password', 'a').code == 0
     assert fake.requests[-1].method == 'DELETE'
+
+
+def test_a_poll_ends_when_nothing_came_of_it(run: Run, fake: Fake) -> None:
+    """A server that is what it was before: its newest action says why."""
+    server = fake.server('a')
+    path = f"/v2.1/servers/{server['id']}/os-instance-actions"
+    fake.canned[('GET', path)] = (200, {'instanceActions': [
+        {'action': 'pause', 'message': 'the host will not'}, {'action': 'create', 'message': None}]})
+    result = run('pause', '--poll', 'a')
+    assert result.code == errors.SERVER_ERROR
+    assert f"a ({server['id']}) is ACTIVE as before: the host will not" in result.err
