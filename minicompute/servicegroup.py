@@ -67,11 +67,12 @@ def is_up(service: Service, now: datetime.datetime) -> bool:
     return now - seen <= datetime.timedelta(seconds=CONF.service_down_time)
 
 
-def down_hosts(conn: sa.Connection, hosts: set[str]) -> dict[str, datetime.datetime | None]:
-    """Those of `hosts` whose compute is down (or not there), with the time of its last report."""
+def down_hosts(conn: sa.Connection, hosts: set[str], *, silent: bool = False) -> dict[str, datetime.datetime | None]:
+    """Those of `hosts` whose compute is down (or not there), with the time of its last report. `silent`: only those
+    that are not heard, whatever an operator says of them."""
     rows = conn.execute(sa.select(services.c.host, services.c.last_seen_up, services.c.forced_down).where(
         services.c.binary == COMPUTE, services.c.host.in_(hosts)))
     horizon = session.now(conn) - datetime.timedelta(seconds=CONF.service_down_time)
-    seen = {row.host: (None if row.forced_down else row.last_seen_up, row.last_seen_up) for row in rows}
+    seen = {row.host: (None if row.forced_down and not silent else row.last_seen_up, row.last_seen_up) for row in rows}
     return {host: seen.get(host, (None, None))[1] for host in hosts
             if (at := seen.get(host, (None, None))[0]) is None or at < horizon}

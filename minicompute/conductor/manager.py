@@ -17,7 +17,7 @@ from minicompute.conductor.wire import Wire
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db import session
-from minicompute.db.api import actions, compute_nodes, instances, live_migrations, owed, residents
+from minicompute.db.api import actions, compute_nodes, instances, live_migrations, owed, residents, returned
 from minicompute.objects import Action, ComputeNode, PowerState, StepProgress, StepReport, TaskState, VMState
 from minicompute.service import Manager, Periodic
 from minicompute.volume import base as volume
@@ -47,7 +47,7 @@ class ConductorManager(Manager):
 
     def endpoints(self) -> list[Any]:
         return [rpc.Endpoint(self, 'ring', 'cancel', 'report', 'progress', 'host_started', 'hosts_started',
-                             'heartbeats', 'hello', 'hellos', 'servers', 'paid', 'present', 'power_states', 'echo',
+                             'heartbeats', 'hello', 'hellos', 'servers', 'paid', 'present', 'power_states', 'echo', 'removed',
                              'images_cached', 'move_order')]
 
     def start(self) -> None:
@@ -162,7 +162,11 @@ class ConductorManager(Manager):
             return live_migrations.ordered(conn, migration)
 
     def paid(self, context: RequestContext, host: str, uuids: list[str]) -> None:
-        session.write(owed.paid, host, uuids)
+        session.write(returned.settle, host, uuids, 'left from before')
+
+    def removed(self, context: RequestContext, host: str, uuids: list[str]) -> None:
+        """A host that came back had domains that are not its own, and removed them."""
+        session.write(returned.settle, host, uuids, 'not of this host any more')
 
     def present(self, context: RequestContext, items: list[dict[str, Any]]) -> None:
         """What lies on hosts: {'host', 'uuids'}."""
@@ -174,9 +178,10 @@ class ConductorManager(Manager):
 
 
 def _collectable(conn: sa.Connection) -> dict[str, list[str]]:
-    """{host: uuids} that hosts owe which report again without having been started anew."""
+    """{host: uuids} that hosts owe which report again without having been started anew. One that an operator has
+    forced down pays, too: only then may it be taken back."""
     debts = owed.debts(conn)
-    down = servicegroup.down_hosts(conn, set(debts)) if debts else {}
+    down = servicegroup.down_hosts(conn, set(debts), silent=True) if debts else {}
     return {host: uuids for host, uuids in debts.items() if host not in down}
 
 

@@ -68,6 +68,10 @@ class ConductorAPI:
     def paid(self, context: RequestContext, host: str, uuids: list[str]) -> None:
         self._client.call(context, 'paid', timeout=10, host=host, uuids=uuids)
 
+    def removed(self, context: RequestContext, host: str, uuids: list[str]) -> None:
+        """What a host found that was not its own, and removed."""
+        self._client.call(context, 'removed', timeout=10, host=host, uuids=uuids)
+
     def power_states(self, context: RequestContext, host: str, states: dict[str, int]) -> None:
         """Domains that changed by themselves: {uuid: PowerState}."""
         self._client.call(context, 'power_states', timeout=10, host=host, states=states)

@@ -25,6 +25,8 @@ LOG = logging.getLogger(__name__)
 
 #: seconds that a domain is left to settle before its new state is told
 SETTLE = 1.0
+#: seconds after which a request is not what a demand for a clean-up may have crossed on its way
+FRESH = 30.0
 #: an inventory that stays the same is told again after so many `update_resources_interval`: nothing needs it
 #: to be, but what should be there and is not, whatever the reason, is there again then
 REPEAT = 10
@@ -85,6 +87,7 @@ class Housekeeping:
 
     def _reconcile(self, mine: dict[str, Instance], busy: set[str], owed: set[str]) -> None:
         states: dict[str, int] = {}
+        removed = []
         for domain in self._driver.domains():
             if not domain.ours:
                 continue
@@ -92,7 +95,10 @@ class Housekeeping:
                 states[domain.uuid] = domain.power_state
             elif domain.uuid not in busy | owed:
                 LOG.warning('Domain %s (%s) is not ours any more: removed', domain.name, domain.uuid)
-                self._remove(domain.uuid)
+                if self._remove(domain.uuid):
+                    removed.append(domain.uuid)
+        if removed:
+            rpc.quiet(lambda: self._conductor.removed(admin_context(), self._host, removed), 'The removal was not told')
         self.pay(sorted(owed))
         self._start_again(mine, states, busy)
         if states:
@@ -101,9 +107,11 @@ class Housekeeping:
 
     def pay(self, owed: list[str]) -> None:
         """Remove what was left here while this host was away. What fails is asked for again."""
-        paid = [uuid for uuid in owed if self._remove(uuid)]
+        # What was asked for just now may be the server's return to this host: it is asked again if it was not.
+        since = time.monotonic() - FRESH
+        paid = [uuid for uuid in owed if not self._guard.asked_since(since, uuid) and self._remove(uuid)]
         if paid:
-            LOG.info('Removed what %d servers had left here', len(paid))
+            LOG.warning('Removed what these servers had left here: %s', ', '.join(paid))
             rpc.quiet(lambda: self._conductor.paid(admin_context(), self._host, paid), 'The clean-up was not told')
 
     def _remove(self, uuid: str) -> bool:

@@ -20,7 +20,7 @@ from minicompute.conductor.flow import Asked, Flow, Outcome, Step, StepFailed, T
 from minicompute.conductor.flows import move
 from minicompute.conf import CONF
 from minicompute.db import session
-from minicompute.db.api import instances, owed
+from minicompute.db.api import instances, owed, returned
 from minicompute.db.session import utcnow
 from minicompute.image import base as image
 from minicompute.objects import ImageMeta, MigrationStatus, VMState
@@ -86,6 +86,7 @@ def rebuilt(task: Task) -> dict[str, Any]:
 
 def _forgive(conn: sa.Connection, host: str, uuid: str) -> None:
     owed.paid(conn, host, [uuid])
+    returned.complete_evacuations(conn, host, [uuid])
 
 
 def remove_there(task: Task) -> Outcome:

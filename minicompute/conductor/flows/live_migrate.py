@@ -26,7 +26,7 @@ from minicompute.conductor.flows import move
 from minicompute.conductor.settle import owe
 from minicompute.conf import CONF
 from minicompute.db import session
-from minicompute.db.api import actions, instances, live_migrations, owed
+from minicompute.db.api import actions, instances, live_migrations, owed, returned
 from minicompute.image import base as image
 from minicompute.objects import ImageMeta, MigrationStatus, VMState
 from minicompute.virt.interface.live import ABORT, ABSENT, COMPLETED, FAILED, PAUSED, RUNNING, STOPPED
@@ -123,6 +123,7 @@ def prepared(task: Task) -> dict[str, Any]:
 def _forgive(conn: sa.Connection, hosts: list[str], uuid: str) -> None:
     for host in hosts:
         owed.paid(conn, host, [uuid])
+        returned.complete_evacuations(conn, host, [uuid])
 
 
 def rollback_destination(task: Task) -> Outcome:
