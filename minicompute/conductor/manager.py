@@ -47,8 +47,8 @@ class ConductorManager(Manager):
 
     def endpoints(self) -> list[Any]:
         return [rpc.Endpoint(self, 'ring', 'cancel', 'report', 'progress', 'host_started', 'hosts_started',
-                             'heartbeats', 'hello', 'hellos', 'servers', 'paid', 'present', 'power_states', 'echo', 'removed',
-                             'images_cached', 'move_order')]
+                             'heartbeats', 'hello', 'hellos', 'servers', 'paid', 'present', 'power_states', 'echo',
+                             'removed', 'images_cached', 'move_order')]
 
     def start(self) -> None:
         self.engine.start()

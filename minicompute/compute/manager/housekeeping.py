@@ -108,7 +108,7 @@ class Housekeeping:
     def pay(self, owed: list[str]) -> None:
         """Remove what was left here while this host was away. What fails is asked for again."""
         # What was asked for just now may be the server's return to this host: it is asked again if it was not.
-        since = time.monotonic() - FRESH
+        since = max(0.001, time.monotonic() - FRESH)
         paid = [uuid for uuid in owed if not self._guard.asked_since(since, uuid) and self._remove(uuid)]
         if paid:
             LOG.warning('Removed what these servers had left here: %s', ', '.join(paid))
