@@ -7,9 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from minicompute.conductor.flow import Flow
+from minicompute.conf import CONF
+from minicompute.context import admin_context
 from minicompute.db import session
-from minicompute.db.api import migrations
-from minicompute.objects import Flavor, Migration, to_primitive
+from minicompute.db.api import instances, migrations
+from minicompute.image import base as image
+from minicompute.objects import Flavor, ImageMeta, Migration, to_primitive
 from tests.functional.bench import Bench
 
 LARGER = Flavor('2', 'larger', 128, 2, 2)
@@ -49,6 +52,32 @@ def resized(bench: Bench, uuid: str) -> dict[str, Any]:
     return migrations.ending(found, bench.server(uuid))
 
 
+def to_image(bench: Bench, uuid: str) -> dict[str, Any]:
+    """What the API writes when it accepts a backup."""
+    image_id = str(uuidlib.uuid4())
+    insert = image.load().reserve(admin_context(), ImageMeta(id=image_id, name='copy', owner='p'))
+    assert insert is not None
+    session.write(insert)
+    return {'image_id': image_id, 'rotation': 1, 'backup_type': 'daily'}
+
+
+def on_shelf(bench: Bench, uuid: str) -> dict[str, Any]:
+    CONF.set_override('shelved_offload_time', -1)
+    run(bench, uuid, 'shelve', **to_image(bench, uuid))
+    return {}
+
+
+def offloaded(bench: Bench, uuid: str) -> dict[str, Any]:
+    run(bench, uuid, 'shelve', **to_image(bench, uuid))
+    return {'offloaded': True}
+
+
+def to_rebuild(bench: Bench, uuid: str) -> dict[str, Any]:
+    with session.read() as conn:
+        spec = instances.specs(conn, [uuid])[uuid]
+    return {'new_image': True, 'before': {'columns': {'image_ref': 'old'}, 'spec': to_primitive(spec)}}
+
+
 #: flow -> (bench, uuid of a server that runs) -> data of the action
 READY: dict[str, Callable[[Bench, str], dict[str, Any]]] = {
     'start': stopped,
@@ -59,6 +88,11 @@ READY: dict[str, Callable[[Bench, str], dict[str, Any]]] = {
     'resize': to_resize,
     'confirm-resize': resized,
     'revert-resize': resized,
+    'snapshot': to_image,
+    'rebuild': to_rebuild,
+    'shelve': to_image,
+    'shelve_offload': on_shelf,
+    'unshelve': offloaded,
 }
 
 

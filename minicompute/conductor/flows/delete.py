@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from minicompute.conductor.flow import Flow, Outcome, Step, Task
+from minicompute.conductor.flows import shelve
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import allocations, instances, migrations, networks, owed
@@ -83,5 +84,6 @@ DELETE = Flow(
     'delete',
     Step(destroy, owed_when_down=True),
     Step(destroy_elsewhere, when=may_be_elsewhere, owed_when_down=True),
+    Step(shelve.forget_image, when=shelve.has_image),
     Step(release_networks, when=has_network),
     finished=gone, failed=failed, cancellable=False)

@@ -39,25 +39,30 @@ TRY_AGAIN = 300
 # -- on the shelf --------------------------------------------------------------
 
 def runs(task: Task) -> bool:
-    return task.instance is not None and task.instance.vm_state in (VMState.ACTIVE, VMState.PAUSED)
+    return _was(task) in (VMState.ACTIVE, VMState.PAUSED)
+
+
+def _was(task: Task) -> str | None:
+    """The state that the server is shelved from, also while a later step is undone that has changed the record."""
+    return task.data.get('was') or (task.instance.vm_state if task.instance else None)
 
 
 def power_off_guest(task: Task) -> Asked:
     """A paused guest cannot shut down by itself."""
-    paused = task.instance is not None and task.instance.vm_state == VMState.PAUSED
+    paused = _was(task) == VMState.PAUSED
     return task.ask('power_off', timeout=0 if paused else task.data.get('timeout', CONF.shutdown_timeout))
 
 
 def powered_off(task: Task) -> dict[str, Any]:
     task.set(power_state=PowerState.SHUTDOWN)
-    return {}
+    return {'was': _was(task)}
 
 
 def power_on_again(task: Task) -> Outcome:
     """As it was. What was in the memory of a paused guest is lost: that one stays off."""
     if task.instance is None or not task.instance.host or not runs(task):
         return {}
-    if task.instance.vm_state == VMState.PAUSED:
+    if _was(task) == VMState.PAUSED:
         task.data['memory_lost'] = True
         return task.ask('power_off', timeout=0)
     return task.ask('power_on')
@@ -198,6 +203,11 @@ def bind_ports(task: Task) -> Outcome:
 
 def spawn_from_image(task: Task) -> Asked:
     return build.spawn(task)
+
+
+def has_image(task: Task) -> bool:
+    """For the deletion of a server that is on the shelf."""
+    return task.instance is not None and bool(task.instance.system_metadata.get(IMAGE))
 
 
 def forget_image(task: Task) -> Outcome:
