@@ -111,7 +111,7 @@ def arrived(task: Task) -> dict[str, Any]:
 
 
 def stop_destination(task: Task) -> Asked:
-    return move.at_dest(task, 'depart', owner=move.source(task))
+    return move.at_dest(task, 'depart', owner=None if apart(task) else move.source(task))
 
 
 def check_destination(task: Task) -> Asked:
@@ -272,7 +272,7 @@ def revive_source(task: Task) -> Asked:
 
 
 def stop_revived(task: Task) -> Asked:
-    return move.at_source(task, 'depart', owner=move.dest(task))
+    return move.at_source(task, 'depart', owner=None if apart(task) else move.dest(task))
 
 
 def check_source(task: Task) -> Asked:

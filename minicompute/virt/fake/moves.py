@@ -55,7 +55,7 @@ class FakeMoves(FakeBase, MoveVerbs):
         self._fault('check_move.after', instance.uuid)
         return {'power_state': domain.power_state}
 
-    def depart(self, instance: Instance, owner: str) -> None:
+    def depart(self, instance: Instance, owner: str | None) -> None:
         self._fault('depart', instance.uuid)
         if self._state(instance.uuid) is not None:
             self._change(instance.uuid, PowerState.SHUTDOWN)

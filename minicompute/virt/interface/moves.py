@@ -63,9 +63,9 @@ class MoveVerbs:
         should? -> {'power_state'}. Raises Conflict that names the first difference."""
         raise exception.NotImplementedHere()
 
-    def depart(self, instance: Instance, owner: str) -> None:
-        """At a host that the server does not stay on: its guest does not run here any more. Shared disks belong to
-        the host `owner` from now on."""
+    def depart(self, instance: Instance, owner: str | None) -> None:
+        """At a host that the server does not stay on: its guest does not run here any more. Disks that are shared
+        with the host `owner`, if one is named, belong to it from now on."""
         raise exception.NotImplementedHere()
 
     def drop_move(self, instance: Instance, source: str) -> None:

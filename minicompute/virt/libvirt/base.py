@@ -4,10 +4,11 @@ from __future__ import annotations
 import contextlib
 
 from minicompute import exception
+from minicompute.conf import CONF
 from minicompute.image.base import ImageSource
 from minicompute.image.source import LocalSource
 from minicompute.objects import Instance
-from minicompute.virt.libvirt import capabilities, guest, rescue
+from minicompute.virt.libvirt import capabilities, disks, guest, rescue
 from minicompute.virt.libvirt.builder import Builder, digest
 from minicompute.virt.libvirt.config.base import render
 from minicompute.virt.libvirt.disks import Disks
@@ -56,11 +57,20 @@ class LibvirtBase:
         """From its record: what was suspended boots, what the record says is rescued starts from its rescue disk, and
         a rescue that is over leaves nothing."""
         self._networks.plug(instance)
+        with contextlib.suppress(FileNotFoundError):    # who runs a server owns its disks, on a shared directory too
+            disks.own(instance.uuid)
         with contextlib.suppress(exception.DomainNotFound):
             guest.find(self._host, instance.uuid).forget_saved()
         guest.define(self._host, instance.uuid, render(self._builder.domain(instance))).start()
         if not rescue.is_rescued(instance):
             rescue.remove(instance.uuid)
+
+    def _remove(self, instance: Instance, *, destroy_disks: bool = True) -> None:
+        """The domain and its ports, and the disks unless they are another host's, which shares our directory."""
+        guest.remove(self._host, instance.uuid)
+        self._networks.unplug(instance)
+        if destroy_disks and disks.owner(instance.uuid) in (None, CONF.host):
+            self._disks.remove(instance.uuid)
 
     def _is_running(self, uuid: str) -> bool:
         try:

@@ -70,16 +70,8 @@ class Disks:
     def _make_one(self, request: SpawnRequest, disk: Disk, progress: Progress) -> None:
         if disk.kind == 'root' and disk.from_image:
             self._root(request, disk, progress)
-        elif disk.kind == 'config':
-            self._config_drive(request, disk)
-        elif disk.filesystem == 'swap':
-            images.make_swap(disk.path, disk.size)
-        elif disk.filesystem:
-            images.make_filesystem(
-                disk.path, disk.filesystem, os.path.basename(disk.path).replace('disk.', ''), disk.size
-            )
         else:
-            images.create(disk.path, disk.format, disk.size)
+            make_simple(request, disk)
 
     def _root(self, request: SpawnRequest, disk: Disk, progress: Progress) -> None:
         if request.image is None:
@@ -105,12 +97,6 @@ class Disks:
         if size > base.virtual_size:
             images.resize(disk.path, disk.format, size)
 
-    def _config_drive(self, request: SpawnRequest, disk: Disk) -> None:
-        told = metadata.from_instance(
-            request.instance, admin_pass=request.admin_password, files=request.files
-        )
-        configdrive.build(disk.path, metadata.config_drive_tree(told), CONF.config_drive_format)
-
     def _boot_files(self, request: SpawnRequest, suffix: str = '') -> None:
         """For direct boot: the domain finds them by their names on each start."""
         for image, name in ((request.kernel, 'kernel'), (request.ramdisk, 'ramdisk')):
@@ -130,7 +116,7 @@ class Disks:
                     if disk.kind == rescue.KIND:
                         self._rescue_disk(request, disk, progress)
                     elif disk.path == rescue.path(uuid, 'disk.config'):
-                        self._config_drive(request, disk)
+                        config_drive(request, disk)
                 self._boot_files(request, rescue.SUFFIX)
         except BaseException:
             rescue.remove(uuid)
@@ -176,19 +162,46 @@ class Disks:
         return removed
 
 
+def make_simple(request: SpawnRequest, disk: Disk) -> None:
+    """What needs no image."""
+    if disk.kind == 'config':
+        config_drive(request, disk)
+    elif disk.filesystem == 'swap':
+        images.make_swap(disk.path, disk.size)
+    elif disk.filesystem:
+        images.make_filesystem(
+            disk.path, disk.filesystem, os.path.basename(disk.path).replace('disk.', ''), disk.size
+        )
+    else:
+        images.create(disk.path, disk.format, disk.size)
 
-def own(uuid: str) -> None:
-    """Note whose directory this is: hosts may share `instances_path`, and each sweeps only its own."""
-    with open(os.path.join(layout.directory(uuid), 'owner'), 'w', encoding='ascii') as writer:
-        writer.write(CONF.host)
+
+def config_drive(request: SpawnRequest, disk: Disk) -> None:
+    told = metadata.from_instance(request.instance, admin_pass=request.admin_password, files=request.files)
+    configdrive.build(disk.path, metadata.config_drive_tree(told), CONF.config_drive_format)
+
+
+def own(uuid: str, host: str | None = None) -> None:
+    """Note whose directory this is, ours or that of `host`: hosts may share `instances_path`, and each sweeps, and
+    removes, only its own. Raises FileNotFoundError without a directory."""
+    path = os.path.join(layout.directory(uuid), 'owner')
+    if owner(uuid) != (host or CONF.host):
+        with open(path + '.new', 'w', encoding='utf-8') as writer:
+            writer.write(host or CONF.host)
+        os.replace(path + '.new', path)
+
+
+def owner(uuid: str) -> str | None:
+    """The host whose directory this is; None when nobody's, or not there."""
+    try:
+        with open(os.path.join(layout.directory(uuid), 'owner'), encoding='utf-8') as reader:
+            return reader.read() or None
+    except OSError:
+        return None
 
 
 def is_own(uuid: str) -> bool:
-    try:
-        with open(os.path.join(layout.directory(uuid), 'owner'), encoding='ascii') as reader:
-            return reader.read() == CONF.host
-    except OSError:
-        return False
+    return owner(uuid) == CONF.host
 
 
 def complete(plan: list[Disk]) -> bool:

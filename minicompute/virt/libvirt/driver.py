@@ -124,12 +124,6 @@ class LibvirtDriver(LibvirtAdmin, LibvirtGuest, LibvirtSnapshots, LibvirtMoves, 
         with self._watch.quiet(instance.uuid):
             self._remove(instance, destroy_disks=destroy_disks)
 
-    def _remove(self, instance: Instance, *, destroy_disks: bool = True) -> None:
-        guest.remove(self._host, instance.uuid)
-        self._networks.unplug(instance)
-        if destroy_disks:
-            self._disks.remove(instance.uuid)
-
     def _remove_half_made(self, instance: Instance) -> None:
         """What stopped the build matters more than what stops its removal: the sweep comes again."""
         try:

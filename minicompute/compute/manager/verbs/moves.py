@@ -38,7 +38,7 @@ def check_move(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
 
 
 def depart(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
-    driver.depart(instance_of(request), request.args['owner'])
+    driver.depart(instance_of(request), request.args.get('owner'))
     return {}
 
 
