@@ -54,6 +54,15 @@ def server(client: Client, wanted: str, all_tenants: bool = False) -> dict[str, 
     return only('server', wanted, (r for r in records if r.get('name') == wanted))
 
 
+def soft_deleted_server(client: Client, wanted: str) -> dict[str, Any]:
+    """One whose delete may be taken back: lists show it only when asked for that status."""
+    if is_uuid(wanted):
+        return server(client, wanted)
+    params = {'name': '^' + _MEANING.sub(r'\\\1', wanted) + '$', 'status': 'SOFT_DELETED'}
+    records = client.pages('/servers/detail', 'servers', params)
+    return only('soft-deleted server', wanted, (r for r in records if r.get('name') == wanted))
+
+
 def server_id(client: Client, wanted: str) -> str:
     """Like `server`, but an id is taken at its word: it may be a deleted server's."""
     return wanted if is_uuid(wanted) else server(client, wanted)['id']

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from minicompute.cli import base, lookup, poll
+from minicompute.cli import base, errors, lookup, poll
 from minicompute.cli.format import Plain, cell, table
 
 
@@ -26,7 +26,7 @@ class _Many(base.Command):
         watched: list[dict[str, Any]] = []
 
         def one(name: str) -> None:
-            server = lookup.server(self.client, name, args.all_tenants)
+            server = self.find(name, args)
             self.act(server, args)
             watched.append(server)
             if not args.poll:
@@ -36,6 +36,9 @@ class _Many(base.Command):
         finally:
             if args.poll and watched:
                 poll.wait(self.client, watched, self.wanted, quiet=self.app.options.verbose_level == 0)
+
+    def find(self, name: str, args: argparse.Namespace) -> dict[str, Any]:
+        return lookup.server(self.client, name, args.all_tenants)
 
     def act(self, server: dict[str, Any], args: argparse.Namespace) -> None:
         self.client.action(server['id'], *self.body)
@@ -55,6 +58,16 @@ class ForceDelete(_Many):
 
     body = ('forceDelete', None)
     wanted = ('DELETED',)
+
+    def find(self, name: str, args: argparse.Namespace) -> dict[str, Any]:
+        try:
+            return super().find(name, args)
+        except errors.CliError:
+            try:    # lists do not show one whose delete may still be taken back
+                return lookup.soft_deleted_server(self.client, name)
+            except errors.CliError:
+                pass
+            raise
 
 
 class Start(_Many):

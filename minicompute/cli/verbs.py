@@ -10,6 +10,17 @@ MODULES: dict[str, dict[str, str]] = {
         'reboot': 'Reboot',
         'console-log': 'ConsoleLog', 'instance-action-list': 'ActionList', 'instance-action': 'ActionShow',
     },
+    'admin_actions': {
+        'lock': 'Lock', 'unlock': 'Unlock', 'reset-state': 'ResetState', 'restore': 'Restore',
+        'inject-network-info': 'InjectNetworkInfo', 'diagnostics': 'Diagnostics', 'server-topology': 'Topology',
+        'list-secgroup': 'GroupList', 'add-secgroup': 'GroupAdd', 'remove-secgroup': 'GroupRemove',
+    },
+    'aggregates': {
+        'aggregate-list': 'List', 'aggregate-show': 'Show', 'aggregate-create': 'Create',
+        'aggregate-update': 'Update', 'aggregate-delete': 'Delete', 'aggregate-set-metadata': 'SetMetadata',
+        'aggregate-add-host': 'AddHost', 'aggregate-remove-host': 'RemoveHost',
+        'aggregate-cache-images': 'CacheImages',
+    },
     'guest_actions': {
         'pause': 'Pause', 'unpause': 'Unpause', 'suspend': 'Suspend', 'resume': 'Resume', 'rescue': 'Rescue',
         'unrescue': 'Unrescue', 'trigger-crash-dump': 'TriggerCrashDump', 'set-password': 'SetPassword',
