@@ -1,13 +1,17 @@
 """The disks of a new server: block_device_mapping_v2, the image and the flavor made into one list of records.
 
-The root disk is always the first of it.  What needs a volume is refused here until there is a volume backend.
+The root disk is always the first of it, the volumes are the last. A volume that is to be made has no `volume_id` yet.
 """
 from __future__ import annotations
 
+import uuid
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minicompute import exception
-from minicompute.objects import BlockDevice, Flavor
+from minicompute.compute.api import device_names
+from minicompute.db.api.block_devices import ATTACHING
+from minicompute.objects import BlockDevice, Flavor, Volume
 
 MOST_LOCAL = 3      # disks besides swap, as Nova's max_local_block_devices
 SWAP = 'swap'
@@ -15,9 +19,33 @@ BUSES = ('virtio', 'scsi', 'sata', 'usb', 'ide', 'fdc')
 _ORDER = 'Boot sequence for the instance and image/block device mapping combination is not valid.'
 
 
-def plan(entries: list[dict[str, Any]], image_id: str | None, flavor: Flavor) -> list[BlockDevice]:
-    """Root, ephemerals, swap, in this order. Raises InvalidBDM and Invalid."""
-    asked = [_device(entry, place) for place, entry in enumerate(entries) if not _is_removed(entry)]
+Entries = Sequence[dict[str, Any]]
+#: what clients send for the type that there is
+TYPES = (None, '', '__DEFAULT__')
+
+
+def boot_image(entries: Entries, image_id: str | None) -> str | None:
+    """The image that the root disk begins with, whether it is a volume or not."""
+    asked = (entry for entry in entries if entry.get('source_type') == 'image' and _boot_index(entry) == 0)
+    return image_id or next((str(entry['uuid']) for entry in asked if entry.get('uuid')), None)
+
+
+def volume_ids(entries: Entries) -> list[str]:
+    """The volumes that a request names."""
+    found = []
+    for entry in entries:
+        source = entry.get('source_type') or ('volume' if entry.get('volume_id') else None)
+        named = _named(entry, 'volume') if source == 'volume' and not _is_removed(entry) else None
+        if named:
+            found.append(named)
+    return found
+
+
+def plan(entries: Entries, image_id: str | None, flavor: Flavor, volumes: Mapping[str, Volume] | None = None, *,
+         root_device_name: str | None = None) -> list[BlockDevice]:
+    """Root, ephemerals, swap, volumes, in this order; `volumes` are those of `volume_ids` that the caller sees.
+    Raises InvalidBDM and Invalid."""
+    asked = [_device(entry, place, volumes or {}) for place, entry in enumerate(entries) if not _is_removed(entry)]
     roots = [device for device in asked if device.boot_index == 0]
     _check_boot_order(asked)
     if not roots:
@@ -25,18 +53,72 @@ def plan(entries: list[dict[str, Any]], image_id: str | None, flavor: Flavor) ->
             raise _bad(_ORDER)
         roots = [BlockDevice(source_type='image', destination_type='local', image_id=image_id, boot_index=0)]
     root = roots[0]
+    _check_root(root, image_id, volumes or {})
+    others = [device for device in asked if device.boot_index != 0]
+    attached = [device for device in others if device.destination_type == 'volume']
+    ephemerals = [device for device in others if device.destination_type != 'volume' and device.guest_format != SWAP]
+    swaps = [device for device in others if device.guest_format == SWAP and device.destination_type != 'volume']
+    local = [*_ephemerals(ephemerals, flavor), *_swap(swaps, flavor)]
+    if sum(device.guest_format != SWAP for device in (root, *local) if device.destination_type == 'local') > MOST_LOCAL:
+        raise _bad(f'You specified more local devices than the limit of {MOST_LOCAL} allows')
+    _check_once(attached + [root])
+    return _with_names([root, *local, *attached], root_device_name)
+
+
+def _check_root(root: BlockDevice, image_id: str | None, volumes: Mapping[str, Volume]) -> None:
+    if root.source_type == 'volume':
+        if image_id:
+            raise _bad(_ORDER)
+        if not volumes[str(root.volume_id)].bootable:
+            raise _bad(f'Block Device {root.volume_id} is not bootable.')
+        return
     if root.source_type != 'image' or (image_id and root.image_id != image_id):
         raise _bad('the device with boot_index 0 must be the image of imageRef')
-    if not image_id:
-        raise _bad('Mapping image to local is not supported.')
-    root.delete_on_termination = True
-    others = [device for device in asked if device.boot_index != 0]
-    ephemerals = [device for device in others if device.guest_format != SWAP]
-    swaps = [device for device in others if device.guest_format == SWAP]
-    devices = [root, *_ephemerals(ephemerals, flavor), *_swap(swaps, flavor)]
-    if sum(device.guest_format != SWAP for device in devices) > MOST_LOCAL:
-        raise _bad(f'You specified more local devices than the limit of {MOST_LOCAL} allows')
+    if root.destination_type == 'local':
+        if not image_id:
+            raise _bad('Mapping image to local is not supported.')
+        root.delete_on_termination = True
+
+
+def _check_once(devices: list[BlockDevice]) -> None:
+    named = [device.volume_id for device in devices if device.volume_id]
+    for one in named:
+        if named.count(one) > 1:
+            raise _bad(f'volume {one} is named twice')
+
+
+def _with_names(devices: list[BlockDevice], root_device_name: str | None) -> list[BlockDevice]:
+    """Volumes get the names that users are told; local disks take the first letters by their order."""
+    plain = [device for device in devices if device.destination_type != 'volume']
+    for device in devices:
+        if device.destination_type != 'volume':
+            continue
+        wanted, device.device_name = device.device_name, None
+        if device.boot_index == 0:
+            device.device_name = root_device_name or '/dev/vda'
+        else:
+            device.device_name = _pick(root_device_name, plain, wanted)
+        plain.append(device)
     return devices
+
+
+def _pick(root_device_name: str | None, devices: list[BlockDevice], wanted: str | None) -> str:
+    """The name that the request says is a wish: no server is refused for it."""
+    try:
+        wish = f'/dev/{wanted.removeprefix("/dev/")}' if wanted else None
+        return device_names.pick(root_device_name, devices, wish)
+    except (exception.Invalid, exception.DevicePathInUse):
+        return device_names.pick(root_device_name, devices)
+
+
+def new_volume(device: BlockDevice, project_id: str, user_id: str, image_metadata: dict[str, Any]) -> Volume:
+    """The volume that this device of a new server is to be; the device refers to it from here on."""
+    bootable = device.source_type == 'image'
+    made = Volume(id=str(uuid.uuid4()), project_id=project_id, user_id=user_id, name='', size=device.volume_size or 0,
+                  bootable=bootable, image_metadata=image_metadata if bootable else {})
+    device.volume_id, device.attachment_id = made.id, str(uuid.uuid4())
+    device.connection_info = {'state': ATTACHING, 'made': False}
+    return made
 
 
 def _bad(reason: str) -> exception.InvalidBDM:
@@ -47,28 +129,66 @@ def _is_removed(entry: dict[str, Any]) -> bool:
     return entry.get('no_device') not in (None, False, '', 'False', 'false')
 
 
-def _device(entry: dict[str, Any], place: int) -> BlockDevice:
+def _is_true(value: Any) -> bool:
+    """The schema has let in booleans and their usual words."""
+    return value is True or str(value).lower() in ('true', '1', 'on', 'yes', 'y', 't')
+
+
+def _named(entry: dict[str, Any], source: str) -> str | None:
+    found = entry.get('uuid') or entry.get(f'{source}_id')
+    return str(found) if found else None
+
+
+def _device(entry: dict[str, Any], place: int, volumes: Mapping[str, Volume]) -> BlockDevice:
     where = f'block_device_mapping_v2[{place}]'
     source = entry.get('source_type') or _implied_source(entry, where)
-    uuid = entry.get('uuid') or entry.get(f'{source}_id')
-    if source != 'blank' and not uuid:
+    named = _named(entry, source)
+    if source != 'blank' and not named:
         raise _bad(f'{where}: a device of source_type {source} needs a uuid')
     destination = entry.get('destination_type') or ('local' if source in ('image', 'blank') else 'volume')
     boot_index = _boot_index(entry)
-    if source in ('volume', 'snapshot') or destination == 'volume':
-        raise exception.Invalid(f'{where}: this cloud has no volume service: source_type {source} with '
-                                f'destination_type {destination} cannot be used.')
     if entry.get('disk_bus') not in (None, *BUSES):
         raise _bad(f'{where}: disk_bus must be one of {", ".join(BUSES)}')
+    made = BlockDevice(
+        source_type=source, destination_type=destination, image_id=named if source == 'image' else None,
+        boot_index=boot_index, device_name=entry.get('device_name'), device_type=entry.get('device_type'),
+        disk_bus=entry.get('disk_bus'), guest_format=entry.get('guest_format'), volume_size=_size(entry),
+        volume_type=entry.get('volume_type'), tag=entry.get('tag'), delete_on_termination=True)
+    if destination == 'volume' or source in ('volume', 'snapshot'):
+        return _volume_device(made, entry, where, named, volumes)
     if source == 'image' and boot_index != 0:
         raise _bad('Mapping image to local is not supported.')
     if source == 'blank' and boot_index is not None and boot_index >= 0:
         raise _bad(f'{where}: a blank device cannot be booted from')
-    return BlockDevice(
-        source_type=source, destination_type='local', image_id=uuid if source == 'image' else None,
-        boot_index=boot_index, device_name=entry.get('device_name'), device_type=entry.get('device_type'),
-        disk_bus=entry.get('disk_bus'), guest_format=entry.get('guest_format'), volume_size=_size(entry),
-        volume_type=entry.get('volume_type'), tag=entry.get('tag'), delete_on_termination=True)
+    return made
+
+
+def _volume_device(made: BlockDevice, entry: dict[str, Any], where: str, named: str | None,
+                   volumes: Mapping[str, Volume]) -> BlockDevice:
+    source = made.source_type
+    made.delete_on_termination = _is_true(entry.get('delete_on_termination'))
+    if source == 'snapshot':
+        raise _bad(f'{where}: failed to get snapshot {named}: the volume service here has no snapshots.')
+    if made.destination_type != 'volume':
+        raise _bad(f'Mapping {source} to {made.destination_type} is not supported.')
+    if made.volume_type not in TYPES:
+        raise exception.Invalid(f'Volume type {str(made.volume_type)[:64]} could not be found.')
+    if source == 'volume':
+        found = volumes.get(str(named))
+        if found is None:
+            raise _bad(f'failed to get volume {named}.')
+        made.volume_id, made.volume_size, made.attachment_id = found.id, found.size, str(uuid.uuid4())
+        made.connection_info = {'state': ATTACHING, 'made': found.made}
+        return made
+    if not made.volume_size:
+        kind = "Blank volumes (source: 'blank', dest: 'volume')" if source == 'blank' else (
+            "Images with destination_type 'volume'")
+        raise _bad(f'{kind} need to have a non-zero size specified')
+    if source == 'image' and made.boot_index != 0:
+        raise _bad(f'{where}: only the disk that is booted from can be made from an image')
+    if source == 'blank' and made.boot_index == 0:
+        raise _bad(f'{where}: a blank device cannot be booted from')
+    return made
 
 
 def _implied_source(entry: dict[str, Any], where: str) -> str:

@@ -34,6 +34,7 @@ from minicompute.objects import (
     VMState,
     to_primitive,
 )
+from minicompute.volume import base as volume
 
 #: servers of one request where the quota sets no bound: it is one transaction, and one record names all
 MOST_AT_ONCE = 10000
@@ -42,7 +43,7 @@ MOST_AT_ONCE = 10000
 def create(context: RequestContext, request: CreateRequest) -> Created:
     """Accept `least` to `most` servers. Raises Invalid, Forbidden, Conflict; nothing is written then."""
     # What asks other services is asked here, by the caller's own thread.
-    wanted = lookup.Wanted(context, request, lookup.remote_image(context, request.image_id))
+    wanted = lookup.Wanted(context, request, lookup.remote_image(context, request))
     order = _creates.put(context.project_id, (wanted, _networks_are_there(context, request)))
     rpc.outbox.put(rpc.CONDUCTOR, 'ring', order.leader)
     return Created(order.uuids[0], str(order.pattern.reservation_id), order.pattern.auto_disk_config)
@@ -91,12 +92,15 @@ def _prepare(wanted: lookup.Wanted, found: lookup.Found | Exception, trouble: ex
     if isinstance(found, Exception):
         raise found
     context, request = wanted.context, wanted.request
-    _check(request, found)
+    pattern = _pattern(context, request, found)
+    devices = block_devices.plan(request.block_devices, request.image_id, found.flavor, found.volumes,
+                                 root_device_name=pattern.root_device_name)
+    _check(request, found, devices)
     if trouble is not None:
         raise trouble
-    devices = block_devices.plan(request.block_devices, request.image_id, found.flavor)
-    pattern = _pattern(context, request, found)
-    return _Order(context, request, found, pattern, _spec(pattern, request, found), devices)
+    spec = _spec(pattern, request, found)
+    spec.is_volume_backed = devices[0].destination_type == 'volume'
+    return _Order(context, request, found, pattern, spec, devices)
 
 
 def _commit(orders: Sequence[_Order], again: bool = True) -> list[int | Exception]:
@@ -114,9 +118,15 @@ def _commit(orders: Sequence[_Order], again: bool = True) -> list[int | Exceptio
         return [result for order in orders for result in _commit([order])]
 
 
-def _check(request: CreateRequest, found: lookup.Found) -> None:
-    limits = found.limits.user
-    fitting.check(found.image, found.flavor, zero_disk_allowed=request.zero_disk_allowed)
+def _check(request: CreateRequest, found: lookup.Found, devices: list[BlockDevice]) -> None:
+    limits, root = found.limits.user, devices[0]
+    if root.destination_type == 'volume':
+        fitting.check_volume(found.image, found.flavor, root.volume_size or 0)
+    else:
+        fitting.check(found.image, found.flavor, zero_disk_allowed=request.zero_disk_allowed)
+    if request.most > 1 and any(device.source_type == 'volume' for device in devices):
+        raise exception.Invalid('block_device_mapping_v2: a volume can be attached to one server only, and max_count '
+                                'is more than 1')
     quota.check_metadata(limits, len(request.metadata))
     quota.check_files(limits, {path: len(text) * 3 // 4 for path, text in request.files.items()})
     if found.group is not None:
@@ -177,6 +187,7 @@ def _write(conn: sa.Connection, orders: Sequence[_Order]) -> list[int | Exceptio
     """-> for each order its leader's action, or why it is refused."""
     reservations = quota.Reservations(conn, orders[0].pattern.project_id)
     made: dict[int, list[Instance]] = {}
+    taken: set[str] = set()
     results: list[int | Exception] = [0] * len(orders)
     before = _of_a_lost_answer(conn, orders)
     for place, order in enumerate(orders):
@@ -184,9 +195,12 @@ def _write(conn: sa.Connection, orders: Sequence[_Order]) -> list[int | Exceptio
             results[place] = before[order.uuids[0]]
             continue
         try:
+            _reserve_volumes(conn, order, taken)
             made[place] = _servers(order, reservations)
+            _make_volumes(conn, order, made[place])
         except exception.ComputeException as error:
             results[place] = error
+            made.pop(place, None)
     good = [(orders[place], many) for place, many in made.items()]
     instances.create(conn, [(many, order.spec) for order, many in good])
     instance_groups.join(conn, {(order.found.group.id, one.uuid) for order, many in good for one in many
@@ -197,6 +211,29 @@ def _write(conn: sa.Connection, orders: Sequence[_Order]) -> list[int | Exceptio
     for place, action_id in zip(made, ids, strict=True):
         results[place] = action_id
     return results
+
+
+def _reserve_volumes(conn: sa.Connection, order: _Order, taken: set[str]) -> None:
+    """`taken` are those that others in this transaction have. Raises InvalidBDM."""
+    named = [device.volume_id for device in order.devices if device.source_type == 'volume' and device.volume_id]
+    if not named:
+        return
+    try:
+        if lost := taken & set(named):
+            raise exception.InvalidVolume(reason=f'volume {min(lost)} is being attached to another server')
+        volume.load().reserve(conn, order.context, named)
+    except (exception.InvalidVolume, exception.VolumeNotFound) as error:
+        raise exception.InvalidBDM(reason=error.message) from None
+    taken.update(named)
+
+
+def _make_volumes(conn: sa.Connection, order: _Order, servers: list[Instance]) -> None:
+    """Those that come into being with the servers."""
+    new = [block_devices.new_volume(device, one.project_id, one.user_id, one.image_properties)
+           for one in servers for device in one.block_devices
+           if device.destination_type == 'volume' and device.volume_id is None]
+    if new:
+        volume.load().create_for_servers(conn, new)
 
 
 def _of_a_lost_answer(conn: sa.Connection, orders: Sequence[_Order]) -> dict[str, int]:

@@ -37,6 +37,18 @@ def check(image: ImageMeta, flavor: Flavor, *, zero_disk_allowed: bool) -> None:
         raise exception.FlavorDiskTooSmall(flavor_gb=flavor.root_gb, image_gb=-(-needed // GIB))
 
 
+def check_volume(image: ImageMeta, flavor: Flavor, size_gb: int) -> None:
+    """The same for a root disk that is a volume; the image has no id when the volume is there already."""
+    if image.status != 'active':
+        raise exception.ImageNotActive(image_id=image.id)
+    if flavor.memory_mb < (image.min_ram or 0):
+        raise exception.FlavorMemoryTooSmall
+    needed = max(image.size or 0, image.virtual_size or 0, (image.min_disk or 0) * GIB)
+    if needed > size_gb * GIB:
+        raise exception.Invalid(f'Volume is smaller than the image or its min_disk: the volume has {size_gb} GiB, the '
+                                f'image needs {-(-needed // GIB)} GiB.')
+
+
 def auto_disk_config(image: ImageMeta, asked: bool | None) -> bool:
     """What OS-DCF:diskConfig says, or else the image. Raises AutoDiskConfigDisabledByImage."""
     said = str(image.properties.get('auto_disk_config', '')).lower()

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from minicompute import exception, quota
+from minicompute.compute.api import block_devices
 from minicompute.compute.api.request import CreateRequest
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
@@ -17,7 +18,8 @@ from minicompute.db import session
 from minicompute.db.api import aggregates, flavors, instance_groups, instances, keypairs, services
 from minicompute.db.group_commit import GroupCommit
 from minicompute.image import base as image
-from minicompute.objects import Flavor, ImageMeta, Instance, InstanceGroup, KeyPair
+from minicompute.objects import Flavor, ImageMeta, Instance, InstanceGroup, KeyPair, Volume
+from minicompute.volume import base as volume
 
 NO_KERNEL = 'nokernel'
 
@@ -33,6 +35,7 @@ class Found:
     ramdisk: ImageMeta | None = None
     keypair: KeyPair | None = None
     group: InstanceGroup | None = None
+    volumes: dict[str, Volume] = dataclasses.field(default_factory=dict)
 
 
 def instance(context: RequestContext, uuid: str) -> Instance:
@@ -69,10 +72,15 @@ class Wanted:
     request: CreateRequest
     image: ImageMeta | None = None
 
+    @property
+    def image_id(self) -> str | None:
+        """What the root disk begins with, wherever the request says it."""
+        return block_devices.boot_image(self.request.block_devices, self.request.image_id)
 
-def remote_image(context: RequestContext, image_id: str | None) -> ImageMeta | None:
+
+def remote_image(context: RequestContext, request: CreateRequest) -> ImageMeta | None:
     """The image, where the image service is asked for one at a time; None where `for_creates` finds it."""
-    backend = image.load()
+    backend, image_id = image.load(), block_devices.boot_image(request.block_devices, request.image_id)
     if not image_id or backend.show_many(context, []) is not None:
         return None
     try:
@@ -103,6 +111,7 @@ class _Basics:
     flavors: dict[str, Flavor]
     limits: quota.Limits
     images: dict[str, ImageMeta]
+    volumes: dict[str, Volume]
 
 
 def _read_basics(conn: sa.Connection, wanted: Sequence[Wanted]) -> _Basics:
@@ -110,16 +119,18 @@ def _read_basics(conn: sa.Connection, wanted: Sequence[Wanted]) -> _Basics:
     context = wanted[0].context
     found = flavors.get_many(conn, {one.request.flavorid for one in wanted}, project_id=scope(context))
     limits = quota.limits(conn, str(context.project_id), str(context.user_id))
-    ids = {one.request.image_id for one in wanted if one.request.image_id and one.image is None}
-    return _Basics(found, limits, (image.load().show_many(context, ids) or {}) if ids else {})
+    ids = {one.image_id for one in wanted if one.image_id and one.image is None}
+    named = {volume_id for one in wanted for volume_id in block_devices.volume_ids(one.request.block_devices)}
+    return _Basics(found, limits, (image.load().show_many(context, ids) or {}) if ids else {},
+                   volume.load().show_many(context, named) if named else {})
 
 
 def _find(conn: sa.Connection, one: Wanted, basics: _Basics) -> Found:
     context, request = one.context, one.request
     flavor = _usable(basics.flavors.get(request.flavorid), request.flavorid)
-    meta = ImageMeta()
-    if request.image_id:
-        known = one.image or basics.images.get(request.image_id)
+    meta = ImageMeta(properties=_said_by_volume(request, basics.volumes))
+    if one.image_id:
+        known = one.image or basics.images.get(one.image_id)
         if known is None:
             raise _no_image()
         meta = copy.deepcopy(known)
@@ -127,7 +138,16 @@ def _find(conn: sa.Connection, one: Wanted, basics: _Basics) -> Found:
     _check_zone(conn, request.zone)
     _check_host(conn, request)
     return Found(flavor, basics.limits, meta, part(context, meta, 'kernel_id'), part(context, meta, 'ramdisk_id'),
-                 keypair, _group(conn, context, request.hints.get('group')))
+                 keypair, _group(conn, context, request.hints.get('group')),
+                 basics.volumes)
+
+
+def _said_by_volume(request: CreateRequest, volumes: dict[str, Volume]) -> dict[str, Any]:
+    """The properties of the image that a boot volume was made from."""
+    for entry in request.block_devices:
+        if str(entry.get('boot_index')) == '0' and (found := volumes.get(str(entry.get('uuid')))):
+            return dict(found.image_metadata)
+    return {}
 
 
 def _no_image() -> exception.Invalid:
