@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from minicompute.cli import base, lookup, poll
-from minicompute.cli.format import Plain, cell, table
+from minicompute.cli.format import show, table
 from minicompute.cli.server_actions import _Many
 
 
@@ -87,16 +87,7 @@ class Diagnostics(base.ShowOne):
     def take_action(self, args: argparse.Namespace) -> Any:
         server = lookup.server(self.client, args.server)
         found = self.client.get(f"/servers/{server['id']}/diagnostics")
-        names = sorted(found)
-        return names, [Numbers(found[name]) if isinstance(found[name], list) else cell(found[name]) for name in names]
-
-
-class Numbers(Plain):
-    """A line for each card, disk or processor."""
-
-    def human_readable(self) -> str:
-        return '\n'.join('  '.join(f'{key}={value}' for key, value in row.items() if value is not None)
-                         for row in self._value) or '-'
+        return show(found)
 
 
 class Topology(base.ShowOne):
@@ -109,7 +100,7 @@ class Topology(base.ShowOne):
         self.client.require(78, 'server-topology')
         server = lookup.server(self.client, args.server)
         found = self.client.get(f"/servers/{server['id']}/topology")
-        return ['pagesize_kb', 'nodes'], [cell(found['pagesize_kb']), Numbers(found['nodes'])]
+        return show(found)
 
 
 class GroupList(base.Lister):
