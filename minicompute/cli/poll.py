@@ -130,15 +130,21 @@ def _lines(labels: dict[str, str]) -> Show:
 def _live(labels: dict[str, str]) -> Iterator[Show]:
     from rich.console import Console
     from rich.markup import escape
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    with Progress(SpinnerColumn(), TextColumn('{task.description}'), TextColumn('{task.fields[state]}'),
-                  TimeElapsedColumn(), console=Console(stderr=True)) as bar:
-        tasks = {i: bar.add_task(escape(name), total=1, state='') for i, name in labels.items()}
+    with Progress(SpinnerColumn(), TextColumn('{task.description}'), BarColumn(20),
+                  TextColumn('{task.fields[state]}'), TimeElapsedColumn(), console=Console(stderr=True)) as bar:
+        tasks = {i: bar.add_task(escape(name), total=100, state='') for i, name in labels.items()}
 
         def show(server_id: str, state: State) -> None:
             style = style_of(state.status)
             text = escape(str(state))
             bar.update(tasks[server_id], state=f'[{style}]{text}[/]' if style else text,
-                       completed=0 if state.task or style == 'yellow' else 1)
+                       completed=completed(state))
         yield show
+
+
+def completed(state: State) -> int:
+    """Per cent, for the bar."""
+    going = state.task or style_of(state.status) == 'yellow'
+    return min(99, state.progress or 0) if going else 100

@@ -153,7 +153,8 @@ def frozen(site: Site, seconds: int) -> str:
     late = log.count('is not written') + log.count('is refused: its fence')
     assert site.rows('SELECT COUNT(*) AS n FROM instance_actions WHERE generation > 1')[0].n, 'nothing was taken over'
     _clear(site, users.things)
-    return f'{users.count} operations, each frozen for {seconds} s, {late} late writes refused: quiet after {took:.1f} s'
+    return (f'{users.count} operations, each frozen for {seconds} s, {late} late writes refused: '
+            f'quiet after {took:.1f} s')
 
 
 def deletes(site: Site, _size: int) -> str:

@@ -1,0 +1,316 @@
+"""Each kind of corruption is found, mended where that is safe, and nothing else is touched."""
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import uuid as uuidlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from minicompute.cmd import manage
+from minicompute.compute.manager import housekeeping
+from minicompute.conductor import auditor
+from minicompute.conf import CONF
+from minicompute.db import session
+from minicompute.db.api import audit, migrations
+from minicompute.db.models import allocations, block_device_mappings, instance_actions, instances, ports
+from minicompute.db.models import migrations as moves
+from minicompute.db.models import networks as network_table
+from minicompute.objects import Migration
+from tests.functional.cloud import Cloud
+
+LONG_AGO = datetime.datetime(2020, 1, 1)
+GONE = '5c3b8f0a-0000-4000-8000-00000000dead'
+
+
+def execute(statement: Any) -> Any:
+    return session.write(lambda conn: conn.execute(statement).rowcount)
+
+
+def rows(statement: Any) -> list[Any]:
+    with session.read() as conn:
+        return list(conn.execute(statement))
+
+
+def action(uuid: str, **columns: Any) -> None:
+    made = {'action': 'stop', 'flow': 'stop', 'step': 'power_off', 'instance_uuid': uuid, 'request_id': 'req-seeded',
+            'state': 'done', 'generation': 1, 'cancel': False, 'attempts': 0, 'start_time': LONG_AGO,
+            'updated_at': LONG_AGO, **columns}
+    execute(instance_actions.insert().values(**made))
+
+
+def move(uuid: str, status: str) -> str:
+    made = Migration(uuid=str(uuidlib.uuid4()), instance_uuid=uuid, migration_type='migration', status=status)
+    session.write(migrations.create, made)
+    execute(moves.update().where(moves.c.uuid == made.uuid).values(updated_at=LONG_AGO))
+    return made.uuid
+
+
+def claim(consumer: str, instance: str, node_id: int) -> None:
+    execute(allocations.insert().values(consumer_uuid=consumer, instance_uuid=instance, node_id=node_id, vcpus=1,
+                                        memory_mb=64, disk_gb=1, created_at=LONG_AGO))
+
+
+def age(table: sa.Table, uuid: str, column: str) -> None:
+    key = table.c.uuid if 'uuid' in table.c and table is instances else table.c.consumer_uuid
+    execute(table.update().where(key == uuid).values({column: LONG_AGO}))
+
+
+# -- what can go wrong ---------------------------------------------------------------
+
+def claim_of_gone(uuid: str, node: int) -> None:
+    claim(GONE, GONE, node)
+
+
+def claim_of_an_ended_move(uuid: str, node: int) -> None:
+    claim(move(uuid, 'confirmed'), uuid, node)
+
+
+def claim_of_no_move(uuid: str, node: int) -> None:
+    claim(str(uuidlib.uuid4()), uuid, node)
+
+
+def claim_without_place(uuid: str, node: int) -> None:
+    execute(instances.update().where(instances.c.uuid == uuid).values(
+        host=None, node=None, vm_state='shelved_offloaded', updated_at=LONG_AGO))
+    age(allocations, uuid, 'created_at')
+
+
+def no_claim(uuid: str, node: int) -> None:
+    execute(allocations.delete().where(allocations.c.consumer_uuid == uuid))
+    age(instances, uuid, 'updated_at')
+
+
+def wrong_size(uuid: str, node: int) -> None:
+    execute(allocations.update().where(allocations.c.consumer_uuid == uuid).values(
+        memory_mb=7, disk_gb=99, created_at=LONG_AGO))
+
+
+def wrong_node(uuid: str, node: int) -> None:
+    execute(allocations.update().where(allocations.c.consumer_uuid == uuid).values(
+        node_id=node + 1000, created_at=LONG_AGO))
+
+
+def port_of_gone(uuid: str, node: int) -> None:
+    execute(network_table.insert().values(id='net-1', name='n', kind='nat', shared=True, bridge='br-1', mtu=1500,
+                                          project_id='demo', created_at=LONG_AGO))
+    execute(ports.insert().values(id=str(uuidlib.uuid4()), network_id='net-1', instance_uuid=GONE, address='10.0.0.9',
+                                  mac_address='fa:16:3e:00:00:01', created_at=LONG_AGO))
+
+
+def volume_of_gone(uuid: str, node: int) -> None:
+    execute(block_device_mappings.insert().values(
+        uuid=str(uuidlib.uuid4()), instance_uuid=GONE, volume_id=str(uuidlib.uuid4()), created_at=LONG_AGO,
+        delete_on_termination=False, no_device=False))
+
+
+def lock_of_ended(uuid: str, node: int) -> None:
+    action(uuid, busy=uuid)
+
+
+def queued_behind_ended(uuid: str, node: int) -> None:
+    last = rows(sa.select(sa.func.max(instance_actions.c.id).label('id')))[0].id
+    action(uuid, state='queued', after=last, busy=f'{uuid}/queued')
+
+
+def queued_behind_nothing(uuid: str, node: int) -> None:
+    action(uuid, state='queued', after=10 ** 9, busy=f'{uuid}/queued')
+
+
+def task_of_nothing(uuid: str, node: int) -> None:
+    execute(instances.update().where(instances.c.uuid == uuid).values(task_state='rebooting', updated_at=LONG_AGO))
+
+
+def build_of_nothing(uuid: str, node: int) -> None:
+    execute(instances.update().where(instances.c.uuid == uuid).values(
+        vm_state='building', task_state='spawning', updated_at=LONG_AGO))
+
+
+def move_of_nothing(uuid: str, node: int) -> None:
+    move(uuid, 'migrating')
+
+
+#: (what goes wrong, what it is called)
+SEEDS: list[tuple[Callable[[str, int], None], str]] = [
+    (claim_of_gone, 'claim of no server'), (claim_of_an_ended_move, 'claim of an ended move'),
+    (claim_of_no_move, 'claim of an ended move'), (claim_without_place, 'claim without a place'),
+    (no_claim, 'server without a claim'), (wrong_size, 'claim of a wrong size'), (wrong_node, 'claim on another host'),
+    (port_of_gone, 'port of no server'), (volume_of_gone, 'volume of no server'),
+    (lock_of_ended, 'lock of an ended action'), (queued_behind_ended, 'queued behind nothing'),
+    (queued_behind_nothing, 'queued behind nothing'), (task_of_nothing, 'task without an action'),
+    (build_of_nothing, 'task without an action'), (move_of_nothing, 'move without an action')]
+
+
+@pytest.fixture
+def quiet_cloud(make_cloud: Any, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """Its own conductor must not mend what the test is to find."""
+    monkeypatch.setattr(auditor, 'INTERVAL', 3600.0)
+    CONF.set_override('sweep_interval', 3600.0, 'conductor')
+    made: Cloud = make_cloud(computes=2)
+    made.services['conductor1'].manager.engine.sweep = lambda: None    # type: ignore[attr-defined]
+    return made
+
+
+def healthy(cloud: Cloud) -> tuple[str, int]:
+    """-> a running server and the id of its node"""
+    uuid = str(cloud.boot('audited')['id'])
+    cloud.wait(uuid)
+    return uuid, rows(sa.select(allocations.c.node_id).where(allocations.c.consumer_uuid == uuid))[0].node_id
+
+
+@pytest.mark.parametrize(('seed', 'kind'), SEEDS, ids=[seed.__name__ for seed, _ in SEEDS])
+def test_found_and_mended(quiet_cloud: Cloud, seed: Any, kind: str) -> None:
+    uuid, node = healthy(quiet_cloud)
+    other, _ = healthy(quiet_cloud)
+    before = rows(sa.select(allocations).where(allocations.c.consumer_uuid == other))
+    assert auditor.look(audit.checks(), mend=False) == []
+    seed(uuid, node)
+    found = auditor.look(audit.checks(), mend=False)
+    assert [finding.kind for finding in found] == [kind]
+    assert all(finding.safe and finding.reason for finding in found)
+    assert [finding.kind for finding in auditor.look(audit.checks(), mend=False)] == [kind], 'the dry run mended it'
+    assert [finding.kind for finding in auditor.look(audit.checks(), mend=True)] == [kind]
+    assert auditor.look(audit.checks(), mend=False) == []
+    assert rows(sa.select(allocations).where(allocations.c.consumer_uuid == other)) == before
+
+
+def test_a_lost_claim_comes_back_as_it_was(quiet_cloud: Cloud) -> None:
+    uuid, _ = healthy(quiet_cloud)
+    c = allocations.c
+    sizes = sa.select(c.node_id, c.vcpus, c.memory_mb, c.disk_gb).where(c.consumer_uuid == uuid)
+    before = rows(sizes)
+    for seed in (no_claim, wrong_size, wrong_node):
+        seed(uuid, before[0].node_id)
+        assert rows(sizes) != before
+        auditor.look(audit.checks(), mend=True)
+        assert rows(sizes) == before, seed.__name__
+
+
+def test_a_build_that_was_lost_says_so(quiet_cloud: Cloud) -> None:
+    uuid, node = healthy(quiet_cloud)
+    build_of_nothing(uuid, node)
+    auditor.look(audit.checks(), mend=True)
+    server = quiet_cloud.show(uuid)
+    assert (server['status'], server['OS-EXT-STS:task_state']) == ('ERROR', None)
+    assert 'lost' in server['fault']['message']
+
+
+def test_what_is_under_way_is_left_alone(quiet_cloud: Cloud) -> None:
+    uuid, node = healthy(quiet_cloud)
+    for seed in (claim_of_no_move, wrong_size, task_of_nothing, move_of_nothing):
+        seed(uuid, node)
+    action(uuid, state='running', busy=uuid, owner='somebody', lease_until=datetime.datetime(2999, 1, 1))
+    assert auditor.look(audit.checks(), mend=True) == []
+
+
+def test_what_is_young_is_left_alone(quiet_cloud: Cloud) -> None:
+    uuid, node = healthy(quiet_cloud)
+    claim(GONE, GONE, node)
+    execute(allocations.update().where(allocations.c.consumer_uuid == GONE).values(created_at=session.utcnow()))
+    assert auditor.look(audit.checks(), mend=True) == []
+
+
+def test_a_server_whose_host_is_unknown_is_only_told(quiet_cloud: Cloud) -> None:
+    uuid, node = healthy(quiet_cloud)
+    no_claim(uuid, node)
+    execute(instances.update().where(instances.c.uuid == uuid).values(node='nobody knows', updated_at=LONG_AGO))
+    found = auditor.look(audit.checks(), mend=True)
+    assert [(f.kind, f.safe) for f in found] == [('server without a claim', False)]
+    assert not rows(sa.select(allocations).where(allocations.c.consumer_uuid == uuid))
+
+
+def test_sizes_are_walked_through_in_parts(quiet_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, 'PART', 2)
+    uuids = [healthy(quiet_cloud)[0] for _ in range(5)]
+    for uuid in uuids:
+        age(allocations, uuid, 'created_at')
+    wrong_size(uuids[4], 0)
+    checks = audit.checks()
+    found = [auditor.look(checks, mend=False) for _ in range(3)]
+    assert [len(part) for part in found] == [0, 0, 1]
+
+
+def test_the_command(quiet_cloud: Cloud, capsys: Any) -> None:
+    _, node = healthy(quiet_cloud)
+    manage.audit_records(argparse.Namespace(mend=False))
+    assert capsys.readouterr().out == 'Nothing is wrong.\n'
+    claim(GONE, GONE, node)
+    with pytest.raises(SystemExit) as ended:
+        manage.audit_records(argparse.Namespace(mend=False))
+    assert ended.value.code == manage.FOUND
+    assert 'can be mended' in capsys.readouterr().out
+    manage.audit_records(argparse.Namespace(mend=True))
+    assert 'mended' in capsys.readouterr().out
+    manage.audit_records(argparse.Namespace(mend=False))
+    assert capsys.readouterr().out == 'Nothing is wrong.\n'
+
+
+# -- all of it, by itself --------------------------------------------------------------
+
+@pytest.fixture
+def hasty(make_cloud: Any, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """Looks more often than in the field; what it does is the same."""
+    monkeypatch.setattr(auditor, 'INTERVAL', 0.3)
+    monkeypatch.setattr(housekeeping, 'PRESENT', 0.3)
+    made: Cloud = make_cloud(computes=2)
+    return made
+
+
+def test_a_conductor_does_it_by_itself(hasty: Cloud) -> None:
+    uuid, node = healthy(hasty)
+    for seed in (claim_of_gone, lock_of_ended, move_of_nothing, volume_of_gone):
+        seed(uuid, node)
+    hasty.until(lambda: not auditor.look(audit.checks(), mend=False), 'all to be mended')
+
+
+def test_a_host_removes_what_is_not_its_own(hasty: Cloud) -> None:
+    uuid, _ = healthy(hasty)
+    home = hasty.show(uuid)['OS-EXT-SRV-ATTR:host']
+    other = 'compute2' if home == 'compute1' else 'compute1'
+    for host, name in ((home, GONE), (other, GONE), (other, uuid)):
+        os.makedirs(os.path.join(CONF.fake.state_dir, host), exist_ok=True)
+        os.symlink('4:stray', os.path.join(CONF.fake.state_dir, host, name))
+
+    def left() -> set[tuple[str, str]]:
+        return {(host, domain.uuid) for host in (home, other)
+                for domain in hasty.services[host].manager.driver.domains()}    # type: ignore[attr-defined]
+    hasty.until(lambda: left() == {(home, uuid)}, 'the strays to be removed')
+
+
+def test_a_host_that_lost_a_server_is_told_of(hasty: Cloud, caplog: pytest.LogCaptureFixture) -> None:
+    uuid, _ = healthy(hasty)
+    execute(instances.update().where(instances.c.uuid == uuid).values(updated_at=LONG_AGO))
+    os.unlink(os.path.join(CONF.fake.state_dir, hasty.show(uuid)['OS-EXT-SRV-ATTR:host'], uuid))
+    hasty.until(lambda: 'server without a domain' in caplog.text, 'somebody to say so')
+    assert hasty.show(uuid)['status'] == 'ACTIVE'
+
+
+def test_what_moves_is_no_stranger(quiet_cloud: Cloud) -> None:
+    uuid, _ = healthy(quiet_cloud)
+    present = {'compute1': [uuid], 'compute2': [uuid], 'elsewhere': [GONE]}
+    home = quiet_cloud.show(uuid)['OS-EXT-SRV-ATTR:host']
+    other = 'compute2' if home == 'compute1' else 'compute1'
+    with session.read() as conn:
+        assert audit.strangers(conn, present) == {other: {uuid: home}, 'elsewhere': {GONE: None}}
+    going = move(uuid, 'finished')
+    with session.read() as conn:
+        assert audit.strangers(conn, present) == {'elsewhere': {GONE: None}}
+    execute(moves.update().where(moves.c.uuid == going).values(status='confirmed'))
+    with session.read() as conn:
+        assert audit.strangers(conn, present)[other] == {uuid: home}
+
+
+def test_what_was_asked_for_meanwhile_is_ours_again(quiet_cloud: Cloud) -> None:
+    """The conductor's answer may be older than the request that made the domain."""
+    uuid, _ = healthy(quiet_cloud)
+    home = quiet_cloud.show(uuid)['OS-EXT-SRV-ATTR:host']
+    manager: Any = quiet_cloud.services[home].manager
+    manager.housekeeping.tell_present()
+    quiet_cloud.api('POST', f'/servers/{uuid}/action', {'reboot': {'type': 'HARD'}})
+    quiet_cloud.wait(uuid)
+    manager.housekeeping.remove_strangers({uuid: None})
+    assert quiet_cloud.domains() == {uuid: home}
