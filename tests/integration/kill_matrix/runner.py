@@ -270,7 +270,6 @@ def all_problems(site: Site) -> dict[str, Any]:
     claims = site.rows('SELECT consumer_uuid, instance_uuid, vcpus, memory_mb FROM allocations')
     servers = {row.uuid: row for row in site.rows(
         'SELECT uuid, vcpus, memory_mb FROM instances WHERE deleted = 0 AND host IS NOT NULL')}
-    found.pop('double claims', None)
     more = {
         'claims of ended moves': [row.instance_uuid for row in claims
                                   if row.consumer_uuid != row.instance_uuid and row.consumer_uuid not in moving],
@@ -282,11 +281,6 @@ def all_problems(site: Site) -> dict[str, Any]:
         'images that nobody finishes': [row.uuid for row in site.rows(
             "SELECT uuid FROM images WHERE status NOT IN ('active', 'deleted', 'killed')")],
         'ran on two hosts': sorted(site.runs_twice), 'quota that is not the sum': _quota(site)}
-    # A resized server that waits for its owner's word has what it needs to go back, on the other host.
-    both = {row.instance_uuid for row in site.rows("SELECT instance_uuid FROM migrations WHERE status = 'finished'")}
-    spare = found.get('domains without a server')
-    if spare:
-        found['domains without a server'] = {pair for pair in spare if pair[0] not in both}
     return {name: value for name, value in {**found, **more}.items() if value}
 
 

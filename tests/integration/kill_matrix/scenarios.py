@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import pathlib
 import random
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -24,6 +26,8 @@ DEEDS: dict[str, tuple[str, ...]] = {
     'SHELVED_OFFLOADED': ('unshelve',)}
 #: seconds after the last kill for everything to end
 QUIET = 90
+#: files that a full disk has room for, its root among them
+FULL_AT = 6
 
 
 @dataclasses.dataclass(slots=True, frozen=True)
@@ -185,6 +189,32 @@ def deletes(site: Site, _size: int) -> str:
     return f'{tried} deletes sent while one of {len(names)} actions was at one of its steps: all won, nothing left'
 
 
+def disk_full(site: Site, servers: int) -> str:
+    """A compute has no room left, for its fences neither: its servers are built elsewhere, and deletes work."""
+    things, stack = Things(site), site.stack
+    host = stack.host('compute', 0)
+    places = [pathlib.Path(stack.state, kind, host) for kind in ('fake-domains', 'fences')]
+    stack.kill('compute', 0)
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
+        subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size=64k,nr_inodes={FULL_AT}', 'tmpfs', str(place)], check=True)
+    try:
+        stack.spawn('compute', 0)
+        uuids = [things.boot(f'vm{number}') for number in range(servers)]
+        for uuid in uuids:
+            things.wait(uuid, 'ACTIVE')
+        took = quiet(site)
+        log = stack.daemons['compute', 0].log.read_text()
+        full = log.count('No space left')
+        assert full, 'the disk was never full'
+        things.clean(uuids)
+        quiet(site, 40)
+    finally:
+        for place in places:
+            subprocess.run(['umount', '-l', str(place)], check=False)
+    return f'{servers} servers booted although one of three hosts was full ({full} refusals): quiet after {took:.1f} s'
+
+
 def _arrive(site: Site, count: int) -> None:
     """Those that never get there are deleted somewhere else on their way."""
     with contextlib.suppress(StackError):
@@ -203,4 +233,5 @@ SCENARIOS = {
     'broker-down': Scenario(broker_down, 120, {'DEFAULT': {'service_down_time': 60}}),
     'frozen': Scenario(frozen, 20, {'DEFAULT': {'service_down_time': 60}}),
     'deletes': Scenario(deletes, 1),
+    'disk-full': Scenario(disk_full, 40),
 }
