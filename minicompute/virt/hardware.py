@@ -17,7 +17,7 @@ from oslo_utils import strutils
 
 from minicompute import exception
 from minicompute.conf import CONF
-from minicompute.objects import ComputeNode, Flavor
+from minicompute.objects import ComputeNode, Flavor, Instance
 
 DISK_BUSES = ('virtio', 'scsi', 'ide', 'sata', 'usb', 'fdc')
 SCSI_MODELS = ('virtio-scsi', 'lsilogic', 'lsisas1068', 'lsisas1078', 'buslogic', 'vmpvscsi')
@@ -95,6 +95,14 @@ def guest(flavor: Flavor, properties: Mapping[str, Any]) -> GuestHardware:
         windows=_text(properties, 'os_type') == 'windows',
         os_command_line=_text(properties, 'os_command_line'),
         tuning=_tuning(specs))
+
+
+def root_gb(instance: Instance) -> int:
+    """GiB of the root disk that the server pays for, a volume's or the flavor's; 0: whatever its image has."""
+    root = next((device for device in instance.block_devices if device.boot_index == 0), None)
+    if root is not None and root.destination_type == 'volume':
+        return root.volume_size or 0
+    return instance.flavor.root_gb if instance.flavor else 0
 
 
 def admin_user(properties: Mapping[str, Any]) -> str:

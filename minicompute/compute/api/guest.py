@@ -10,7 +10,7 @@ from minicompute.compute.api import begin, fitting, lookup
 from minicompute.compute.api.power import shutdown_timeout
 from minicompute.context import RequestContext
 from minicompute.db import session
-from minicompute.db.api import actions, system_metadata
+from minicompute.db.api import actions, services, system_metadata
 from minicompute.image import base as image
 from minicompute.objects import Action, ActionState, ImageMeta, Instance, to_primitive
 from minicompute.virt import hardware, password
@@ -21,6 +21,8 @@ PATIENCE = 15.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
 #: what a rescue disk can be to the guest
 RESCUE_DEVICES = ('disk', 'cdrom')
+#: the trait of a host that keeps all disks of a rescued server where they are
+RESCUE_OF_VOLUMES = 'COMPUTE_RESCUE_BFV'
 
 
 def pause(context: RequestContext, instance: Instance) -> None:
@@ -102,15 +104,20 @@ def _rescue_facts(meta: ImageMeta) -> dict[str, Any]:
 
 def _check_root(instance: Instance, may_be_volume: bool) -> None:
     root = next((device for device in instance.block_devices if device.boot_index == 0), None)
-    if root is not None and root.destination_type == 'volume':
-        reason = ('Host unable to rescue a volume-backed instance' if may_be_volume
-                  else 'Cannot rescue a volume-backed instance')
-        raise exception.InstanceNotRescuable(instance_id=instance.uuid, reason=reason)
+    if root is None or root.destination_type != 'volume':
+        return
+    if not may_be_volume:
+        raise exception.InstanceNotRescuable(instance_id=instance.uuid, reason='Cannot rescue a volume-backed instance')
+    with session.read() as conn:
+        nodes = [found.node for found in services.hypervisors(conn, host=instance.host)]
+    if not any(RESCUE_OF_VOLUMES in node.traits for node in nodes if node.hypervisor_hostname == instance.node):
+        raise exception.InstanceNotRescuable(instance_id=instance.uuid,
+                                             reason='Host unable to rescue a volume-backed instance')
 
 
 def _check_fit(instance: Instance, meta: ImageMeta, said: dict[str, Any]) -> None:
-    """A disk that the guest can fill is no larger than the root disk that its flavor pays for."""
-    room = instance.flavor.root_gb if instance.flavor else 0
+    """A disk that the guest can fill is no larger than its root disk."""
+    room = hardware.root_gb(instance)
     needed = max(meta.size or 0, meta.virtual_size or 0)
     if said['rescue_device'] != 'cdrom' and room and needed > room * fitting.GIB:
         raise exception.FlavorDiskTooSmall(flavor_gb=room, image_gb=-(-needed // fitting.GIB))

@@ -20,7 +20,7 @@ from minicompute.virt.fake.snapshots import FakeSnapshots
 
 #: node uuids are made of host names under this, so that a node has the same uuid for ever
 NODES = uuidlib.UUID('6f0cf5a6-7a6c-4f2e-9d0b-0a3f6b1e5c11')
-TRAITS = ['COMPUTE_NODE', 'COMPUTE_IMAGE_TYPE_QCOW2', 'COMPUTE_IMAGE_TYPE_RAW', 'HW_ARCH_X86_64']
+TRAITS = ['COMPUTE_NODE', 'COMPUTE_RESCUE_BFV', 'COMPUTE_IMAGE_TYPE_QCOW2', 'COMPUTE_IMAGE_TYPE_RAW', 'HW_ARCH_X86_64']
 
 
 class FakeDriver(FakeAdmin, FakeGuest, FakeSnapshots, FakeMoves, FakeLive, FakeDevices, ComputeDriver):

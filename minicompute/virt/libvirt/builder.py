@@ -65,25 +65,20 @@ class Builder:
         return wanted.machine_type or configured.get(arch) or DEFAULT_MACHINES.get(arch, '')
 
     def disks(self, instance: Instance) -> list[Disk]:
-        """Those whose files are the server's own; of a rescued server those that it is rescued with."""
+        """Those whose files are the server's own."""
         wanted = self.hardware(instance)
-        machine = self.machine(wanted)
-        own = layout.disks(instance, wanted, machine)
-        if not rescue.is_rescued(instance):
-            return own
-        if not own:
-            raise exception.InvalidInput(reason='a server whose disks are all volumes cannot be rescued on this host')
-        return rescue.plan(instance, own, wanted.cdrom_bus or layout.cdrom_bus(machine))
+        return layout.disks(instance, wanted, self.machine(wanted))
 
     def all_disks(self, instance: Instance) -> list[Disk]:
-        """Its own and its volumes, what it boots from first. While it is rescued it has no volumes."""
-        own = self.disks(instance)
-        if rescue.is_rescued(instance):
-            return own
-        volumes = layout.volumes(instance, self.hardware(instance), own)
+        """Its own and its volumes, what it boots from first; of a rescued server those that it is rescued with."""
+        own, wanted = self.disks(instance), self.hardware(instance)
+        volumes = layout.volumes(instance, wanted, own)
         root = layout.root_device(instance)
         booted = 1 if volumes and root is not None and root.volume_id == volumes[0].serial else 0
-        return [*volumes[:booted], *own, *volumes[booted:]]
+        every = [*volumes[:booted], *own, *volumes[booted:]]
+        if not rescue.is_rescued(instance):
+            return every
+        return rescue.plan(instance, every, wanted.cdrom_bus or layout.cdrom_bus(self.machine(wanted)))
 
     def domain(self, instance: Instance) -> Domain:
         """From the record and from the names of the files that the build made."""

@@ -64,7 +64,7 @@ class Capabilities:
     cpu_features: set[str] = dataclasses.field(default_factory=set)
 
     def traits(self) -> list[str]:
-        found = {'COMPUTE_NODE', 'COMPUTE_IMAGE_TYPE_QCOW2', 'COMPUTE_IMAGE_TYPE_RAW'}
+        found = {'COMPUTE_NODE', 'COMPUTE_IMAGE_TYPE_QCOW2', 'COMPUTE_IMAGE_TYPE_RAW', 'COMPUTE_RESCUE_BFV'}
         found |= {f'COMPUTE_STORAGE_BUS_{_BUSES[bus]}' for bus in self.buses & _BUSES.keys()}
         found |= {f'COMPUTE_GRAPHICS_MODEL_{_VIDEOS[model]}' for model in self.videos & _VIDEOS.keys()}
         found |= {f'COMPUTE_NET_VIF_MODEL_{model}' for model in _VIFS}

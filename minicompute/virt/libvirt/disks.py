@@ -12,7 +12,7 @@ from oslo_log import log as logging
 from minicompute import concurrency, exception
 from minicompute.conf import CONF
 from minicompute.objects import ImageMeta
-from minicompute.virt import configdrive, images, metadata
+from minicompute.virt import configdrive, hardware, images, metadata
 from minicompute.virt.driver import Progress, SpawnRequest, no_progress
 from minicompute.virt.libvirt import layout, rescue, space
 from minicompute.virt.libvirt.imagecache import Base, ImageCache
@@ -126,9 +126,8 @@ class Disks:
         if request.image is None:
             raise exception.ImageNotFound(image_id=request.instance.system_metadata.get('rescue_image_ref'))
         base = self._cache.disk(request.image, rescue.path(request.instance.uuid, 'base'), progress)
-        flavor = request.instance.flavor
-        if disk.device == 'disk' and flavor is not None:    # what a guest can fill must be in what it pays for
-            check_fit(base.virtual_size, flavor.root_gb * space.GIB)
+        if disk.device == 'disk':    # what a guest can fill must be in what it pays for
+            check_fit(base.virtual_size, hardware.root_gb(request.instance) * space.GIB)
         images.create_overlay(disk.path, base.path, base.format, base.virtual_size)
 
     def remove(self, uuid: str) -> bool:

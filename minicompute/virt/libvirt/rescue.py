@@ -1,8 +1,8 @@
 """Which disks a server has while it is rescued, by its record alone: a start finds what the preparation made.
 
     rescue disk, own root disk, config drive        the usual form: the rescue disk takes the root disk's place
-    own disks ..., rescue disk                      when the rescue image says hw_rescue_device or hw_rescue_bus: all
-                                                    disks keep their places, and the last one is booted from
+    all disks and volumes ..., rescue disk          when the rescue image says hw_rescue_device or hw_rescue_bus: all
+                                                    of them keep their places, and the last one is booted from
 
 What is made has `.rescue` at the end of its name, beside the server's own files, and is removed by the next start
 that is no rescue. The record's vm_state says which of the two a start is.
@@ -48,7 +48,7 @@ def path(uuid: str, name: str) -> str:
 
 
 def plan(instance: Instance, own: Sequence[Disk], cdrom_bus: str) -> list[Disk]:
-    """The disks of a rescued server, of those that it has otherwise."""
+    """The disks of a rescued server, of those that it has otherwise, the one that it boots from first."""
     device = instance.system_metadata.get('rescue_device')
     bus = instance.system_metadata.get('rescue_bus')
     disk = Disk(kind=KIND, path=path(instance.uuid, 'disk'), format='qcow2', bus=own[0].bus, target='')

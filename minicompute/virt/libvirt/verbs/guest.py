@@ -64,7 +64,7 @@ class LibvirtGuest(LibvirtBase, GuestVerbs):
     # -- rescue --------------------------------------------------------------------
 
     def prepare_rescue(self, request: SpawnRequest, progress: Progress = no_progress) -> None:
-        self._disks.make_rescue(request, self._builder.disks(rescue.rescued(request.instance)), progress)
+        self._disks.make_rescue(request, self._builder.all_disks(rescue.rescued(request.instance)), progress)
 
     def rescue(self, instance: Instance, timeout: int) -> None:
         rescued, own = rescue.rescued(instance), rescue.unrescued(instance)

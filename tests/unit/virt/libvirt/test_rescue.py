@@ -6,6 +6,7 @@ import os
 import pytest
 
 from minicompute import exception
+from minicompute.objects import BlockDevice
 from minicompute.virt.driver import SpawnRequest
 from minicompute.virt.libvirt import layout, rescue
 from minicompute.virt.libvirt.builder import Builder, digest
@@ -51,6 +52,16 @@ def test_a_stable_rescue_keeps_all_disks_where_they_are(said, last, device):
     assert domain(instance).findall('devices/disk')[-1].get('device') == device
 
 
+def test_a_stable_rescue_keeps_volumes_too():
+    root = BlockDevice(source_type='volume', destination_type='volume', volume_id='v1', boot_index=0, volume_size=2)
+    more = BlockDevice(source_type='volume', destination_type='volume', volume_id='v2', volume_size=1)
+    facts = {'image_ref': '', 'block_devices': [root, more], 'config_drive': True}
+    own = disks(make_instance(**facts))
+    assert [target for target, _, _ in own] == ['vda', 'hda', 'vdb'] and own[0][2] == '1'
+    stable = disks(rescued(said={'rescue_bus': 'virtio'}, **facts))
+    assert stable == [(target, name, None) for target, name, _ in own] + [('vdc', 'disk.rescue', '1')]
+
+
 def test_only_the_record_says_which_domain_it_is():
     own = rescue.unrescued(rescued())
     assert disks(own) == [('vda', 'disk', '1')]
@@ -75,7 +86,7 @@ def test_it_boots_with_the_kernel_of_the_rescue_image():
 
 def make(cache, instance, image, **more):  # noqa: F811
     os.makedirs(layout.directory(instance.uuid), exist_ok=True)
-    plan = Builder(make_caps()).disks(rescue.rescued(instance))
+    plan = Builder(make_caps()).all_disks(rescue.rescued(instance))
     Disks(cache).make_rescue(SpawnRequest(instance, image=image, **more), plan)
 
 
