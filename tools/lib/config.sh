@@ -56,6 +56,8 @@ clouds:
     compute_endpoint_override: $base/v2.1
     image_endpoint_override: $base/image
     network_endpoint_override: $base/network
+    block_storage_endpoint_override: $base/volume/v3
+    volume_endpoint_override: $base/volume/v3
     identity_endpoint_override: $base/identity
 YAML
 }

@@ -1,6 +1,6 @@
-"""Paste composite: the Image and Network API below the Compute API's own endpoint.
+"""Paste composite: the Image, Network and Volume API below the Compute API's own endpoint.
 
-novaclient, told of one endpoint only (OS_ENDPOINT_OVERRIDE), looks there for images and networks: at
+A client that is told of one endpoint only (OS_ENDPOINT_OVERRIDE) looks there for images, networks and volumes: at
 `/v2.1/v2/images`, or `/v2.1/PROJECT/v2/images` when the endpoint has the project in it.
 """
 from __future__ import annotations
@@ -15,16 +15,18 @@ if TYPE_CHECKING:
 # By collection, not by `v2` alone: a flavor may have the id v2.
 IMAGE = re.compile(r'((?:/[^/]+)?/v2)/(?:images|schemas)(?:/|$)')
 NETWORK = re.compile(r'((?:/[^/]+)?/v2\.0)/(?:networks|subnets|ports)(?:/|$)')
+VOLUME = re.compile(r'((?:/[^/]+)?/v3)/(?:[^/]+/)?volumes(?:/|$)')
 
 
 class Below:
-    def __init__(self, compute: WSGIApplication, image: WSGIApplication, network: WSGIApplication) -> None:
+    def __init__(self, compute: WSGIApplication, image: WSGIApplication, network: WSGIApplication,
+                 volume: WSGIApplication) -> None:
         self.compute = compute
-        self.others = ((IMAGE, image), (NETWORK, network))
+        self.others = ((IMAGE, image), (NETWORK, network), (VOLUME, volume))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ['PATH_INFO']
-        if '/v2' in path:    # nearly no request of the Compute API gets further than this
+        if '/v2' in path or '/v3' in path:    # nearly no request of the Compute API gets further than this
             for pattern, application in self.others:
                 found = pattern.match(path)
                 if found:
@@ -36,4 +38,4 @@ class Below:
 
 def composite_factory(loader: Any, global_conf: dict[str, Any], **names: str) -> Below:
     return Below(*(loader.get_app(names[name], global_conf=global_conf)
-                   for name in ('compute', 'image', 'network')))
+                   for name in ('compute', 'image', 'network', 'volume')))
