@@ -16,7 +16,7 @@ otherwise) HOW happens, once for all daemons that share the file:
     kill    SIGKILL to this process                            (when nothing is said)
     stop    SIGSTOP
     fail    the point raises Planned
-    hold    the thread waits until the file of the hit is gone: meanwhile a harness kills what it likes
+    hold    the thread waits until the word or the file of the hit is gone: a harness kills what it likes meanwhile
 
 and `trace` as a word of its own writes each point that is passed.  With `@FILE`, hits and traces lie beside it:
 FILE.hits/WORD, and FILE.trace with a line `ROLE PLACE WHEN SUBJECT` each.
@@ -112,6 +112,11 @@ class _Plan:
             return False
         return True
 
+    def holds(self, word: _Word) -> bool:
+        with self._lock:
+            self._refresh()
+            return word.text in self._words and os.path.exists(self.hit(word))
+
     def hit(self, word: _Word) -> str:
         return os.path.join(self._file + '.hits', word.text.replace('/', '_'))
 
@@ -159,7 +164,7 @@ def points(role: str, places: Sequence[tuple[str, str]], when: str) -> None:
         elif word.how == 'stop':
             os.kill(os.getpid(), signal.SIGSTOP)
     for word in due:
-        while word.how == 'hold' and os.path.exists(_plan.hit(word)):
+        while word.how == 'hold' and _plan.holds(word):
             time.sleep(LOOK)
     if any(word.how == 'fail' for word in due):
         raise Planned('planned')
