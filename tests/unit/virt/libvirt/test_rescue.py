@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 
 import pytest
 
@@ -53,8 +54,8 @@ def test_a_stable_rescue_keeps_all_disks_where_they_are(said, last, device):
 
 
 def test_a_stable_rescue_keeps_volumes_too():
-    root = BlockDevice(source_type='volume', destination_type='volume', volume_id='v1', boot_index=0, volume_size=2)
-    more = BlockDevice(source_type='volume', destination_type='volume', volume_id='v2', volume_size=1)
+    root, more = (BlockDevice(source_type='volume', destination_type='volume', volume_size=1, boot_index=index,
+                              volume_id=str(uuid.uuid4())) for index in (0, None))
     facts = {'image_ref': '', 'block_devices': [root, more], 'config_drive': True}
     own = disks(make_instance(**facts))
     assert [target for target, _, _ in own] == ['vda', 'hda', 'vdb'] and own[0][2] == '1'
