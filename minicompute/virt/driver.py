@@ -19,7 +19,7 @@ from minicompute.virt.interface.admin import AdminVerbs
 from minicompute.virt.interface.devices import DeviceVerbs
 from minicompute.virt.interface.guest import GuestVerbs
 from minicompute.virt.interface.live import LiveVerbs
-from minicompute.virt.interface.moves import MoveVerbs
+from minicompute.virt.interface.moves import MoveVerbs, Stop, never
 from minicompute.virt.interface.snapshots import SnapshotVerbs
 from minicompute.virt.request import DomainInfo, PowerListener, Progress, SpawnRequest, no_progress
 
@@ -68,12 +68,12 @@ class ComputeDriver(AdminVerbs, GuestVerbs, SnapshotVerbs, MoveVerbs, LiveVerbs,
         """Start the domain, made anew from what is on the disk and in `instance`."""
 
     @abc.abstractmethod
-    def power_off(self, instance: Instance, timeout: int = 0) -> None:
-        """Ask the guest to shut down for `timeout` seconds, then cut it off."""
+    def power_off(self, instance: Instance, timeout: int = 0, hurry: Stop = never) -> None:
+        """Ask the guest to shut down for `timeout` seconds, or until `hurry()` says True, then cut it off."""
 
     @abc.abstractmethod
-    def reboot(self, instance: Instance, *, hard: bool) -> None:
-        """A soft reboot that the guest does not do in time becomes a hard one."""
+    def reboot(self, instance: Instance, *, hard: bool, hurry: Stop = never) -> None:
+        """A soft reboot that the guest does not do in time, or until `hurry()` says True, becomes a hard one."""
 
     @abc.abstractmethod
     def console_output(self, instance: Instance, length: int | None) -> str:

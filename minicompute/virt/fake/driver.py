@@ -17,6 +17,7 @@ from minicompute.virt.fake.guest import FakeGuest
 from minicompute.virt.fake.live import FakeLive
 from minicompute.virt.fake.moves import FakeMoves
 from minicompute.virt.fake.snapshots import FakeSnapshots
+from minicompute.virt.interface.moves import Stop, never
 
 #: node uuids are made of host names under this, so that a node has the same uuid for ever
 NODES = uuidlib.UUID('6f0cf5a6-7a6c-4f2e-9d0b-0a3f6b1e5c11')
@@ -76,12 +77,12 @@ class FakeDriver(FakeAdmin, FakeGuest, FakeSnapshots, FakeMoves, FakeLive, FakeD
         self._write(instance.uuid, domain_name(instance), PowerState.RUNNING)
         self._fault('power_on.after', instance.uuid)
 
-    def power_off(self, instance: Instance, timeout: int = 0) -> None:
+    def power_off(self, instance: Instance, timeout: int = 0, hurry: Stop = never) -> None:
         self._fault('power_off', instance.uuid)
         self._change(instance.uuid, PowerState.SHUTDOWN)
         self._fault('power_off.after', instance.uuid)
 
-    def reboot(self, instance: Instance, *, hard: bool) -> None:
+    def reboot(self, instance: Instance, *, hard: bool, hurry: Stop = never) -> None:
         self._fault('reboot', instance.uuid)
         name = domain_name(instance) if hard else self._read(instance.uuid).name
         self._write(instance.uuid, name, PowerState.RUNNING)

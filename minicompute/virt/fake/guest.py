@@ -5,6 +5,7 @@ from minicompute import exception
 from minicompute.objects import Instance, PowerState
 from minicompute.virt.fake.base import FakeBase, domain_name
 from minicompute.virt.interface.guest import GuestVerbs
+from minicompute.virt.interface.moves import Stop, never
 from minicompute.virt.request import Progress, SpawnRequest, no_progress
 
 _OFF = (PowerState.SHUTDOWN, PowerState.CRASHED, PowerState.NOSTATE)
@@ -39,7 +40,7 @@ class FakeGuest(FakeBase, GuestVerbs):
         progress('disks', None)
         self._fault('prepare_rescue.after', request.instance.uuid)
 
-    def rescue(self, instance: Instance, timeout: int) -> None:
+    def rescue(self, instance: Instance, timeout: int, hurry: Stop = never) -> None:
         self._fault('rescue', instance.uuid)
         self._write(instance.uuid, domain_name(instance, rescued=True), PowerState.RUNNING)
         self._fault('rescue.after', instance.uuid)

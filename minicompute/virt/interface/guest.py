@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minicompute import exception
+from minicompute.virt.interface.moves import Stop, never
 
 if TYPE_CHECKING:
     from minicompute.objects import Instance
@@ -37,8 +38,8 @@ class GuestVerbs:
         """
         raise exception.NotImplementedHere('This host cannot rescue servers.')
 
-    def rescue(self, instance: Instance, timeout: int) -> None:
-        """Shut the guest down (cut it off after `timeout` seconds) and start it from what was prepared, its own root
+    def rescue(self, instance: Instance, timeout: int, hurry: Stop = never) -> None:
+        """Shut the guest down (cut it off after `timeout` seconds, or once `hurry()` says True) and start it from what was prepared, its own root
         disk beside it. When that fails the domain is its own again, and off."""
         raise exception.NotImplementedHere('This host cannot rescue servers.')
 

@@ -8,6 +8,7 @@ from minicompute.conf import CONF
 from minicompute.image.base import ImageSource
 from minicompute.image.source import LocalSource
 from minicompute.objects import Instance
+from minicompute.virt.interface.moves import Stop, never
 from minicompute.virt.libvirt import capabilities, disks, guest, rescue
 from minicompute.virt.libvirt.builder import Builder, digest
 from minicompute.virt.libvirt.config.base import render
@@ -79,8 +80,8 @@ class LibvirtBase:
             return False
 
 
-def stop(domain: Guest, timeout: float) -> None:
+def stop(domain: Guest, timeout: float, hurry: Stop = never) -> None:
     if not domain.running():
         return
-    if not (timeout and domain.shutdown(timeout)):
+    if not (timeout and domain.shutdown(timeout, hurry)):
         domain.cut_off()

@@ -19,6 +19,7 @@ from minicompute.virt.driver import (
     SpawnRequest,
     no_progress,
 )
+from minicompute.virt.interface.moves import Stop, never
 from minicompute.virt.libvirt import capabilities, console, guest, identity, layout, space, volumes
 from minicompute.virt.libvirt.base import stop
 from minicompute.virt.libvirt.disks import complete
@@ -156,16 +157,17 @@ class LibvirtDriver(LibvirtAdmin, LibvirtGuest, LibvirtSnapshots, LibvirtMoves, 
             if not self._is_running(instance.uuid):
                 self._define_and_start(instance)
 
-    def power_off(self, instance: Instance, timeout: int = 0) -> None:
+    def power_off(self, instance: Instance, timeout: int = 0, hurry: Stop = never) -> None:
         with self._watch.quiet(instance.uuid):
-            stop(guest.find(self._host, instance.uuid), timeout)
+            stop(guest.find(self._host, instance.uuid), timeout, hurry)
 
-    def reboot(self, instance: Instance, *, hard: bool) -> None:
+    def reboot(self, instance: Instance, *, hard: bool, hurry: Stop = never) -> None:
         with self._watch.quiet(instance.uuid):
             try:
                 stop(
                     guest.find(self._host, instance.uuid),
                     0 if hard else CONF.libvirt.wait_soft_reboot_seconds,
+                    hurry,
                 )
             except exception.DomainNotFound:
                 if not hard:

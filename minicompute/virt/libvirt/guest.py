@@ -12,6 +12,7 @@ from oslo_log import log as logging
 from minicompute import exception
 from minicompute.objects import PowerState
 from minicompute.virt.driver import DomainInfo
+from minicompute.virt.interface.moves import Stop, never
 from minicompute.virt.libvirt.config import metadata
 from minicompute.virt.libvirt.config.base import Element, parse
 from minicompute.virt.libvirt.host import Host, call, code_of
@@ -94,13 +95,13 @@ class Guest:
                     reason=f'The domain does not start: {error.get_error_message()}'
                 ) from error
 
-    def shutdown(self, timeout: float) -> bool:
-        """Press the power button, now and then again, for `timeout` seconds; -> has it ended?"""
+    def shutdown(self, timeout: float, hurry: Stop = never) -> bool:
+        """Press the power button, now and then again, for `timeout` seconds or until `hurry()`; -> has it ended?"""
         deadline = time.monotonic() + timeout
         press = 0.0
         while self.running():
             now = time.monotonic()
-            if now >= deadline:
+            if now >= deadline or hurry():
                 return False
             if now >= press:
                 self._press()

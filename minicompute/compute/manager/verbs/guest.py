@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minicompute.compute.manager import progress
-from minicompute.compute.manager.verbs.base import Verb, instance_of
+from minicompute.compute.manager.verbs.base import Verb, instance_of, work
 from minicompute.compute.manager.verbs.build import spawn_request
 from minicompute.objects import StepRequest
 from minicompute.virt import password
@@ -27,7 +27,7 @@ def prepare_rescue(driver: ComputeDriver, request: StepRequest) -> dict[str, Any
 
 
 def rescue(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
-    driver.rescue(instance_of(request), int(request.args.get('timeout', 0)))
+    driver.rescue(instance_of(request), int(request.args.get('timeout', 0)), work().stop)
     return {'power_state': driver.power_state(request.key)}
 
 

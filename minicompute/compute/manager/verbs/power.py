@@ -1,9 +1,9 @@
-"""On, off and again."""
+"""On, off and again. A guest that takes its time is cut off once something newer waits: a delete, a hard reboot."""
 from __future__ import annotations
 
 from typing import Any
 
-from minicompute.compute.manager.verbs.base import Verb, instance_of
+from minicompute.compute.manager.verbs.base import Verb, instance_of, work
 from minicompute.conf import CONF
 from minicompute.objects import StepRequest
 from minicompute.virt.driver import ComputeDriver
@@ -16,12 +16,12 @@ def power_on(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
 
 def power_off(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
     timeout = int(request.args.get('timeout', CONF.shutdown_timeout))
-    driver.power_off(instance_of(request), timeout)
+    driver.power_off(instance_of(request), timeout, work().stop)
     return {'power_state': driver.power_state(request.key)}
 
 
 def reboot(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
-    driver.reboot(instance_of(request), hard=bool(request.args.get('hard')))
+    driver.reboot(instance_of(request), hard=bool(request.args.get('hard')), hurry=work().stop)
     return {'power_state': driver.power_state(request.key)}
 
 

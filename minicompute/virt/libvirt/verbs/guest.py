@@ -12,6 +12,7 @@ from minicompute.objects import Instance, PowerState
 from minicompute.virt import hardware
 from minicompute.virt.driver import Progress, SpawnRequest, no_progress
 from minicompute.virt.interface.guest import GuestVerbs
+from minicompute.virt.interface.moves import Stop, never
 from minicompute.virt.libvirt import guest, rescue
 from minicompute.virt.libvirt.base import LibvirtBase, stop
 from minicompute.virt.libvirt.config.base import render
@@ -66,14 +67,14 @@ class LibvirtGuest(LibvirtBase, GuestVerbs):
     def prepare_rescue(self, request: SpawnRequest, progress: Progress = no_progress) -> None:
         self._disks.make_rescue(request, self._builder.all_disks(rescue.rescued(request.instance)), progress)
 
-    def rescue(self, instance: Instance, timeout: int) -> None:
+    def rescue(self, instance: Instance, timeout: int, hurry: Stop = never) -> None:
         rescued, own = rescue.rescued(instance), rescue.unrescued(instance)
         with self._watch.quiet(instance.uuid):
             if self._is_made(rescued):
                 return
             found = self._found(instance)
             if found is not None:
-                stop(found, timeout)
+                stop(found, timeout, hurry)
             try:
                 self._define_and_start(rescued)
             except Exception:
