@@ -81,6 +81,8 @@ def to_rebuild(bench: Bench, uuid: str) -> dict[str, Any]:
 #: flow -> (bench, uuid of a server that runs) -> data of the action
 READY: dict[str, Callable[[Bench, str], dict[str, Any]]] = {
     'start': stopped,
+    'restore': after('soft_delete'),
+    'reset_state': lambda bench, uuid: {'vm_state': 'active'},
     'unpause': after('pause'),
     'resume': after('suspend'),
     'unrescue': after('rescue'),
