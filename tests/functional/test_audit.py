@@ -108,6 +108,12 @@ def volume_of_gone(uuid: str, node: int) -> None:
         delete_on_termination=False, no_device=False))
 
 
+def attachment_of_nothing(uuid: str, node: int) -> None:
+    execute(block_device_mappings.insert().values(
+        uuid=str(uuidlib.uuid4()), instance_uuid=uuid, volume_id=str(uuidlib.uuid4()), created_at=LONG_AGO,
+        delete_on_termination=False, no_device=False, connection_info={'state': 'detaching', 'more': 1}))
+
+
 def lock_of_ended(uuid: str, node: int) -> None:
     action(uuid, busy=uuid)
 
@@ -140,6 +146,7 @@ SEEDS: list[tuple[Callable[[str, int], None], str]] = [
     (claim_of_no_move, 'claim of an ended move'), (claim_without_place, 'claim without a place'),
     (no_claim, 'server without a claim'), (wrong_size, 'claim of a wrong size'), (wrong_node, 'claim on another host'),
     (port_of_gone, 'port of no server'), (volume_of_gone, 'volume of no server'),
+    (attachment_of_nothing, 'attachment without an action'),
     (lock_of_ended, 'lock of an ended action'), (queued_behind_ended, 'queued behind nothing'),
     (queued_behind_nothing, 'queued behind nothing'), (task_of_nothing, 'task without an action'),
     (build_of_nothing, 'task without an action'), (move_of_nothing, 'move without an action')]

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from minicompute.db import session
 from minicompute.db.api import allocations as claims
+from minicompute.db.api import block_devices as devices
 from minicompute.db.api import instances as servers
 from minicompute.db.api import networks
 from minicompute.db.models import (
@@ -211,6 +212,24 @@ def forget_devices(conn: sa.Connection, found: Sequence[Finding]) -> None:
         block_device_mappings.c.id.in_([finding.key for finding in found])))
 
 
+def attachments_of_nothing(conn: sa.Connection) -> list[Finding]:
+    said = sa.type_coerce(block_device_mappings.c.connection_info, sa.Text)
+    rows = conn.execute(sa.select(block_device_mappings).join(instances, sa.and_(
+        instances.c.uuid == block_device_mappings.c.instance_uuid, _live())).where(
+        block_device_mappings.c.volume_id.is_not(None),
+        sa.or_(*(said.like(f'%"state":"{state}"%') for state in (devices.ATTACHING, devices.DETACHING))),
+        _old(conn, block_device_mappings.c.created_at), _idle(block_device_mappings.c.instance_uuid)).limit(MOST))
+    return [Finding('attachment without an action', row.instance_uuid, f'volume {row.volume_id} is '
+                    f'{row.connection_info["state"]}, but nothing is under way', servers.bdm_from_row(row))
+            for row in rows]
+
+
+def attach_for_good(conn: sa.Connection, found: Sequence[Finding]) -> None:
+    """Whether the guest has it is not known here: so nobody else may, until its owner detaches it."""
+    for finding in found:
+        devices.set_state(conn, finding.key, devices.ATTACHED)
+
+
 # -- the journal ---------------------------------------------------------------
 
 def locks_of_ended(conn: sa.Connection) -> list[Finding]:
@@ -298,6 +317,7 @@ def checks() -> list[Check]:
         Check('claim of a wrong size', Sizes().find, resize),
         Check('port of no server', ports_of_gone, release_ports),
         Check('disk of no server', devices_of_gone, forget_devices),
+        Check('attachment without an action', attachments_of_nothing, attach_for_good),
     ]
 
 
