@@ -55,6 +55,11 @@ class Client:
         self._need('network')
         return connection.network_proxy(self.target)
 
+    @cached_property
+    def volume(self) -> Any:
+        """An adapter at the Block Storage API v3."""
+        return connection.volume_adapter(self.target)
+
     def has(self, service: str) -> bool:
         """Whether there is anywhere to look for that service; without Keystone there is no catalog."""
         return not self.target.noauth or service in self.target.overrides

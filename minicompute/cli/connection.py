@@ -15,7 +15,7 @@ from minicompute.cli import errors
 from minicompute.version import __version__
 
 APP_NAME = 'minicompute'
-SERVICES = ('compute', 'image', 'network')
+SERVICES = ('compute', 'image', 'network', 'volume')
 
 
 @dataclass
@@ -91,7 +91,7 @@ def _noauth_session(region: Any, overrides: dict[str, str]) -> Any:
 
     auth = region.config.get('auth') or {}
     env = {f'OS_{key.upper()}': value for key, value in auth.items() if isinstance(value, str)}
-    for service in ('image', 'network'):
+    for service in ('image', 'network', 'volume'):
         if overrides.get(service) == auth.get('endpoint'):
             overrides.pop(service, None)
     if 'compute' not in overrides:
@@ -126,6 +126,18 @@ def network_proxy(target: Target) -> Any:
         return _sdk_connection(target).network
     from openstack.network.v2._proxy import Proxy
     return _fixed(Proxy, target, 'network', override, 'v2.0')
+
+
+def volume_adapter(target: Target) -> Any:
+    """Where nobody named a volume service, and there is no catalog, the compute service stands in for it."""
+    from keystoneauth1 import adapter
+
+    override = target.overrides.get('volume')
+    if not override and target.noauth:
+        override = f"{target.overrides['compute'].rstrip('/')}/v3"
+    return adapter.Adapter(
+        target.session, service_type='block-storage', interface=target.interface or 'public',
+        region_name=target.region_name, endpoint_override=override.rstrip('/') if override else None)
 
 
 def _fixed(proxy: Any, target: Target, service: str, url: str, version: str) -> Any:

@@ -107,6 +107,33 @@ def network(client: Client, wanted: str) -> dict[str, Any]:
     return only('network', wanted, records)
 
 
+def volumes(client: Client, **filters: str) -> list[dict[str, Any]]:
+    """All pages, in full."""
+    found: list[dict[str, Any]] = []
+    while True:
+        page = client.volume.get('/volumes/detail', params=filters).json()
+        found += page['volumes']
+        if not page.get('volumes_links') or not page['volumes']:
+            return found
+        filters = {**filters, 'marker': page['volumes'][-1]['id']}
+
+
+def volume(client: Client, wanted: str) -> dict[str, Any]:
+    from keystoneauth1 import exceptions as ks
+
+    if is_uuid(wanted):
+        try:
+            return client.volume.get(f'/volumes/{wanted}').json()['volume']
+        except ks.NotFound:
+            pass
+    return only('volume', wanted, (one for one in volumes(client, name=wanted) if one['name'] == wanted))
+
+
+def volume_id(client: Client, wanted: str) -> str:
+    """An id is not looked up: the service that is asked next does that itself."""
+    return wanted if is_uuid(wanted) else volume(client, wanted)['id']
+
+
 def hypervisor(client: Client, wanted: str) -> dict[str, Any]:
     if is_uuid(wanted) or (wanted.isdigit() and not client.at_least(53)):
         found = _get_or_none(client, f'/os-hypervisors/{wanted}', 'hypervisor')

@@ -45,6 +45,13 @@ MODULES: dict[str, dict[str, str]] = {
                'image-delete': 'Delete'},
     'networks': {'network-list': 'List', 'network-show': 'Show', 'network-create': 'Create',
                  'network-delete': 'Delete'},
+    'attachments': {
+        'volume-attach': 'VolumeAttach', 'volume-detach': 'VolumeDetach', 'volume-attachments': 'VolumeAttachments',
+        'volume-update': 'VolumeUpdate', 'interface-attach': 'InterfaceAttach',
+        'interface-detach': 'InterfaceDetach', 'interface-list': 'InterfaceList',
+    },
+    'volumes': {'volume-list': 'List', 'volume-show': 'Show', 'volume-create': 'Create',
+                'volume-extend': 'Extend', 'volume-delete': 'Delete'},
     'services': {
         'service-list': 'List', 'service-enable': 'Enable', 'service-disable': 'Disable',
         'service-force-down': 'ForceDown', 'service-delete': 'Delete',
