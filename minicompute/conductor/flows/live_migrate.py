@@ -29,7 +29,7 @@ from minicompute.db import session
 from minicompute.db.api import actions, instances, live_migrations, owed, returned
 from minicompute.image import base as image
 from minicompute.objects import ImageMeta, MigrationStatus, VMState
-from minicompute.virt.interface.live import ABORT, ABSENT, COMPLETED, FAILED, PAUSED, RUNNING, STOPPED
+from minicompute.virt.interface.live import ABORT, ABSENT, COMPLETED, FAILED, HELD, PAUSED, RUNNING, STOPPED
 
 #: seconds; the source bounds the copy itself ([libvirt] live_migration_completion_timeout)
 LONGEST_COPY = 7 * 86400
@@ -228,7 +228,8 @@ def confirm_copy(task: Task) -> Outcome:
     data = task.data
     if data.get('outcome') == COMPLETED:
         return {}
-    if is_unclear(task) and data.get('at_source') not in HERE and data.get('at_destination') in HERE:
+    before, after = data.get('at_source'), data.get('at_destination')
+    if is_unclear(task) and before not in HERE and (after in HERE or (before, after) == (ABSENT, HELD)):
         return {}
     with session.read() as conn:
         data['aborted'] = live_migrations.ordered(conn, data['migration']) == ABORT

@@ -15,6 +15,8 @@ Watcher = Callable[[dict[str, int]], None]
 RUNNING, PAUSED, STOPPED, ABSENT = 'running', 'paused', 'stopped', 'absent'
 #: memory comes in, or goes out: which of the two hosts will have it is open
 INCOMING, OUTGOING = 'incoming', 'outgoing'
+#: stopped by a copy that has ended without saying how
+HELD = 'held'
 #: what came of a copy, as the source knows it; unknown: look on both hosts
 COMPLETED, FAILED, UNKNOWN = 'completed', 'failed', 'unknown'
 #: what may be said to a copy that goes on
@@ -64,7 +66,7 @@ class LiveVerbs:
         raise exception.NotImplementedHere()
 
     def live_find(self, uuid: str) -> str:
-        """RUNNING, PAUSED, STOPPED, ABSENT, INCOMING or OUTGOING."""
+        """RUNNING, PAUSED, STOPPED, ABSENT, HELD, INCOMING or OUTGOING."""
         raise exception.NotImplementedHere()
 
     # -- after -------------------------------------------------------------
