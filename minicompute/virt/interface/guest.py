@@ -39,8 +39,8 @@ class GuestVerbs:
         raise exception.NotImplementedHere('This host cannot rescue servers.')
 
     def rescue(self, instance: Instance, timeout: int, hurry: Stop = never) -> None:
-        """Shut the guest down (cut it off after `timeout` seconds, or once `hurry()` says True) and start it from what was prepared, its own root
-        disk beside it. When that fails the domain is its own again, and off."""
+        """Shut the guest down (cut it off after `timeout` seconds, or once `hurry()` says True) and start it from what
+        was prepared, its own root disk beside it. When that fails the domain is its own again, and off."""
         raise exception.NotImplementedHere('This host cannot rescue servers.')
 
     def unrescue(self, instance: Instance) -> None:
