@@ -308,6 +308,56 @@ def test_a_guest_that_does_not_start_is_in_error(cloud: Cloud, server: str, verb
     assert domain(cloud, server) == (record(server).name, PowerState.RUNNING)
 
 
+# -- in the middle ---------------------------------------------------------------
+
+def force_down(cloud: Cloud, host: str, down: bool) -> None:
+    (service,) = cloud.api('GET', f'/os-services?host={host}&binary=nova-compute')['services']
+    cloud.api('PUT', f'/os-services/{service["id"]}', {'forced_down': down})
+
+
+@pytest.mark.parametrize(('name', 'verb', 'status'), [
+    ('pause', 'pause', 'ACTIVE'), ('suspend', 'suspend', 'ACTIVE'), ('rescue', 'prepare_rescue', 'ACTIVE'),
+    ('rescue', 'rescue', 'ERROR')])
+def test_a_host_that_goes_down_meanwhile(cloud: Cloud, server: str, name: str, verb: str, status: str) -> None:
+    """It ends with the reason; the host, which is back later, has the server still."""
+    gate, there = threading.Event(), threading.Event()
+
+    def hold(driver: Any, uuid: str) -> None:
+        there.set()
+        gate.wait(30)
+    FakeDriver.faults[verb] = hold
+    act(cloud, server, name, expect=200 if name == 'rescue' else 202)
+    assert there.wait(20)
+    host = str(record(server).host)
+    force_down(cloud, host, True)
+    assert 'is down' in ended(cloud, server)['message']
+    assert (record(server).vm_state, record(server).task_state) == (status.lower(), None)
+    gate.set()
+    force_down(cloud, host, False)
+    act(cloud, server, 'reboot', {'type': 'HARD'})
+    cloud.wait(server)
+    assert domain(cloud, server) == (record(server).name, PowerState.RUNNING)
+    assert not cloud.leaks()
+
+
+@pytest.mark.parametrize(('name', 'verb'), [
+    ('pause', 'pause'), ('suspend', 'suspend'), ('rescue', 'prepare_rescue'), ('rescue', 'rescue'),
+    ('trigger_crash_dump', 'trigger_crash_dump')])
+def test_a_delete_in_the_middle(cloud: Cloud, server: str, name: str, verb: str) -> None:
+    gate, there = threading.Event(), threading.Event()
+
+    def hold(driver: Any, uuid: str) -> None:
+        there.set()
+        gate.wait(30)
+    FakeDriver.faults[verb] = hold
+    act(cloud, server, name, expect=200 if name == 'rescue' else 202)
+    assert there.wait(20)
+    cloud.api('DELETE', f'/servers/{server}', expect=204)
+    gate.set()
+    cloud.wait_gone(server)
+    assert not cloud.leaks()
+
+
 # -- passwords ---------------------------------------------------------------------
 
 @pytest.fixture(scope='module')
