@@ -3,6 +3,7 @@
     db sync | db version
     service list | service delete HOST BINARY
     host list
+    image-cache list
     action list [--all] | action show ID | action retry ID | action abandon ID [--reason TEXT]
     audit [--mend]
     quota show PROJECT | quota set PROJECT RESOURCE LIMIT
@@ -29,7 +30,7 @@ from minicompute.conductor.flow import Flow
 from minicompute.conf import CONF
 from minicompute.conf.quota import DEFAULTS
 from minicompute.db import migration, session
-from minicompute.db.api import action_log, audit, quotas, services, stuck
+from minicompute.db.api import action_log, audit, image_caching, quotas, services, stuck
 from minicompute.objects import Action, ActionState
 
 PROG = 'minicompute-manage'
@@ -87,6 +88,15 @@ def host_list(args: argparse.Namespace) -> None:
         [h.node.host, 'up' if servicegroup.is_up(h.service, now) else 'down', h.usage.servers,
          f'{h.usage.vcpus}/{h.node.vcpus}', f'{h.usage.memory_mb}/{h.node.memory_mb}',
          f'{h.usage.disk_gb}/{h.node.local_gb}'] for h in found])
+
+
+def image_cache_list(args: argparse.Namespace) -> None:
+    """What hosts were asked to fetch before a server needs it, and how far they are."""
+    with session.read() as conn:
+        found = image_caching.every(conn)
+    table(['Host', 'Image', 'Aggregate', 'Status', 'Percent', 'Asked', 'Since', 'Message'], [
+        [one.host, one.image_id, one.aggregate_id, one.status, one.percent, _when(one.created_at),
+         _when(one.updated_at), (one.message or '')[:80]] for one in found])
 
 
 # -- actions -----------------------------------------------------------------------------
@@ -223,6 +233,8 @@ COMMANDS: list[tuple[str, str, Callable[[argparse.Namespace], None], str, Words]
         ('host', {}), ('binary', {'help': 'nova-compute, nova-conductor or nova-scheduler.'}),
         ('--force', {'action': 'store_true', 'help': 'Also one that is up.'})]),
     ('host', 'list', host_list, 'List the hypervisors with what is used of them.', []),
+    ('image-cache', 'list', image_cache_list, 'List the images that hosts were asked to have, and how far they are.',
+     []),
     ('action', 'list', action_list, 'List operations that run or are stuck.',
      [('--stuck', {'action': 'store_true', 'help': 'Only those that wait for you.'})]),
     ('action', 'show', action_show, 'Show an operation, step by step.', ID),
