@@ -12,8 +12,8 @@ EXECUTORS = ('compute', 'conductor', 'scheduler', 'broker', 'database')
 #: while the thread waits at these points, the broker or the database is what dies
 CUT_AT = {('conductor', 'after-commit'): ('broker',), ('compute', 'before-report'): ('broker',),
           ('conductor', 'before-commit'): ('database',), ('scheduler', 'after'): ('broker',)}
-#: actions of one batch
-MOST = 16
+#: actions of one batch; schedulers
+MOST, PAIR = 16, 2
 
 
 @dataclasses.dataclass(slots=True, frozen=True)
@@ -61,12 +61,16 @@ def batches(cases: Iterable[Case], alone: Iterable[str] = ()) -> list[list[Case]
     together: dict[tuple[object, ...], list[Case]] = defaultdict(list)
     single = set(alone)
     for case in cases:
-        key = (EXECUTORS.index(case.executor), case.action if case.action in single else '', bool(case.fail),
-               case.role, case.when, _rank(case, together))
+        # The name of a server that is being made is not known before: any claim would be taken for its own.
+        own = case.action in single or (case.role == 'scheduler' and case.action == 'build')
+        key = (EXECUTORS.index(case.executor), case.action if own else '', bool(case.fail), case.role, case.when,
+               _rank(case, together))
         together[key].append(case)
     found = []
     for _, group in sorted(together.items(), key=lambda entry: tuple(map(str, entry[0]))):
-        found += [group[start:start + MOST] for start in range(0, len(group), MOST)]
+        # A scheduler has one thread: who is held there holds up the others.
+        most = PAIR if (group[0].role, group[0].executor) == ('scheduler', 'broker') else MOST
+        found += [group[start:start + most] for start in range(0, len(group), most)]
     return found
 
 

@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import sqlalchemy as sa
+
 from minicompute import crash
-from tests.integration import invariants
 from tests.integration.stack import Broker, Stack, StackError, free_port, port_open, tail, wait_for
 
 COMPUTES, PAIR = 3, 2
@@ -90,6 +91,7 @@ class Site:
                           for section in {*SETTINGS, *(settings or {})}}
         self.runs_twice: set[str] = set()
         self._ended = threading.Event()
+        self._engine: sa.Engine | None = None
 
     def __enter__(self) -> Site:
         try:
@@ -109,6 +111,8 @@ class Site:
 
     def close(self) -> None:
         self._ended.set()
+        if self._engine is not None:
+            self._engine.dispose()
         if hasattr(self, 'stack'):
             with contextlib.suppress(Exception):     # its database may be the thing that failed
                 self.stack.stop()
@@ -213,7 +217,10 @@ class Site:
     # -- reading -------------------------------------------------------------------
 
     def rows(self, query: str) -> list[Any]:
-        return invariants.rows(self.stack, query)
+        if self._engine is None:
+            self._engine = sa.create_engine(self.stack.database, pool_pre_ping=True, isolation_level='AUTOCOMMIT')
+        with self._engine.connect() as conn:
+            return list(conn.execute(sa.text(query)))
 
 
 def _links(host: pathlib.Path) -> Iterator[pathlib.Path]:
