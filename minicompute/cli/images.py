@@ -113,7 +113,10 @@ class Create(base.ShowOne):
         said, idle = '', 0
         while True:
             server = self.client.get(f'/servers/{server_id}')['server']
-            status = lookup.image(self.client, image_id)['status'].lower()
+            try:
+                status = lookup.image(self.client, image_id)['status'].lower()
+            except errors.CliError:
+                status = 'gone'     # what was broken off leaves no image
             if status != said and self.app.options.verbose_level:
                 print(f'{name}: {status}', file=sys.stderr)
             said = status

@@ -26,6 +26,10 @@ MODULES: dict[str, dict[str, str]] = {
         'unrescue': 'Unrescue', 'trigger-crash-dump': 'TriggerCrashDump', 'set-password': 'SetPassword',
         'get-password': 'GetPassword', 'clear-password': 'ClearPassword',
     },
+    'disks': {
+        'backup': 'Backup', 'rebuild': 'Rebuild', 'shelve': 'Shelve', 'shelve-offload': 'ShelveOffload',
+        'unshelve': 'Unshelve',
+    },
     'moves': {
         'resize': 'Resize', 'resize-confirm': 'Confirm', 'resize-revert': 'Revert', 'migrate': 'Migrate',
         'migration-list': 'List', 'server-migration-list': 'OfServer', 'server-migration-show': 'Show',
