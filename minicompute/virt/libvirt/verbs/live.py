@@ -167,7 +167,19 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
                 self._send(uuid, there, watch)
             except exception.ComputeException as error:
                 return live.FAILED, str(error)
-            return copy.run(layout.directory(uuid))
+            outcome, why = copy.run(layout.directory(uuid))
+            if outcome == live.COMPLETED and not there['shared']:
+                self._send_console(uuid, there)
+            return outcome, why
+
+    def _send_console(self, uuid: str, there: dict[str, Any]) -> None:
+        """What the guest has said so far goes after it, as the older part of its log."""
+        path = os.path.join(layout.directory(uuid), 'console.log')
+        try:
+            if os.path.exists(path):
+                carrier.send(there, {'console.log.0': path}, lambda stage, percent=None: None, lambda: False)
+        except exception.ComputeException as error:
+            LOG.warning('The console log of instance %s stays behind: %s', uuid, error)
 
     def _send(self, uuid: str, there: dict[str, Any], watch: Watcher) -> None:
         directory = layout.directory(uuid)
