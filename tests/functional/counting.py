@@ -20,7 +20,7 @@ from minicompute.db import session
 FEED = '/minicompute/scheduler/feed.py'
 ROLES = {'/minicompute/api/': 'api', '/minicompute/conductor/': 'conductor', '/minicompute/scheduler/': 'scheduler'}
 #: what daemons say whether anybody boots or not
-UNASKED = ('echo', 'heartbeats')
+UNASKED = ('echo', 'heartbeats', 'present')
 
 
 class Counts:

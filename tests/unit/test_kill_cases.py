@@ -1,0 +1,54 @@
+"""What the kill matrix makes of a trace. (The matrix itself runs daemons: tests/integration/kill_matrix.)"""
+from __future__ import annotations
+
+from collections import Counter
+
+from tests.integration.kill_matrix.cases import EXECUTORS, MOST, Case, batches, cases_of, points_of
+
+TRACE = [
+    ('conductor', 'build.schedule', 'before', 'a'), ('scheduler', 'claim', 'before', 'a'),
+    ('scheduler', 'claim', 'before', 'b'), ('scheduler', 'claim', 'after', 'a'),
+    ('conductor', 'build.schedule', 'before-commit', 'a'), ('conductor', 'build.schedule', 'after-commit', 'a'),
+    ('compute', 'build.spawn', 'before', 'a'), ('compute', 'build.spawn', 'before', 'a'),
+    ('compute', 'stop.power_off', 'before', 'a'), ('compute', 'build.spawn', 'before-report', 'a'),
+    ('compute', 'build.spawn.undo', 'before', 'a'), ('conductor', 'builder.x', 'before', 'a')]
+
+
+def test_points_are_of_one_server_and_one_flow_and_once() -> None:
+    assert points_of(TRACE, 'a', 'build') == [
+        ('conductor', 'build.schedule', 'before'), ('scheduler', 'claim', 'before'), ('scheduler', 'claim', 'after'),
+        ('conductor', 'build.schedule', 'before-commit'), ('conductor', 'build.schedule', 'after-commit'),
+        ('compute', 'build.spawn', 'before'), ('compute', 'build.spawn', 'before-report'),
+        ('compute', 'build.spawn.undo', 'before')]
+
+
+def test_each_point_kills_who_is_there_and_some_kill_what_it_stands_on() -> None:
+    cases = cases_of('boot', points_of(TRACE, 'a', 'build'))
+    assert Counter(case.executor for case in cases) == {
+        'conductor': 3, 'scheduler': 2, 'compute': 3, 'broker': 3, 'database': 1}
+    assert len({case.key for case in cases}) == len(cases)
+
+
+def test_of_what_unwinds_only_the_undoing_is_new() -> None:
+    cases = cases_of('boot', points_of(TRACE, 'a', 'build'), fail='build.spawn')
+    assert [(case.place, case.fail) for case in cases] == [('build.spawn.undo', 'build.spawn')]
+
+
+def test_a_batch_has_each_action_once_and_one_victim() -> None:
+    cases = [case for name in [f'action{n}' for n in range(MOST + 3)] + ['lost'] + ['build']
+             for case in cases_of(name, points_of(TRACE, 'a', 'build'))]
+    found = batches(cases, alone=['lost'])
+    assert sorted(case.key for batch in found for case in batch) == sorted(case.key for case in cases)
+    for batch in found:
+        assert len({case.action for case in batch}) == len(batch) <= MOST
+        assert len({(case.executor, case.role, case.when) for case in batch}) == 1
+        assert batch[0].executor in EXECUTORS
+        assert len(batch) == 1 or 'lost' not in {case.action for case in batch}
+        if batch[0].role == 'scheduler' and 'build' in {case.action for case in batch}:
+            assert len(batch) == 1
+
+
+def test_the_first_step_of_one_goes_with_the_first_of_another() -> None:
+    first, second = (Case('a', 'compute', 'compute', place, 'before', stage) for stage, place in enumerate('xy'))
+    other = Case('b', 'compute', 'compute', 'z', 'before', 5)
+    assert batches([first, second, other]) == [[first, other], [second]]
