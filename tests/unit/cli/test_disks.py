@@ -93,7 +93,8 @@ def test_rebuild_poll(run: Run, fake: Fake) -> None:
 
 
 @pytest.mark.parametrize('argv, action, status', [
-    (['rebuild', '--poll', 'a', str(uuid.uuid4())], 'rebuild', 'ACTIVE'), (['shelve', '--poll', 'a'], 'shelve', 'ACTIVE'),
+    (['rebuild', '--poll', 'a', str(uuid.uuid4())], 'rebuild', 'ACTIVE'),
+    (['shelve', '--poll', 'a'], 'shelve', 'ACTIVE'),
     (['unshelve', '--poll', 'a'], 'unshelve', 'SHELVED_OFFLOADED')])
 def test_poll_tells_why_it_is_what_it_was(run: Run, fake: Fake, argv: list[str], action: str, status: str) -> None:
     server = rebuilt(fake, fake.server('a', status=status))
