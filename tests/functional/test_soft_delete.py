@@ -225,3 +225,24 @@ def test_a_locked_server_is_not_deleted_by_its_owner(keeps: Cloud) -> None:
     uuid = keeps.wait(keeps.boot(user='ann', project='p')['id'])['id']
     act(keeps, uuid, 'lock', user='ann', project='p')
     keeps.api('DELETE', f'/servers/{uuid}', user='ann', project='p', expect=409)
+
+
+def test_what_waits_for_nothing_is_not_looked_at_again(cloud: Cloud) -> None:
+    uuid = cloud.wait(cloud.boot()['id'])['id']
+    time_is_up(uuid)
+    cloud.until(lambda: due_at(uuid) is None, 'the sweep to find nothing to do')
+    assert cloud.show(uuid)['status'] == 'ACTIVE'
+
+
+def test_two_conductors_begin_it_once(make_cloud: Any, conf: Any) -> None:
+    conf.set_override('reclaim_instance_interval', 3600)
+    cloud = make_cloud(conductors=2)
+    uuids = [deleted(cloud, name=f'vm{number}') for number in range(4)]
+    for uuid in uuids:
+        time_is_up(uuid)
+    for uuid in uuids:
+        cloud.wait_gone(uuid)
+    assert not cloud.leaks()
+    for uuid in uuids:
+        found = cloud.api('GET', f'/servers/{uuid}/os-instance-actions')['instanceActions']
+        assert [one['action'] for one in found] == ['delete', 'delete', 'create']

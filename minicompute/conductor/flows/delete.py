@@ -60,8 +60,6 @@ def gone(task: Task) -> None:
     for device in task.instance.block_devices if task.instance else ():
         if device.volume_id and device.delete_on_termination:
             task.gather(_release_volumes, device.volume_id)     # after `_forget`, in the same transaction
-
-
     if may_be_elsewhere(task):
         task.on_commit(functools.partial(migrations.end_with_server, instance_uuid=task.uuid))
 
