@@ -31,7 +31,7 @@ from minicompute.conf import CONF
 from minicompute.image.base import ImageSource
 from minicompute.image.inspection import inspect_file
 from minicompute.objects import ImageMeta
-from minicompute.virt import images
+from minicompute.virt import growth, images
 from minicompute.virt.driver import Progress, no_progress
 from minicompute.virt.libvirt import space
 
@@ -124,7 +124,8 @@ class ImageCache:
         progress('image', 0)
         fetched = f'{stem}.fetched'
         with images.published(fetched, 0o444) as temp:
-            self._fetch(image, temp)
+            with growth.told(temp, image.size, 'image', progress):
+                self._fetch(image, temp)
             info = concurrency.native_call(
                 inspect_file, temp, image.disk_format or 'raw', image_id=str(image.id)
             )
