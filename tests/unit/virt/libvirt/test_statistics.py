@@ -29,7 +29,7 @@ def instance(monkeypatch: Any) -> Instance:
             return 1
     monkeypatch.setattr(guest, 'find', lambda host, uuid: Found())
     return Instance(uuid='u', project_id='p', user_id='u', launched_at=utcnow() - datetime.timedelta(seconds=100),
-                    network_info=[VIF(id='i', mac_address='52:54:00:00:00:01', devname='tap1')])
+                    network_info=[VIF(id='1', network_id='n', network_name='net', mac_address='52:54:00:00:00:01')])
 
 
 def test_the_fixed_form(instance: Instance) -> None:
