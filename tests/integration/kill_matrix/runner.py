@@ -43,6 +43,7 @@ class Runner:
     def __init__(self, site: Site, path: pathlib.Path | None = None) -> None:
         self.site, self.things = site, Things(site)
         self._path = path
+        self._known: set[tuple[str, str]] = set()
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -126,13 +127,22 @@ class Runner:
         results = [self._judge(by_action[name], uuids.get(name, ''), took, problems) if name in reached else
                    _result(by_action[name], 'not reached', why=refused.get(name) or f'HTTP {statuses.get(name)}')
                    for name in by_action]
-        self.things.clean(list(uuids.values()))
-        left = self._problems()
+        left = self._left_after(list(uuids.values()))
         for result in results:
             if left and result.verdict == 'kept':
-                result.verdict, result.why = 'broken', f'left after the delete: {left}'
+                result.verdict, result.why = 'broken', f'left after the delete: {left}'[:2000]
         self._write(results)
         return results
+
+    def _left_after(self, uuids: Sequence[str]) -> dict[str, Any]:
+        """Delete the servers of a batch. -> what is left that was not left by an earlier one"""
+        try:
+            self.things.clean(uuids)
+        except StackError as error:
+            return {'deletes that do not end': str(error)}
+        left = {name: value for name, value in self._problems().items() if (name, repr(value)) not in self._known}
+        self._known |= {(name, repr(value)) for name, value in left.items()}
+        return left
 
     def _kill(self, batch: Sequence[Case], words: dict[str, str]) -> set[str]:
         """When all have arrived, or no more come. -> those that had."""
