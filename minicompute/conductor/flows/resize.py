@@ -1,10 +1,12 @@
 """A server goes to another host while it is off, perhaps in another size; its owner then confirms or reverts that.
 
-    claim_destination --> prepare_destination --> stop_source --> carry_disks --> finish_destination
-          |                      |                     |                                |
-      drop_claim         clean_destination      restore_source                   stop_destination     (undo)
+    claim_destination --> prepare_destination --> stop_source --> open_destination --> carry_disks
+          |                      |                     |
+      drop_claim         clean_destination      restore_source            (undo)
 
-                                              --> check_destination --> switch_host (the pivot)
+                  --> finish_destination --> check_destination --> switch_host (the pivot)
+                              |
+                       stop_destination
 
 Whatever fails before the switch, the source runs again as it was.  The old disks stay at the source until the
 resize is confirmed, so a revert needs nothing from the destination but that its guest is off.  Hosts that share
@@ -59,7 +61,8 @@ def prepared(task: Task) -> dict[str, Any]:
 
 
 def clean_destination(task: Task) -> Asked:
-    return move.at_dest(task, 'drop_move', source=move.source(task))
+    """Its disks may be the source's own until the source has said that they are not."""
+    return move.at_dest(task, 'drop_move', source=move.source(task), disks=task.data.get('shared') is False)
 
 
 def stop_source(task: Task) -> Asked:
@@ -83,6 +86,15 @@ def restore_source(task: Task) -> Asked:
 
 def apart(task: Task) -> bool:
     return not task.data.get('shared')
+
+
+def open_destination(task: Task) -> Asked:
+    return move.at_dest(task, 'open_move')
+
+
+def opened(task: Task) -> dict[str, Any]:
+    assert task.report is not None
+    return {'to': {**task.data['to'], **task.report.result['facts']}}
 
 
 def carry_disks(task: Task) -> Asked:
@@ -204,6 +216,7 @@ RESIZE = Flow(
     Step(claim_destination, undo=drop_claim),
     Step(prepare_destination, undo=clean_destination, done=prepared, deadline=lambda: CONF.conductor.build_deadline),
     Step(stop_source, undo=restore_source, done=stopped, undo_owes=False),
+    Step(open_destination, done=opened, when=apart),
     Step(carry_disks, done=carried, when=apart, deadline=lambda: CONF.conductor.move_deadline),
     Step(finish_destination, undo=stop_destination, done=arrived),
     Step(check_destination, done=checked),

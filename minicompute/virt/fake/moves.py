@@ -1,6 +1,6 @@
 """See `virt/interface/moves.py`.
 
-Disks that have arrived, and have no domain yet, are a link of their server in the state NOSTATE.
+The place for disks that come, and the disks that have come, are a link of their server in the state NOSTATE.
 """
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ class FakeMoves(FakeBase, MoveVerbs):
             raise exception.Conflict(f'A domain of instance {instance.uuid} runs on {self.host} already.')
         self._fault('prepare_move.after', instance.uuid)
         return {'host': self.host, 'ip': CONF.my_ip, 'address': self.host, 'marker': ''}
+
+    def open_move(self, instance: Instance) -> dict[str, Any]:
+        self._fault('open_move', instance.uuid)
+        self._remove(instance.uuid)
+        self._write(instance.uuid, instance.name, PowerState.NOSTATE)
+        self._fault('open_move.after', instance.uuid)
+        return {}
 
     def leave(self, instance: Instance, flavor: Flavor, dest: dict[str, Any], timeout: int) -> dict[str, Any]:
         self._fault('leave', instance.uuid)
@@ -61,9 +68,9 @@ class FakeMoves(FakeBase, MoveVerbs):
             self._change(instance.uuid, PowerState.SHUTDOWN)
         self._fault('depart.after', instance.uuid)
 
-    def drop_move(self, instance: Instance, source: str) -> None:
+    def drop_move(self, instance: Instance, source: str, *, disks: bool) -> None:
         self._fault('drop_move', instance.uuid)
-        if source != self.host:
+        if disks and source != self.host:
             self._remove(instance.uuid)
         self._fault('drop_move.after', instance.uuid)
 

@@ -1,7 +1,7 @@
 """A domain goes to another host: cold.
 
-    at the destination    prepare_move ........................ arrive, check_move
-    at the source                       leave, send_disks                          (destroy, once it is confirmed)
+    at the destination    prepare_move ..... open_move ............ arrive, check_move
+    at the source                      leave ......... send_disks                      (destroy, once it is confirmed)
 
 and back:  depart at the destination, arrive at the source, drop_move at the destination.  Hosts that share the
 directory of their instances copy nothing; a host that resizes a server where it stands is both ends at once.
@@ -28,13 +28,18 @@ class MoveVerbs:
 
     def prepare_move(self, instance: Instance, source: str, image: ImageMeta | None,
                      progress: Progress = no_progress) -> dict[str, Any]:
-        """At the destination: make ready to receive the disks of a server of host `source`. `image`, which the root
-        disk is an overlay on, is fetched if it is to be had.
+        """At the destination, while the guest still runs on host `source`: fetch `image`, which the root disk is an
+        overlay on, if it is to be had. No disk is touched yet: it may be the source's.
 
-        -> what the source needs: 'host', 'ip', 'address' (by which other hosts reach this hypervisor), 'marker' (a
-        file that the source sees only if both share their directories), and whatever `send_disks` asks for.
+        -> what the source needs: 'host', 'ip', 'address' (by which other hosts reach this hypervisor), 'marker' (what
+        the source reads only if both share their directories).
         Raises Conflict when a domain of the server runs here, DiskFull.
         """
+        raise exception.NotImplementedHere()
+
+    def open_move(self, instance: Instance) -> dict[str, Any]:
+        """At the destination, once it is known that the source's disks are not here: remove what may be left of the
+        server and make ready to receive. -> what `send_disks` needs beside the facts of `prepare_move`."""
         raise exception.NotImplementedHere()
 
     def leave(self, instance: Instance, flavor: Flavor, dest: dict[str, Any], timeout: int) -> dict[str, Any]:
@@ -48,7 +53,7 @@ class MoveVerbs:
 
     def send_disks(self, instance: Instance, dest: dict[str, Any], progress: Progress = no_progress,
                    stop: Stop = never) -> dict[str, int]:
-        """At the source: copy the disks to the destination, over a channel that is encrypted and knows both ends.
+        """At the source: copy the disks to the destination, of which `dest` has all facts, over a channel that is encrypted and knows both ends.
         They stay here as well. -> {'bytes': how many went}. Raises Conflict once `stop()` says True."""
         raise exception.NotImplementedHere()
 
@@ -68,6 +73,7 @@ class MoveVerbs:
         with the host `owner`, if one is named, belong to it from now on."""
         raise exception.NotImplementedHere()
 
-    def drop_move(self, instance: Instance, source: str) -> None:
-        """At a destination: nothing of the server is left but what belongs to the host `source`."""
+    def drop_move(self, instance: Instance, source: str, *, disks: bool) -> None:
+        """At a destination: nothing of the server is left, unless it is the host `source` itself. `disks` False: those
+        that are here, if any, are or may be the source's."""
         raise exception.NotImplementedHere()

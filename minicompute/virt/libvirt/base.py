@@ -9,7 +9,7 @@ from minicompute.image.base import ImageSource
 from minicompute.image.source import LocalSource
 from minicompute.objects import Instance
 from minicompute.virt.interface.moves import Stop, never
-from minicompute.virt.libvirt import capabilities, disks, guest, rescue
+from minicompute.virt.libvirt import capabilities, carrier, disks, guest, rescue
 from minicompute.virt.libvirt.builder import Builder, digest
 from minicompute.virt.libvirt.config.base import render
 from minicompute.virt.libvirt.disks import Disks
@@ -70,6 +70,7 @@ class LibvirtBase:
         """The domain and its ports, and the disks unless they are another host's, which shares our directory."""
         guest.remove(self._host, instance.uuid)
         self._networks.unplug(instance)
+        carrier.Landing(self._host, instance.uuid).close()
         if destroy_disks and disks.owner(instance.uuid) in (None, CONF.host):
             self._disks.remove(instance.uuid)
 

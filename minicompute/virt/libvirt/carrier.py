@@ -1,7 +1,9 @@
 """Files of a server go to another host: through its libvirtd, so that both ends are known and nobody listens in.
 
-    destination   Landing.open     a marker, a directory, and a libvirt pool on it
-    source        sees, send       each file becomes a volume of that pool, its holes stay holes
+    destination   Landing.mark     a marker, which a source that shares our directory sees
+    source        sees
+    destination   Landing.open     a libvirt pool on the directory of the server
+    source        send             each file becomes a volume of that pool, its holes stay holes
     destination   Landing.close
 
 A landing is all on the disk and in libvirt: who dies in between leaves what the next `open` or `close` removes.
@@ -50,6 +52,16 @@ class Landing:
         os.replace(path + '.new', path)
         return token
 
+    @property
+    def base(self) -> str:
+        """A reference to the base image of the root disk, until there is a directory that keeps it."""
+        return _marker(self._uuid) + '.base'
+
+    def keep_base(self) -> None:
+        """It goes into the server's directory, if there is one."""
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.base, os.path.join(layout.directory(self._uuid), 'base'))
+
     def open(self) -> str:
         """-> the name of the pool on the server's directory, which is there."""
         self._close_pool()
@@ -66,8 +78,9 @@ class Landing:
         path = _marker(self._uuid)
         if os.path.exists(path):
             self._close_pool()
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+            for name in (self.base, path):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name)
 
     def _close_pool(self) -> None:
         try:

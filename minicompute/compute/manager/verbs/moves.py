@@ -16,6 +16,10 @@ def prepare_move(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
         instance_of(request), args['source'], args.get('image'), work().progress)}
 
 
+def open_move(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    return {'facts': driver.open_move(instance_of(request))}
+
+
 def leave(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
     args = request.args
     timeout = int(args.get('timeout', CONF.shutdown_timeout))
@@ -43,7 +47,7 @@ def depart(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
 
 
 def drop_move(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
-    driver.drop_move(instance_of(request), request.args['source'])
+    driver.drop_move(instance_of(request), request.args['source'], disks=bool(request.args['disks']))
     return {}
 
 
@@ -57,5 +61,5 @@ def _to_be(request: StepRequest) -> Instance:
 
 LONG = frozenset({'prepare_move', 'send_disks'})
 VERBS: dict[str, Verb] = {
-    'prepare_move': prepare_move, 'leave': leave, 'send_disks': send_disks, 'arrive': arrive,
+    'prepare_move': prepare_move, 'open_move': open_move, 'leave': leave, 'send_disks': send_disks, 'arrive': arrive,
     'check_move': check_move, 'depart': depart, 'drop_move': drop_move}

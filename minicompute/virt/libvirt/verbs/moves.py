@@ -35,32 +35,40 @@ class LibvirtMoves(LibvirtBase, MoveVerbs):
     def prepare_move(self, instance: Instance, source: str, image: ImageMeta | None,
                      progress: Progress = no_progress) -> dict[str, Any]:
         uuid, landing = instance.uuid, carrier.Landing(self._host, instance.uuid)
-        facts: dict[str, Any] = {'host': CONF.host, 'ip': CONF.my_ip, 'address': remote.address(self._host),
-                                 'marker': landing.mark(), 'uid': os.getuid(), 'gid': os.getgid()}
-        if source == CONF.host:
-            return facts
+        facts: dict[str, Any] = {'host': CONF.host, 'ip': CONF.my_ip, 'address': remote.address(self._host)}
+        with self._watch.quiet(uuid):
+            facts['marker'] = landing.mark()
+            if source != CONF.host:
+                if self._is_running(uuid):
+                    raise exception.Conflict(f'A domain of instance {uuid} runs on {CONF.host} already.')
+                facts['base'] = self._fetch_base(instance, image, landing.base, progress)
+        return facts
+
+    def _fetch_base(self, instance: Instance, image: ImageMeta | None, link: str, progress: Progress) -> str | None:
+        """What the root disk is an overlay on, if it is to be had; else its whole content comes. -> its file's name"""
+        if image is None or CONF.libvirt.images_type == 'raw':
+            return None
+        try:
+            return os.path.basename(self._cache.disk(image, link, progress).path)
+        except (exception.NotFound, exception.Invalid) as error:
+            LOG.warning('Image %s of instance %s cannot be had: %s', image.id, instance.uuid, error)
+            return None
+
+    def open_move(self, instance: Instance) -> dict[str, Any]:
+        uuid, landing = instance.uuid, carrier.Landing(self._host, instance.uuid)
         with self._watch.quiet(uuid):
             if self._is_running(uuid):
                 raise exception.Conflict(f'A domain of instance {uuid} runs on {CONF.host} already.')
             if (owner := disks.owner(uuid)) not in (None, CONF.host):
-                return {**facts, 'owner': owner}    # the source's own, if it sees our marker
-            self._remove(instance)      # what a move of earlier days left
+                raise exception.Conflict(f'{CONF.host} has disks of instance {uuid} that belong to {owner}: remove '
+                                         'them there first.')
+            guest.remove(self._host, uuid)
+            self._disks.remove(uuid)
             with space.checked(f'the disks of instance {uuid}'):
                 os.makedirs(layout.directory(uuid), mode=0o755)
                 disks.own(uuid)
-                base = self._fetch_base(instance, image, progress)
-            return {**facts, 'base': base, 'pool': landing.open()}
-
-    def _fetch_base(self, instance: Instance, image: ImageMeta | None, progress: Progress) -> str | None:
-        """What the root disk is an overlay on, if the image is still to be had; else its whole content comes."""
-        if image is None or CONF.libvirt.images_type == 'raw':
-            return None
-        try:
-            base = self._cache.disk(image, os.path.join(layout.directory(instance.uuid), 'base'), progress)
-        except (exception.NotFound, exception.Invalid) as error:
-            LOG.warning('Image %s of instance %s cannot be had: %s', image.id, instance.uuid, error)
-            return None
-        return os.path.basename(base.path)
+                landing.keep_base()
+            return {'pool': landing.open(), 'uid': os.getuid(), 'gid': os.getgid()}
 
     def arrive(self, instance: Instance, *, start: bool) -> None:
         uuid = instance.uuid
@@ -109,20 +117,17 @@ class LibvirtMoves(LibvirtBase, MoveVerbs):
             if owner is not None:
                 disks.own(uuid, owner)
 
-    def drop_move(self, instance: Instance, source: str) -> None:
+    def drop_move(self, instance: Instance, source: str, *, disks: bool) -> None:
         with self._watch.quiet(instance.uuid):
             carrier.Landing(self._host, instance.uuid).close()
             if source != CONF.host:
-                self._remove(instance)
+                self._remove(instance, destroy_disks=disks)
 
     # -- at the source -----------------------------------------------------------------
 
     def leave(self, instance: Instance, flavor: Flavor, dest: dict[str, Any], timeout: int) -> dict[str, Any]:
         uuid = instance.uuid
-        shared = carrier.sees(uuid, str(dest.get('marker') or ''))
-        if not shared and not dest.get('pool'):
-            raise exception.Conflict(f'{dest["host"]} keeps disks of instance {uuid} that belong to '
-                                     f'{dest.get("owner")}: remove them there first.')
+        shared = carrier.sees(uuid, str(dest['marker']))
         grown = copy.copy(instance)
         grown.flavor = flavor
         for disk in self._builder.disks(grown):
