@@ -42,19 +42,19 @@ def ask(conn: sa.Connection, aggregate_id: int, hosts: Sequence[str], images: Se
         {'host': host, 'image_id': str(image.id), 'aggregate_id': aggregate_id, 'image': to_primitive(image),
          'status': SKIPPED if host in down else QUEUED, 'created_at': now, 'updated_at': now,
          'message': 'the host was down' if host in down else None} for host in hosts for image in images])
-    return [one for one in _wanted(conn, table.c.host.in_(hosts), table.c.image_id.in_(ids))]
+    return _wanted(conn, table.c.host.in_(hosts), table.c.image_id.in_(ids))
 
 
-def _wanted(conn: sa.Connection, *where: sa.ColumnElement[bool]) -> list[Wanted]:
+def _wanted(conn: sa.Connection, *where: sa.ColumnElement[bool], limit: int | None = None) -> list[Wanted]:
     rows = conn.execute(sa.select(table.c.id, table.c.host, table.c.image).where(
-        table.c.status.in_(LIVE), *where).order_by(table.c.id))
+        table.c.status.in_(LIVE), *where).order_by(table.c.updated_at, table.c.id).limit(limit))
     return [Wanted(row.id, row.host, from_primitive(row.image)) for row in rows]
 
 
 def unheard(conn: sa.Connection, seconds: float, limit: int = 500) -> list[Wanted]:
-    """Requests of which nothing was heard for so long."""
+    """Requests of which nothing was heard for so long, the oldest first."""
     before = session.now(conn) - datetime.timedelta(seconds=seconds)
-    return _wanted(conn, table.c.updated_at < before)[:limit]
+    return _wanted(conn, table.c.updated_at < before, limit=limit)
 
 
 def is_empty(conn: sa.Connection) -> bool:
