@@ -34,6 +34,12 @@ MODULES: dict[str, dict[str, str]] = {
         'resize': 'Resize', 'resize-confirm': 'Confirm', 'resize-revert': 'Revert', 'migrate': 'Migrate',
         'migration-list': 'List', 'server-migration-list': 'OfServer', 'server-migration-show': 'Show',
     },
+    'live': {
+        'live-migration': 'LiveMigration', 'live-migration-abort': 'Abort',
+        'live-migration-force-complete': 'ForceComplete', 'evacuate': 'Evacuate', 'host-evacuate': 'HostEvacuate',
+        'host-evacuate-live': 'HostEvacuateLive', 'host-servers-migrate': 'HostServersMigrate',
+    },
+    'host': {'host drain': 'Drain'},
     'server_facts': {
         'meta': 'Meta', 'server-tag-list': 'TagList', 'server-tag-add': 'TagAdd', 'server-tag-set': 'TagSet',
         'server-tag-delete': 'TagDelete', 'server-tag-delete-all': 'TagDeleteAll',
