@@ -53,8 +53,9 @@ class MoveVerbs:
 
     def send_disks(self, instance: Instance, dest: dict[str, Any], progress: Progress = no_progress,
                    stop: Stop = never) -> dict[str, int]:
-        """At the source: copy the disks to the destination, of which `dest` has all facts, over a channel that is encrypted and knows both ends.
-        They stay here as well. -> {'bytes': how many went}. Raises Conflict once `stop()` says True."""
+        """At the source: copy the disks to the destination, of which `dest` has all facts, over a channel that is
+        encrypted and knows both ends. They stay here as well. -> {'bytes': how many went}. Raises Conflict once
+        `stop()` says True."""
         raise exception.NotImplementedHere()
 
     def arrive(self, instance: Instance, *, start: bool) -> None:
