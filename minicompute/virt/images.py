@@ -30,6 +30,7 @@ LOG = logging.getLogger(__name__)
 
 GIB = 1024 ** 3
 Stop = Callable[[], bool]
+Watch = Callable[[str], contextlib.AbstractContextManager[Any]]
 
 _TEMP_SUFFIX = '.part'
 _POLL = 0.5
@@ -97,13 +98,14 @@ def create_overlay(path: str, backing_path: str, backing_fmt: str, size_bytes: i
 
 
 def convert(src: str, src_fmt: str, dst: str, dst_fmt: str, *, compress: bool = False, in_use: bool = False,
-            limits: Limits = LONG, stop: Stop | None = None) -> None:
+            limits: Limits = LONG, stop: Stop | None = None, watch: Watch = contextlib.nullcontext) -> None:
     """The whole content of `src`, with what lies in its backing files, as one file.
 
-    `stop` is asked twice a second; once it says True, the work ends with ImageToolFailed.
+    `stop` is asked twice a second; once it says True, the work ends with ImageToolFailed. `watch(path)` surrounds the
+    work: at that path the file grows.
     """
     flags = ['-q', '-t', 'writeback'] + ['-c'] * compress + ['-U'] * in_use
-    with published(dst) as temp:
+    with published(dst) as temp, watch(temp):
         _qemu_img('convert', dst, [*flags, '-f', src_fmt, '-O', dst_fmt, _absolute(src), temp], limits, stop)
 
 

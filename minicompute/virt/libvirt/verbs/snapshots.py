@@ -7,13 +7,14 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import time
 from typing import Any
 
-from minicompute import concurrency, exception
+from minicompute import exception
 from minicompute.image.base import ImageSink
 from minicompute.image.sink import LocalSink
 from minicompute.objects import ImageMeta, Instance
-from minicompute.virt import images
+from minicompute.virt import growth, images
 from minicompute.virt.driver import Progress, SpawnRequest, no_progress
 from minicompute.virt.interface.snapshots import SnapshotVerbs, Stop, never
 from minicompute.virt.libvirt import backup, guest, layout, space
@@ -39,18 +40,19 @@ class LibvirtSnapshots(LibvirtBase, SnapshotVerbs):
         backup.end_old(domain)
         _drop(instance.uuid)
         progress('extract', None)
-        _require_room(root)
+        taken = _require_room(root)
         if domain.running() and backup.copy(domain, instance, root.target, path, progress, stop):
             return
-        images.convert(root.path, root.format, path, FORMAT, stop=stop)
+        images.convert(root.path, root.format, path, FORMAT, stop=stop,
+                       watch=lambda temp: growth.told(temp, taken, 'extract', progress))
 
     def send_image(self, instance: Instance, image_id: str, progress: Progress = no_progress,
                    stop: Stop = never) -> dict[str, Any]:
         def tell(percent: int) -> None:
             progress('upload', percent)
+            time.sleep(0)       # under eventlet nothing else here lets the others go on
         try:
-            facts = concurrency.native_call(self._sink.send, image_id, _extract(instance.uuid, image_id), FORMAT, tell,
-                                            stop)
+            facts = self._sink.send(image_id, _extract(instance.uuid, image_id), FORMAT, tell, stop)
         except FileNotFoundError:
             raise exception.NotFound(f'The copy of the disk of instance {instance.uuid} is not there any more.') \
                 from None
@@ -103,11 +105,12 @@ def _drop(uuid: str) -> None:
             os.unlink(path)
 
 
-def _require_room(root: Disk) -> None:
-    """For what the disk and its backing file take now. Raises DiskFull."""
+def _require_room(root: Disk) -> int:
+    """For what the disk and its backing file take now. -> that, in bytes. Raises DiskFull."""
     directory = os.path.dirname(root.path)
     taken = 0
     for path in (root.path, os.path.join(directory, 'base')):
         with contextlib.suppress(FileNotFoundError):
             taken += os.stat(path).st_blocks * 512
     space.require(directory, min(taken, root.size or taken), 'the image of the server')
+    return taken
