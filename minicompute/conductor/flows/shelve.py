@@ -12,6 +12,7 @@ deleted when the server is back; its new disk stands alone, so that nothing need
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,10 +23,9 @@ from minicompute import exception
 from minicompute.conductor.flow import Asked, Flow, Outcome, Step, StepFailed, Task
 from minicompute.conductor.flows import build, snapshot
 from minicompute.conf import CONF
-from minicompute.db.api import allocations, instances
+from minicompute.db.api import allocations, instances, networks
 from minicompute.db.session import utcnow
 from minicompute.image import base as image
-from minicompute.network import base as network
 from minicompute.objects import PowerState, TaskState, VMState, to_primitive
 
 LOG = logging.getLogger(__name__)
@@ -179,7 +179,8 @@ def choose_host(task: Task) -> Outcome:
 def choose_hosts(tasks: Sequence[Task]) -> list[Outcome | Exception]:
     """Where it was forced to at its birth binds it no more; the host that was asked for now does."""
     for task in tasks:
-        if task.spec is not None:
+        if task.spec is not None and task.instance is not None:
+            task.spec.flavor = task.instance.flavor
             task.spec.force_host = task.spec.force_node = task.spec.requested_node = None
             task.spec.requested_host = task.data.get('host')
             task.spec.num_instances = 1
@@ -194,10 +195,8 @@ def bind_ports(task: Task) -> Outcome:
     """Its cards and addresses are its own still; they go with it to the new host."""
     instance = task.instance
     assert instance is not None
-    requested = task.spec.requested_networks if task.spec is not None else []
-    task.set(network_info=network.load().allocate(
-        task.context, instance_uuid=instance.uuid, project_id=instance.project_id, host=instance.host,
-        requested=requested))
+    if CONF.network_backend == 'local':
+        task.on_commit(functools.partial(networks.move_ports, instance_uuid=instance.uuid, host=instance.host))
     return {}
 
 
