@@ -272,7 +272,9 @@ def stop_resized(task: Task) -> Asked:
 
 
 def start_resized(task: Task) -> Asked:
-    return move.at_dest(task, 'arrive', start=bool(task.data.get('ran')))
+    """It runs again, unless the source, which cannot be asked, may be running it."""
+    start = bool(task.data.get('ran')) and move.source(task) not in task.data.get('unreached', ())
+    return move.at_dest(task, 'arrive', start=start)
 
 
 def old_flavor(task: Task) -> Flavor:
