@@ -105,6 +105,8 @@ def shelved(task: Task) -> None:
 def offloaded(task: Task) -> None:
     task.set(vm_state=VMState.SHELVED_OFFLOADED, task_state=None, host=None, node=None, due_at=None)
     task.gather(_release, task.uuid)
+    if CONF.network_backend == 'local':
+        task.on_commit(functools.partial(networks.move_ports, instance_uuid=task.uuid, host=None))
 
 
 def _release(conn: sa.Connection, uuids: list[str]) -> None:
