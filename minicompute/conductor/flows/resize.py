@@ -49,7 +49,9 @@ def claim_destination(task: Task) -> Outcome:
 
 
 def prepare_destination(task: Task) -> Asked:
-    return move.at_dest(task, 'prepare_move', source=move.source(task), image=_image(task))
+    """A host that nobody named and that cannot do it is one of several: the next may."""
+    verb = 'prepare_move' if task.data.get('host') else 'prepare_move_or_next'
+    return move.at_dest(task, verb, source=move.source(task), image=_image(task))
 
 
 def prepared(task: Task) -> dict[str, Any]:
@@ -213,7 +215,7 @@ def _write_flavor(conn: sa.Connection, uuid: str, flavor: Flavor | None) -> None
 
 RESIZE = Flow(
     'resize',
-    Step(claim_destination, undo=drop_claim),
+    Step(claim_destination, undo=drop_claim, retry=lambda: CONF.scheduler.max_attempts),
     Step(prepare_destination, undo=clean_destination, done=prepared, deadline=lambda: CONF.conductor.build_deadline),
     Step(stop_source, undo=restore_source, done=stopped, undo_owes=False),
     Step(open_destination, done=opened, when=apart),

@@ -57,7 +57,7 @@ def failure(verb: str, error: Exception) -> dict[str, Any]:
     ours = isinstance(error, exception.ComputeException)
     code = getattr(error, 'code', 500)
     asked_wrong = ours and code in (400, 403, 404, 409)
-    elsewhere = verb == 'live_accept_or_next' or verb == 'spawn' and not asked_wrong
+    elsewhere = verb.endswith('_or_next') or verb == 'spawn' and not asked_wrong
     kind = 'reschedule' if elsewhere else 'failed'
     message = str(error) if ours else type(error).__name__    # its text, which may name paths, is for admins
     return {'class': type(error).__name__, 'message': message[:2000], 'code': code, 'kind': kind,

@@ -59,7 +59,7 @@ def _to_be(request: StepRequest) -> Instance:
     return instance
 
 
-LONG = frozenset({'prepare_move', 'send_disks'})
+LONG = frozenset({'prepare_move', 'prepare_move_or_next', 'send_disks'})
 VERBS: dict[str, Verb] = {
-    'prepare_move': prepare_move, 'open_move': open_move, 'leave': leave, 'send_disks': send_disks, 'arrive': arrive,
+    'prepare_move': prepare_move, 'prepare_move_or_next': prepare_move, 'open_move': open_move, 'leave': leave, 'send_disks': send_disks, 'arrive': arrive,
     'check_move': check_move, 'depart': depart, 'drop_move': drop_move}
