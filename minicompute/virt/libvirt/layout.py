@@ -116,6 +116,8 @@ def _refuse_unknown(instance: Instance) -> None:
         if device.no_device:
             continue
         if device.destination_type == 'volume':
+            if not device.volume_id:
+                raise exception.InvalidBDM(reason=f'{device.source_type} -> volume, and the volume is not known')
             continue
         if not _is_blank(device) and device.boot_index != 0:
             raise exception.InvalidBDM(
