@@ -61,5 +61,5 @@ def _to_be(request: StepRequest) -> Instance:
 
 LONG = frozenset({'prepare_move', 'prepare_move_or_next', 'send_disks'})
 VERBS: dict[str, Verb] = {
-    'prepare_move': prepare_move, 'prepare_move_or_next': prepare_move, 'open_move': open_move, 'leave': leave, 'send_disks': send_disks, 'arrive': arrive,
-    'check_move': check_move, 'depart': depart, 'drop_move': drop_move}
+    'prepare_move': prepare_move, 'prepare_move_or_next': prepare_move, 'open_move': open_move, 'leave': leave,
+    'send_disks': send_disks, 'arrive': arrive, 'check_move': check_move, 'depart': depart, 'drop_move': drop_move}
