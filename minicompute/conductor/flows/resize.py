@@ -73,10 +73,11 @@ def stop_source(task: Task) -> Asked:
 
 
 def stopped(task: Task) -> dict[str, Any]:
-    assert task.report is not None
+    assert task.report is not None and task.instance is not None
     shared = bool(task.report.result['shared'])
     task.set(task_state=TaskState.RESIZE_MIGRATING, power_state=task.report.result['power_state'])
-    move.note(task, status=MigrationStatus.MIGRATING, data={'shared': shared})
+    move.note(task, status=MigrationStatus.MIGRATING,
+              data={'shared': shared, 'zone': task.instance.availability_zone})
     return {'shared': shared}
 
 

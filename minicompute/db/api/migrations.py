@@ -137,7 +137,8 @@ def end_with_server(conn: sa.Connection, instance_uuid: str) -> None:
 def ending(migration: Migration, instance: Instance) -> dict[str, Any]:
     """The facts with which a resize that waits for it is confirmed or reverted."""
     return {'migration': migration.uuid, 'shared': bool(migration.data.get('shared')),
-            'source': {'host': migration.source_compute, 'node': migration.source_node},
+            'source': {'host': migration.source_compute, 'node': migration.source_node,
+                       'availability_zone': migration.data.get('zone')},
             'dest': {'host': instance.host, 'node': instance.node}, 'old_flavor': to_primitive(instance.old_flavor),
             'old_vm_state': instance.system_metadata.get('old_vm_state', VMState.ACTIVE),
             'ran': instance.power_state != PowerState.SHUTDOWN}
