@@ -33,6 +33,7 @@ def detach_interface(driver: ComputeDriver, request: StepRequest) -> dict[str, A
     return {}
 
 
-LONG = frozenset({'swap_volume'})
+#: a guest may be slow to let go
+LONG = frozenset({'swap_volume', 'detach_volume', 'detach_interface'})
 VERBS: dict[str, Verb] = {'attach_volume': attach_volume, 'detach_volume': detach_volume, 'swap_volume': swap_volume,
                           'attach_interface': attach_interface, 'detach_interface': detach_interface}
