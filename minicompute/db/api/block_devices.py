@@ -5,7 +5,6 @@ it is to take the place of another), and with `made` whether the volume has its 
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,17 +28,6 @@ def insert(conn: sa.Connection, device: BlockDevice) -> None:
 def get(conn: sa.Connection, uuid: str) -> BlockDevice | None:
     row = conn.execute(sa.select(bdms).where(bdms.c.uuid == uuid)).first()
     return bdm_from_row(row) if row else None
-
-
-def of_instance(conn: sa.Connection, instance_uuid: str) -> list[BlockDevice]:
-    query = sa.select(bdms).where(bdms.c.instance_uuid == instance_uuid).order_by(bdms.c.id)
-    return [bdm_from_row(row) for row in conn.execute(query)]
-
-
-def of_volumes(conn: sa.Connection, volume_ids: Iterable[str]) -> list[BlockDevice]:
-    wanted = list(volume_ids)
-    query = sa.select(bdms).where(bdms.c.volume_id.in_(wanted)).order_by(bdms.c.id)
-    return [bdm_from_row(row) for row in conn.execute(query)] if wanted else []
 
 
 def update(conn: sa.Connection, uuid: str, **changes: Any) -> bool:
