@@ -192,8 +192,10 @@ def _settle(source: str, uuid: str, copy: _Copy) -> bool:
         return False
     here, there = (os.path.join(CONF.fake.state_dir, host) for host in (source, copy.dest))
     if os.path.lexists(os.path.join(there, f'.room.{uuid}')):
-        with contextlib.suppress(FileNotFoundError):    # moved already, by whoever looked first
-            os.rename(os.path.join(here, uuid), os.path.join(there, uuid))
+        os.makedirs(os.path.join(there, '.devices'), exist_ok=True)
+        for name in (os.path.join('.devices', uuid), uuid):     # what was plugged in goes before its domain
+            with contextlib.suppress(FileNotFoundError):        # moved already, by whoever looked first
+                os.rename(os.path.join(here, name), os.path.join(there, name))
     _unlink(os.path.join(here, f'.live.{uuid}'))
     return True
 
