@@ -224,7 +224,8 @@ def travelling(text: str, here: str, there: dict[str, Any]) -> str:
 
 def _move_paths(tree: Element, here: str, there: str) -> None:
     inside = here + '/'
-    for one in tree.iter():
+    # Not in the metadata, where a user may have called a server like that.
+    for one in (one for part in ('os', 'devices') for root in tree.findall(part) for one in root.iter()):
         for key, value in one.attrib.items():
             if value.startswith(inside):
                 one.set(key, f'{there}/{value[len(inside):]}')

@@ -100,6 +100,8 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
         for what libvirt does not copy: what the guest cannot write to."""
         uuid = request.instance.uuid
         directory = layout.directory(uuid)
+        if disks.owner(uuid) not in (None, CONF.host):
+            raise exception.Conflict(f'{CONF.host} has disks of instance {uuid} that belong to {disks.owner(uuid)}.')
         self._disks.remove(uuid)
         os.makedirs(directory, mode=0o755)
         disks.own(uuid)

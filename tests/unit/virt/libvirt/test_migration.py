@@ -1,0 +1,112 @@
+"""What of a live migration needs no libvirtd: the domain that travels, and who believes that disks are shared."""
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from minicompute import exception
+from minicompute.virt.libvirt import disks, layout, migration
+from minicompute.virt.libvirt.builder import Builder
+from minicompute.virt.libvirt.config.base import parse, render
+from minicompute.virt.libvirt.config.metadata import read
+from minicompute.virt.libvirt.verbs import live
+
+from .conftest import make_caps, make_instance, make_vif
+
+#: a domain as libvirt tells of it while it runs: with addresses, backing files and ports
+RUNNING = '''
+<domain type='qemu' id='3'>
+  <name>instance-00000005</name>
+  <metadata><mc:instance xmlns:mc='https://minicompute.dev/xmlns/libvirt/1'><mc:host>h1</mc:host>
+    <mc:name>/here/u/&lt;b&gt;</mc:name></mc:instance></metadata>
+  <os><type arch='x86_64' machine='pc-i440fx-7.2'>hvm</type><kernel>/here/u/kernel</kernel></os>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2'/><source file='/here/u/disk' index='2'/>
+      <backingStore type='file'><format type='raw'/><source file='/here/_base/abc.raw'/></backingStore>
+      <target dev='vda' bus='virtio'/><alias name='virtio-disk0'/>
+      <address type='pci' domain='0x0000' bus='0x00' slot='0x05' function='0x0'/>
+    </disk>
+    <disk type='file' device='cdrom'><source file='/here/u/disk.config'/><target dev='hda' bus='ide'/><readonly/></disk>
+    <disk type='file' device='disk'><source file='/volumes/v1'/><target dev='vdb' bus='virtio'/></disk>
+    <interface type='network'>
+      <mac address='FA:16:3E:00:00:01'/><source network='old' portid='1' bridge='virbr9'/><target dev='tap-old'/>
+      <model type='virtio'/><filterref filter='clean-traffic'><parameter name='IP' value='10.0.0.9'/></filterref>
+      <address type='pci' slot='0x03'/>
+    </interface>
+    <serial type='pty'><source path='/dev/pts/4'/><log file='/here/u/console.log' append='off'/></serial>
+    <graphics type='vnc' port='5901' autoport='yes' listen='10.1.1.1'>
+      <listen type='address' address='10.1.1.1'/></graphics>
+  </devices>
+</domain>'''
+
+
+def travelled(**changes: Any) -> Any:
+    card = ("<interface type='bridge'><mac address='fa:16:3e:00:00:01'/><source bridge='br1'/><target dev='tap-new'/>"
+            "<filterref filter='clean-traffic'><parameter name='IP' value='10.9.0.5'/></filterref></interface>")
+    there = {'directory': '/there/u', 'host': 'h2', 'vnc': '10.2.2.2', 'cards': {'fa:16:3e:00:00:01': card}, **changes}
+    return parse(migration.travelling(RUNNING, '/here/u', there))
+
+
+def test_what_belongs_to_a_host_becomes_the_destinations() -> None:
+    tree = travelled()
+    assert [one.get('file') for one in tree.findall('devices/disk/source')] == [
+        '/there/u/disk', '/there/u/disk.config', '/volumes/v1']
+    assert tree.findtext('os/kernel') == '/there/u/kernel'
+    assert tree.find('devices/serial/log').get('file') == '/there/u/console.log'
+    screen = tree.find('devices/graphics')
+    assert (screen.get('listen'), screen.get('port'), screen[0].get('address')) == ('10.2.2.2', '-1', '10.2.2.2')
+    card = tree.find('devices/interface')
+    assert card.get('type') == 'bridge' and card.find('source').attrib == {'bridge': 'br1'}
+    assert [one.get('dev') for one in card.findall('target')] == ['tap-new']
+    assert [one.get('value') for one in card.findall('filterref/parameter')] == ['10.9.0.5']
+
+
+def test_the_machine_that_the_guest_sees_stays() -> None:
+    before, after = parse(RUNNING), travelled()
+    for xpath in ('os/type', 'devices/disk/target', 'devices/disk/address', 'devices/interface/address',
+                  'devices/interface/model'):
+        assert [one.attrib for one in after.findall(xpath)] == [one.attrib for one in before.findall(xpath)], xpath
+    assert not after.findall('devices/disk/backingStore')
+
+
+def test_its_owner_is_the_destination() -> None:
+    there = {'directory': '/there/u', 'host': 'h2', 'vnc': '', 'cards': {}}
+    said = read(migration.travelling(RUNNING, '/here/u', there))
+    assert said is not None and said.host == 'h2'
+    assert said.name == '/here/u/<b>'       # what a user wrote is nobody's path
+
+
+def test_a_card_that_nobody_knows_stays() -> None:
+    assert travelled(cards={}).find('devices/interface/source').get('network') == 'old'
+
+
+def test_deviations() -> None:
+    instance = make_instance(network_info=[make_vif(1)])
+    os.makedirs(layout.directory(instance.uuid))
+    plan = parse(render(Builder(make_caps()).domain(instance)))
+    assert migration.deviations(plan, plan) == []
+    other = parse(render(Builder(make_caps()).domain(make_instance(uuid=instance.uuid, network_info=[make_vif(2)]))))
+    assert migration.deviations(plan, other) == ['network cards: fa:16:3e:00:00:02 instead of fa:16:3e:00:00:01']
+
+
+def test_a_token_is_of_one_directory() -> None:
+    first, second = make_instance().uuid, make_instance().uuid
+    assert live._token(first) == ''
+    for uuid in (first, second):
+        os.makedirs(layout.directory(uuid))
+        disks.own(uuid)
+    assert live._token(first) == live._token(first) != live._token(second)
+    disks.own(first, 'h2')
+    assert live._token(first).startswith('h2 ')
+
+
+@pytest.mark.parametrize('wrong', [
+    {'name': '../../etc/passwd'}, {'name': '..'}, {'name': ''}, {'name': '.hidden'}, {'format': 'vmdk'},
+    {'name': 'a/b'}])
+def test_a_disk_that_another_host_offers_is_checked(wrong: dict[str, str]) -> None:
+    live._check({'name': 'disk.eph0', 'format': 'raw'})
+    with pytest.raises(exception.InvalidInput):
+        live._check({'name': 'disk', 'format': 'qcow2', **wrong})
