@@ -12,7 +12,8 @@ from minicompute.conductor import due
 from minicompute.conf import CONF
 from minicompute.context import admin_context
 from minicompute.db import session
-from minicompute.db.api import instances
+from minicompute.db.api import instances, owed
+from minicompute.db.models import services
 from minicompute.image import base as image_base
 from minicompute.objects import Instance
 from minicompute.virt.fake import FakeDriver
@@ -166,6 +167,40 @@ def test_an_image_that_is_gone_is_an_error(cloud: Cloud, server: str) -> None:
     cloud.api('DELETE', f'/servers/{server}', expect=204)
     cloud.wait_gone(server)
     assert not cloud.leaks()
+
+
+def test_a_host_that_fell_silent_may_be_running_it(cloud: Cloud, server: str) -> None:
+    """Nobody starts a second one before it is back, or said to be dead."""
+    shelved(cloud, server)
+    spawning = threading.Event()
+    held: list[str] = []
+
+    def hold(driver: Any, uuid: str) -> None:
+        FakeDriver.faults.clear()
+        held.append(driver.host)
+        session.write(lambda conn: conn.execute(services.update().where(services.c.host == driver.host).values(
+            forced_down=True)))
+        spawning.set()
+        cloud.until(lambda: record(server).task_state is None, 'the conductor to give it up')
+    FakeDriver.faults['spawn'] = hold
+    act(cloud, server, 'unshelve', None)
+    assert spawning.wait(10)
+    cloud.wait(server, 'SHELVED_OFFLOADED')
+    assert record(server).system_metadata['unshelve_doubt'] == held[0]
+    with session.read() as conn:
+        assert owed.of_hosts(conn, held) == [(held[0], server)]
+
+    def hear(forced_down: bool) -> None:
+        session.write(lambda conn: conn.execute(services.update().where(services.c.host == held[0]).values(
+            forced_down=forced_down)))
+    hear(False)
+    act(cloud, server, 'unshelve', None)
+    cloud.wait(server, 'SHELVED_OFFLOADED')
+    assert 'may be running it' in action_of(cloud, server, 'unshelve')['message']
+    hear(True)
+    act(cloud, server, 'unshelve', None)
+    assert cloud.wait(server)['OS-EXT-SRV-ATTR:host'] not in held
+    assert record(server).system_metadata == {}
 
 
 def test_host_and_zone(cloud: Cloud, server: str) -> None:

@@ -19,11 +19,12 @@ from typing import Any
 import sqlalchemy as sa
 from oslo_log import log as logging
 
-from minicompute import exception
+from minicompute import exception, servicegroup
 from minicompute.conductor.flow import Asked, Flow, Outcome, Step, StepFailed, Task
 from minicompute.conductor.flows import build, snapshot
 from minicompute.conf import CONF
-from minicompute.db.api import allocations, instances, networks
+from minicompute.db import session
+from minicompute.db.api import allocations, instances, networks, owed, services
 from minicompute.db.session import utcnow
 from minicompute.image import base as image
 from minicompute.objects import PowerState, TaskState, VMState, to_primitive
@@ -32,6 +33,8 @@ LOG = logging.getLogger(__name__)
 
 #: of `system_metadata`, while a server is on the shelf
 IMAGE, HOST, AT = 'shelved_image_id', 'shelved_host', 'shelved_at'
+#: the host that fell silent while the server was started there: it may be running
+DOUBT = 'unshelve_doubt'
 #: seconds until an offload that failed is tried again
 TRY_AGAIN = 300
 
@@ -149,6 +152,7 @@ def find_image(task: Task) -> Outcome:
     if not is_offloaded(task):
         task.set(task_state=TaskState.POWERING_ON)
         return {}
+    _check_doubt(task)
     wanted = {'image': instance.system_metadata.get(IMAGE), 'kernel': instance.kernel_id,
               'ramdisk': instance.ramdisk_id}
     found: dict[str, Any] = {}
@@ -158,6 +162,20 @@ def find_image(task: Task) -> Outcome:
         except exception.ImageNotFound:
             raise StepFailed(f'Unshelve attempted but the image {image_id} cannot be found.', code=404) from None
     return found
+
+
+def _check_doubt(task: Task) -> None:
+    """A host that fell silent in the middle of an unshelve may have the guest running: nobody starts a second one
+    before it has come back and cleaned up, or somebody has said that it is dead. Raises StepFailed."""
+    host = task.instance.system_metadata.get(DOUBT) if task.instance else None
+    if not host:
+        return
+    with session.read() as conn:
+        owes = (host, task.uuid) in owed.of_hosts(conn, [host])
+        said_dead = any(service.forced_down for service in services.every(conn, host=host, binary=servicegroup.COMPUTE))
+    if owes and not said_dead:
+        raise StepFailed('The host that it was last unshelved on is silent and may be running it: it can be unshelved '
+                         'when that host is back, or when an administrator has forced it down.', code=409)
 
 
 def power_on(task: Task) -> Asked:
@@ -203,6 +221,7 @@ def bind_ports(task: Task) -> Outcome:
 
 
 def spawn_from_image(task: Task) -> Asked:
+    task.data['spawned_on'] = task.instance.host if task.instance else None
     return build.spawn(task)
 
 
@@ -223,7 +242,7 @@ def forget_image(task: Task) -> Outcome:
         except exception.Forbidden as error:
             task.notes = str(error)
     task.set(due_at=None, system_metadata={
-        name: value for name, value in instance.system_metadata.items() if name not in (IMAGE, HOST, AT)})
+        name: value for name, value in instance.system_metadata.items() if name not in (IMAGE, HOST, AT, DOUBT)})
     return {}
 
 
@@ -235,6 +254,8 @@ def unshelve_failed(task: Task, error: dict[str, Any]) -> None:
     if is_offloaded(task):
         lost = error.get('step') == 'find_image' and error.get('code') == 404
         task.set(vm_state=VMState.ERROR if lost else VMState.SHELVED_OFFLOADED, host=None, node=None)
+    if error.get('step') == 'spawn_from_image' and error.get('code') == exception.HostDown.code and task.instance:
+        task.set(system_metadata={**task.instance.system_metadata, DOUBT: task.data.get('spawned_on')})
 
 
 SHELVE = Flow(
