@@ -2,17 +2,20 @@
 nothing here."""
 from __future__ import annotations
 
+import dataclasses
 import uuid as uuidlib
 from collections.abc import Callable
 from typing import Any
 
+from minicompute.compute.api import volumes as volumes_api
 from minicompute.conductor.flow import Flow
 from minicompute.conf import CONF
 from minicompute.context import admin_context
 from minicompute.db import session
-from minicompute.db.api import instances, migrations
+from minicompute.db.api import block_devices, instances, migrations, networks, services, volumes
 from minicompute.image import base as image
-from minicompute.objects import Flavor, ImageMeta, Migration, to_primitive
+from minicompute.network import local
+from minicompute.objects import Flavor, ImageMeta, Migration, Volume, to_primitive
 from tests.functional.bench import Bench
 
 LARGER = Flavor('2', 'larger', 128, 2, 2)
@@ -52,6 +55,28 @@ def resized(bench: Bench, uuid: str) -> dict[str, Any]:
     return migrations.ending(found, bench.server(uuid))
 
 
+def to_live_migrate(bench: Bench, uuid: str, kind: str = 'live-migration') -> dict[str, Any]:
+    """What the API writes when it accepts a live migration, or an evacuation."""
+    server = bench.server(uuid)
+    migration = Migration(uuid=str(uuidlib.uuid4()), instance_uuid=uuid, migration_type=kind, status='accepted',
+                          source_compute=server.host, source_node=server.node)
+    session.write(migrations.create, migration)
+    return {'migration': migration.uuid, 'source': {'host': server.host, 'node': server.node}}
+
+
+def on_lost_host(bench: Bench, uuid: str) -> dict[str, Any]:
+    """The operator says that the host is down. (Here it is not, and cleans up as it would when it is back.)"""
+    data = to_live_migrate(bench, uuid, 'evacuation')
+
+    def write(conn: Any) -> None:
+        services.update(conn, services.find(conn, data['source']['host'], services.COMPUTE), forced_down=True)
+    for host in bench.computes:     # what an earlier round of the test has said
+        session.write(lambda conn, host=host: services.update(
+            conn, services.find(conn, host, services.COMPUTE), forced_down=False))
+    session.write(write)
+    return data
+
+
 def to_image(bench: Bench, uuid: str) -> dict[str, Any]:
     """What the API writes when it accepts a backup."""
     image_id = str(uuidlib.uuid4())
@@ -78,8 +103,65 @@ def to_rebuild(bench: Bench, uuid: str) -> dict[str, Any]:
     return {'new_image': True, 'before': {'columns': {'image_ref': 'old'}, 'spec': to_primitive(spec)}}
 
 
+def with_volume(bench: Bench, uuid: str, state: str = 'attaching', key: str = 'bdm') -> dict[str, Any]:
+    """What the API writes when it accepts an attachment."""
+    made = Volume(id=str(uuidlib.uuid4()), project_id='p', size=1)
+    device = volumes_api.mapping(made, state=state, instance_uuid=uuid, device_name='/dev/vdb')
+
+    def write(conn: Any) -> None:
+        volumes.insert(conn, [made])
+        block_devices.insert(conn, device)
+    session.write(write)
+    return {key: device.uuid}
+
+
+def to_detach_volume(bench: Bench, uuid: str) -> dict[str, Any]:
+    data = with_volume(bench, uuid)
+    run(bench, uuid, 'attach_volume', **data)
+    with session.read() as conn:
+        device = block_devices.get(conn, data['bdm'])
+    assert device is not None
+    session.write(block_devices.set_state, device, 'detaching')
+    return data
+
+
+def to_swap_volume(bench: Bench, uuid: str) -> dict[str, Any]:
+    return {**to_detach_volume(bench, uuid), **with_volume(bench, uuid, 'swapping', 'new')}
+
+
+def with_port(bench: Bench, uuid: str) -> dict[str, Any]:
+    """What the API writes when it accepts a network card."""
+    backend = local.LocalNetworks()
+    resolved = backend.resolve_one(admin_context(), 'p', {'id': lan()})
+    return {'port': session.write(backend.reserve_port, resolved, bench.server(uuid))}
+
+
+def lan() -> str:
+    """-> id of a network that all may use"""
+    with session.read() as conn:
+        found = networks.list_networks(conn)
+    if found:
+        return found[0].id
+    made = local.new_network(name='lan', project_id='p', shared=True)
+    session.write(networks.insert_network, made)
+    wanted = networks.with_cidr(dataclasses.replace(made, subnet_id=str(uuidlib.uuid4())), '10.3.0.0/24')
+    session.write(networks.set_subnet, wanted)
+    return made.id
+
+
+def to_detach_interface(bench: Bench, uuid: str) -> dict[str, Any]:
+    data = with_port(bench, uuid)
+    run(bench, uuid, 'attach_interface', **data)
+    return data
+
+
 #: flow -> (bench, uuid of a server that runs) -> data of the action
 READY: dict[str, Callable[[Bench, str], dict[str, Any]]] = {
+    'attach_volume': with_volume,
+    'detach_volume': to_detach_volume,
+    'swap_volume': to_swap_volume,
+    'attach_interface': with_port,
+    'detach_interface': to_detach_interface,
     'start': stopped,
     'restore': after('soft_delete'),
     'reset_state': lambda bench, uuid: {'vm_state': 'active'},
@@ -93,9 +175,15 @@ READY: dict[str, Callable[[Bench, str], dict[str, Any]]] = {
     'snapshot': to_image,
     'rebuild': to_rebuild,
     'shelve': to_image,
+    'live-migration': to_live_migrate,
+    'evacuate': on_lost_host,
     'shelve_offload': on_shelf,
     'unshelve': offloaded,
 }
+
+
+#: flow -> (the step that does what cannot be undone, steps that find out about it): a failure of these is no failure
+GONE = {'live-migration': ('migrate', 'find_at_source', 'find_at_destination', 'confirm_copy')}
 
 
 def begin(bench: Bench, name: str) -> tuple[str, int]:
@@ -120,5 +208,7 @@ def run(bench: Bench, uuid: str, name: str, **data: Any) -> None:
 
 def last_way_back(name: str) -> str:
     """The last step whose failure unwinds the flow."""
+    if name in GONE:
+        return GONE[name][0]
     steps = Flow.registry[name].steps
     return next((step.name for step in steps if step.pivot), steps[-1].name)

@@ -185,7 +185,22 @@ class Bench:
         assert not locks
         for server in live.values():
             assert server.task_state is None, server
-            assert (server.vm_state in ('error', 'shelved_offloaded')) == (server.host is None), server
+            # A server that could not be evacuated has a host still, and is in ERROR.
+            assert server.host or server.vm_state in ('error', 'shelved_offloaded'), server
+            assert server.host is None or server.vm_state != 'shelved_offloaded', server
+            self._check_devices(server)
+
+    def _check_devices(self, server: Instance) -> None:
+        """What was plugged into its domain is what the record says, and nothing is on its way."""
+        driver: Any = self.computes[server.host].driver if server.host else None
+        plugged = driver.plugged(server.uuid) if driver else set()
+        mapped = [device for device in server.block_devices if device.volume_id]
+        assert {device.connection_info.get('state') for device in mapped} <= {'attached'}, mapped
+        assert {name for name in plugged if name.startswith('volume.')} == {f'volume.{d.volume_id}' for d in mapped}
+        assert {name for name in plugged if name.startswith('vif.')} <= {f'vif.{c.id}' for c in server.network_info}
+        with session.read() as conn:
+            held = set(conn.scalars(sa.select(ports.c.id).where(ports.c.instance_uuid == server.uuid)))
+        assert held == {card.id for card in server.network_info}
 
     def _uuids(self, conn: sa.Connection) -> list[str]:
         from minicompute.db.models import instances as table
