@@ -78,7 +78,8 @@ take_lock() {
 }
 
 known_host() {
-    [ -d "$RUN/hosts/${1:-none}" ] || fail "there is no host '$1': $(echo "$RUN"/hosts/host* | xargs -n1 basename | xargs)"
+    [[ "${1:-}" =~ ^host[0-9]+$ ]] && [ -d "$RUN/hosts/$1" ] ||
+        fail "there is no host '${1:-}': the lab has host1 to host${HOSTS:-0}"
 }
 
 # -- up ----------------------------------------------------------------------------
@@ -206,11 +207,11 @@ word_start() {
     [ $# = 1 ] || fail 'start HOST, or start control'
     [ -n "$HOSTS" ] || fail 'there is no lab: tools/lab.sh up'
     [ "$1" = control ] || known_host "$1"
+    link_exists "$BRIDGE" || fail 'the lab is down: tools/lab.sh up'
     take_lock 120
     if [ "$1" = control ]; then
         start_control
     else
-        link_exists "$BRIDGE" || fail 'the lab is down: tools/lab.sh up'
         start_host "$1"
         start_compute_of "$1"
         await_compute_of "$1"

@@ -54,7 +54,7 @@ parse() {
 }
 
 prepare() {
-    install_debian "$REPO/tools/debian.list" "$REPO/tools/debian-test.list"
+    install_debian "$REPO/tools/debian.list" "$REPO/tools/debian-lab.list" "$REPO/tools/debian-test.list"
     install_python run -e "$REPO" python-openstackclient python-novaclient
     install_python test -r "$REPO/test-requirements.txt"
     export PATH="$VENV/bin:$PATH"

@@ -229,6 +229,46 @@ def funnel() -> Picture:
     return p
 
 
+def lab() -> Picture:
+    p = Picture(1000, 600, 'The lab: several hosts on one machine')
+    p.box(10, 10, 980, 580, '', fill='#ffffff')
+    p.text(24, 32, 'one machine', bold=True)
+    p.box(40, 48, 920, 150, '', dashed=True)
+    p.text(54, 70, 'control, on the machine itself', bold=True)
+    p.box(60, 84, 110, 46, 'api', fill=API)
+    p.box(200, 84, 150, 46, 'conductor 1, 2', fill=CONDUCTOR)
+    p.box(380, 84, 150, 46, 'scheduler 1, 2', fill=SCHEDULER)
+    p.box(560, 84, 150, 46, 'MariaDB', fill=DATABASE)
+    p.box(740, 84, 200, 46, 'RabbitMQ')
+    p.text(60, 156, 'on 127.0.0.1 only', size=12, colour=GREY)
+    p.text(740, 156, 'on 10.99.0.1, with a password', size=12, colour=GREY)
+    p.text(60, 182, 'run/lab/state/images: all hosts read it', size=12, colour=GREY)
+    p.box(40, 232, 920, 34, 'bridge lab-br, 10.99.0.0/24: only the broker can be reached through it', fill=PLAIN)
+    p.line([(932, 130), (932, 232)], colour=BLUE, start=True, dashed=True)
+    for number in range(3):
+        _lab_host(p, 40 + 316 * number, number + 1)
+    p.line([(308, 430), (376, 430)], colour=RED, start=True)
+    p.line([(624, 430), (692, 430)], colour=RED, start=True)
+    p.text(342, 420, 'TLS', size=12, colour=RED, anchor='middle', bold=True)
+    p.text(658, 420, 'TLS', size=12, colour=RED, anchor='middle', bold=True)
+    return p
+
+
+def _lab_host(p: Picture, x: float, number: int) -> None:
+    """One of the hosts: its cable, and what is its own."""
+    p.line([(x + 144, 266), (x + 144, 316)], width=3, end=False, colour=BLUE)
+    p.text(x + 154, 296, f'veth: partition host{number}', size=12, colour=BLUE)
+    p.box(x, 316, 288, 254, '', dashed=True)
+    p.text(x + 14, 338, f'host{number}, 10.99.0.{10 + number}', bold=True)
+    p.box(x + 20, 350, 248, 34, 'minicompute-compute', fill=COMPUTE)
+    p.box(x + 20, 394, 248, 60, 'libvirtd, virtlogd', ['16514: a certificate of the lab'])
+    p.box(x + 20, 464, 118, 34, 'guest')
+    p.box(x + 150, 464, 118, 34, 'guest')
+    for place, words in enumerate(('own network, mounts, name, processes;', 'own /run, /etc/libvirt, /var/lib/libvirt;',
+                                   'own disks, or one directory for all')):
+        p.text(x + 20, 520 + 18 * place, words, size=12, colour=GREY)
+
+
 if __name__ == '__main__':
-    for make in (daemons, boot, floors, states, funnel):
+    for make in (daemons, boot, floors, states, funnel, lab):
         make().save(HERE / f'{make.__name__}.svg')

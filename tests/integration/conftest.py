@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.lab import lab, shared_lab  # noqa: F401  fixtures
 from tests.integration.stack import Broker, Stack
 
 

@@ -18,13 +18,13 @@ init_pattern() { printf '^bash %s %s( shared)?$' "$(sed 's/[][\.*^$+?(){}|/]/\\&
 
 is_on() { [ -n "$(host_init "$1")" ]; }
 
-# in_host HOST COMMAND...: with its network, files, name and processes.
+# in_host HOST COMMAND...: with its network, files, name and processes, in $RUN.
 in_host() {
     local init
     init="$(host_init "$1")"
     [ -n "$init" ] || fail "$1 is off: tools/lab.sh start $1"
     shift
-    nsenter --target "$init" --net --mount --uts --ipc --pid -- "$@"
+    nsenter --target "$init" --net --mount --uts --ipc --pid --wd -- "$@"
 }
 
 # pids_in HOST PATTERN...: as pgrep finds them, as this machine counts them.
