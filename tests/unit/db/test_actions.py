@@ -106,6 +106,67 @@ def test_a_waiting_delete_is_let_go(database: str) -> None:
     assert held is not None and held.id == second and held.state == ActionState.RUNNING
 
 
+def queue(uuid: str, **changes: Any) -> Action:
+    action = new(uuid, **changes)
+    session.write(actions.begin_queued, action)
+    return action
+
+
+def end(*ended: Action) -> list[int]:
+    def write(conn: Any) -> list[int]:
+        for action in ended:
+            action.state = ActionState.DONE
+        actions.save_many(conn, ended, session.now(conn), 10)
+        return actions.release_waiting(conn, ended)
+    return session.write(write)
+
+
+def test_those_in_a_queue_go_one_by_one(database: str) -> None:
+    uuid = str(uuidlib.uuid4())
+    line = [queue(uuid) for _ in range(4)]
+    assert [action.state for action in line] == ['running', *['queued'] * 3]
+    assert [action.after for action in line] == [None, *(action.id for action in line[:3])]
+    for this, following in zip(line, [*line[1:], None], strict=True):
+        (mine,) = claim([this.id or 0], 'a')
+        assert mine.id == this.id, 'only the one at the front can be claimed'
+        assert end(mine) == ([following.id] if following else [])
+    with session.read() as conn:
+        assert actions.running(conn, uuid) is None
+
+
+def test_a_delete_goes_before_a_queue_and_ends_it(database: str) -> None:
+    uuid = str(uuidlib.uuid4())
+    first, second, third = (queue(uuid) for _ in range(3))
+    (delete,) = begin(new(uuid, flow='delete', step='destroy', state=ActionState.QUEUED, after=first.id,
+                          busy=actions.queued_key(uuid)))
+    assert end(*claim([first.id or 0], 'a')) == [delete]
+    with session.read() as conn:
+        left = {action.id: action for action in actions.load(conn, [second.id or 0, third.id or 0])}
+    assert left[second.id].after == delete and left[second.id].cancel
+    assert end(*claim([delete], 'a')) == [second.id]
+    assert end(*claim([second.id or 0], 'a')) == [third.id]
+
+
+def test_a_queue_whose_head_died_goes_on(database: str) -> None:
+    """Two that wait for one that has ended without letting them go: one of them goes."""
+    first = new()
+    (leader,) = begin(first)
+    behind = [begin(new(first.instance_uuid, state=ActionState.QUEUED, after=leader, busy=f'{leader}/{n}'))[0]
+              for n in range(2)]
+    session.write(lambda conn: conn.execute(instance_actions.update().where(
+        instance_actions.c.id == leader).values(state=ActionState.DONE, busy=None)).rowcount)
+    assert session.write(actions.release_orphans) == behind[:1]
+    assert session.write(actions.release_orphans) == []
+
+
+def test_nothing_queues_behind_what_is_stuck(database: str) -> None:
+    held = queue(str(uuidlib.uuid4()))
+    session.write(lambda conn: conn.execute(instance_actions.update().where(
+        instance_actions.c.id == held.id).values(state=ActionState.STUCK)).rowcount)
+    with pytest.raises(exception.Conflict, match='stuck'):
+        queue(held.instance_uuid)
+
+
 def test_parallel_claims_share_nothing(database: str) -> None:
     ids = begin(*[new() for _ in range(20)])
     taken: list[int] = []

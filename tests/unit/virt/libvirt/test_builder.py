@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import uuid
+
 import pytest
 
 from minicompute import exception
@@ -176,8 +179,8 @@ def test_disks_of_the_request_replace_those_of_the_flavor():
 
 
 @pytest.mark.parametrize('device, error', [
-    (BlockDevice('volume', 'volume', boot_index=0, volume_id='v'), exception.NotImplementedHere),
-    (BlockDevice('image', 'volume', boot_index=0, volume_size=1), exception.NotImplementedHere),
+    (BlockDevice('volume', 'volume', boot_index=0), exception.InvalidBDM),
+    (BlockDevice('image', 'volume', boot_index=0, volume_size=1), exception.InvalidBDM),
     (BlockDevice('image', 'local', image_id='other'), exception.InvalidBDM),
     (BlockDevice('blank', 'local', boot_index=0), None),
 ])
@@ -199,3 +202,52 @@ def test_the_format_goes_by_the_name_of_the_file(option, state):
     (directory / 'disk').touch()   # built before the option was changed
     assert disks(instance)[0].format == 'qcow2'
     assert layout.directory(instance.uuid) == str(directory)
+
+
+# -- volumes -------------------------------------------------------------------
+
+def volume(**facts):
+    return BlockDevice(**{'source_type': 'volume', 'destination_type': 'volume', 'volume_id': str(uuid.uuid4()),
+                          'volume_size': 1, **facts})
+
+
+def drives(instance):
+    """(name, file, serial, boot order) of each disk of the domain"""
+    return [(disk.find('target').get('dev'), os.path.basename(disk.find('source').get('file')),
+             disk.findtext('serial'), disk.find('boot') is not None)
+            for disk in domain(instance).findall('devices/disk')]
+
+
+def test_volumes_have_the_names_that_users_were_told():
+    one, two = volume(device_name='/dev/vdd'), volume(device_name='/dev/vdb')
+    coming = volume(connection_info={'state': 'swapping'})
+    found = drives(make_instance(block_devices=[one, two, coming], config_drive=True))
+    assert [(name, serial) for name, _, serial, _ in found] == [
+        ('vda', None), ('hda', None), ('vdd', one.volume_id), ('vdb', two.volume_id)]
+    assert found[2][1] == f'{one.volume_id}.qcow2' and [boots for *_, boots in found] == [True, False, False, False]
+
+
+def test_a_name_that_a_disk_of_the_server_has_is_not_given_twice():
+    flavor = {'swap': 64}
+    found = drives(make_instance(flavor=flavor, block_devices=[volume(device_name='/dev/vdb'), volume()]))
+    assert [name for name, *_ in found] == ['vda', 'vdb', 'vdc', 'vdd']
+
+
+def test_a_volume_to_boot_from_is_the_first_disk():
+    root, more = volume(boot_index=0, device_name='/dev/vda'), volume(device_name='/dev/vdb')
+    flavor = {'swap': 64}
+    instance = make_instance(image_ref='', flavor=flavor, block_devices=[more, root])
+    assert [(name, serial, boots) for name, _, serial, boots in drives(instance)] == [
+        ('vda', root.volume_id, True), ('vdb', None, False), ('vdc', more.volume_id, False)]
+    assert [disk.kind for disk in Builder(make_caps()).disks(instance)] == ['swap'], 'what a move copies'
+
+
+def test_the_tuning_of_a_flavor_is_not_for_volumes():
+    flavor = {'extra_specs': {'quota:disk_read_iops_sec': '10'}}
+    tree = domain(make_instance(flavor=flavor, block_devices=[volume()]))
+    assert [disk.find('iotune') is not None for disk in tree.findall('devices/disk')] == [True, False]
+
+
+def test_a_bus_has_an_end():
+    with pytest.raises(exception.InvalidBDM, match='no room'):
+        domain(make_instance(block_devices=[volume() for _ in range(26)]))
