@@ -108,5 +108,5 @@ def test_a_guest_with_an_agent_stands_still_for_a_moment() -> None:
     assert copy(domain, hw_qemu_guest_agent='yes')
     assert (domain.asked[0], domain.asked[2]) == ('freeze', 'thaw')
     assert copy(Domain(None, ended=DONE), hw_qemu_guest_agent='yes'), 'without its agent it is copied as it is'
-    with pytest.raises(exception.InstanceQuiesceFailed, match='no agent'):
+    with pytest.raises(exception.InstanceQuiesceFailed, match='quiesce'):
         copy(Domain(None, ended=DONE), os_require_quiesce='true')
