@@ -28,7 +28,7 @@ class Caller:
             request.content_length = length
         answer = request.get_response(self.app)
         assert answer.status_int == status, (answer.status, answer.text)
-        return answer.json if answer.content_type == 'application/json' else answer
+        return answer.json if answer.body and answer.content_type == 'application/json' else answer
 
 
 class _Quiet(WSGIRequestHandler):
