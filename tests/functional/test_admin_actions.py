@@ -76,7 +76,7 @@ def test_what_a_lock_may_say(cloud: Cloud, server: str) -> None:
         refused = act(cloud, server, 'lock', argument, expect=400)
         assert 'lock' in refused['badRequest']['message'], argument
     act(cloud, server, 'lock', expect=404, user='eve', project='q')
-    listed = cloud.api('GET', '/servers?locked=true')['servers']
+    listed = cloud.api('GET', '/servers?locked=true', **ANN)['servers']
     assert [one['id'] for one in listed] == [server]
 
 
