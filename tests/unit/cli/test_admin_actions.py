@@ -102,7 +102,7 @@ def test_aggregates(run: Run, aggregates: Fake) -> None:
 def test_aggregate_changes(run: Run, aggregates: Fake, words: list[str], method: str, tail: str, body: object) -> None:
     assert run(*words).code == 0
     sent = [r for r in aggregates.requests if r.method == method]
-    assert (sent[-1].path, sent[-1].body) == (f'/v2.1/os-aggregates{tail}', body)
+    assert (sent[-1].path, sent[-1].body or None) == (f'/v2.1/os-aggregates{tail}', body)
 
 
 def test_images_for_an_aggregate(run: Run, aggregates: Fake) -> None:
