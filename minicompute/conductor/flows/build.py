@@ -73,7 +73,7 @@ def _group(task: Task) -> list[str]:
 
 def _placed(task: Task, answer: dict[str, Any]) -> Outcome | Exception:
     selections: list[Selection] | None = answer['selections']
-    if not selections and not task.steady() and _some_were_down(answer['funnel']):
+    if not selections and not task.steady() and some_were_down(answer['funnel']):
         return Later(1.0)   # they may only be unheard: the broker was away, or all have just started
     task.data.setdefault('funnels', []).append(answer['funnel'])   # one an attempt, kept also when it fails
     if not selections:
@@ -87,7 +87,8 @@ def _placed(task: Task, answer: dict[str, Any]) -> Outcome | Exception:
     return {}
 
 
-def _some_were_down(funnel: dict[str, Any]) -> bool:
+def some_were_down(funnel: dict[str, Any]) -> bool:
+    """Whether hosts were left out because they do not report."""
     before = funnel['total']
     for name, left in funnel['stages']:
         if name == 'ComputeFilter':

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from minicompute import exception
 from minicompute.conductor.flow import Asked, Later, Outcome, StepFailed, Task
+from minicompute.conductor.flows.build import some_were_down
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import allocations, migrations, networks, owed
@@ -34,7 +35,7 @@ def claim(task: Task, spec: RequestSpec, *, ignore: Sequence[str] = ()) -> Outco
     entry = {'key': task.action.id, 'spec': spec, 'instance_uuids': [task.uuid], 'dry_run': False,
              'consumers': {task.uuid: task.data['migration']}}
     answer = SchedulerAPI().select_destinations(task.context, [entry], timeout=SCHEDULER_TIMEOUT)[0]
-    if not answer['selections'] and not task.steady() and answer['funnel']:
+    if not answer['selections'] and not task.steady() and answer['funnel'] and some_were_down(answer['funnel']):
         raise Later(1.0)    # hosts may only be unheard: the broker was away, or all have just started
     task.data.setdefault('funnels', []).append(answer['funnel'])
     if not answer['selections']:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import re
 from collections.abc import Iterator
 
@@ -13,7 +14,6 @@ from minicompute.virt.libvirt.host import KEEPALIVE, Host, call
 
 #: a name or an address; it comes from another host and goes into a uri
 _NAME = re.compile(r'[A-Za-z0-9]([A-Za-z0-9.-]{0,253}[A-Za-z0-9])?')
-_IPV6 = re.compile(r'[0-9A-Fa-f:]{2,39}(%[A-Za-z0-9.-]{1,15})?')
 
 
 def address(host: Host) -> str:
@@ -25,10 +25,11 @@ def uri(name: str) -> str:
     """Of the libvirtd at `name`. Raises InvalidInput."""
     if _NAME.fullmatch(name):
         shown = name
-    elif ':' in name and _IPV6.fullmatch(name):
-        shown = f'[{name}]'
     else:
-        raise exception.InvalidInput(reason=f'{name[:64]!r} is no name of a host')
+        try:
+            shown = f'[{ipaddress.IPv6Address(name).compressed}]'
+        except ValueError:
+            raise exception.InvalidInput(reason=f'{name[:64]!r} is no name of a host') from None
     return str(CONF.libvirt.remote_uri).replace('%s', shown)
 
 

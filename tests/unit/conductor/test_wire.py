@@ -7,7 +7,7 @@ import pytest
 
 from minicompute import rpc
 from minicompute.conductor import wire
-from minicompute.conductor.flows.build import _some_were_down
+from minicompute.conductor.flows.build import some_were_down
 
 
 class Clock:
@@ -77,4 +77,4 @@ def test_a_lost_echo_is_not_piled_up_and_sent_again_in_the_end(clock: Clock, sen
     ([['AvailabilityZoneFilter', 1], ['ComputeFilter', 1]], False),
     ([['AvailabilityZoneFilter', 1], ['ComputeFilter', 0]], True), ([], False)])
 def test_only_hosts_that_were_down_are_waited_for(stages: list[Any], down: bool) -> None:
-    assert _some_were_down({'total': 3, 'stages': stages, 'nearest': None}) is down
+    assert some_were_down({'total': 3, 'stages': stages, 'nearest': None}) is down
