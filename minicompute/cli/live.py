@@ -91,7 +91,7 @@ class Abort(base.Command):
         parser.add_argument('migration', metavar='<migration>', help='ID, as server-migration-list shows it.')
 
     def take_action(self, args: argparse.Namespace) -> None:
-        self.client.require(24, self.cmd_name)
+        self.client.require(24, 'live-migration-abort')
         server = lookup.server_id(self.client, args.server)
         self.client.delete(f'/servers/{server}/migrations/{lookup.segment(args.migration)}')
 
@@ -104,7 +104,7 @@ class ForceComplete(base.Command):
         parser.add_argument('migration', metavar='<migration>', help='ID, as server-migration-list shows it.')
 
     def take_action(self, args: argparse.Namespace) -> None:
-        self.client.require(22, self.cmd_name)
+        self.client.require(22, 'live-migration-force-complete')
         server = lookup.server_id(self.client, args.server)
         self.client.post(f'/servers/{server}/migrations/{lookup.segment(args.migration)}/action',
                          {'force_complete': None})

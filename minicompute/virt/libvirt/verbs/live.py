@@ -12,9 +12,10 @@ from minicompute import exception
 from minicompute.conf import CONF
 from minicompute.objects import Instance
 from minicompute.virt import images
-from minicompute.virt.driver import SpawnRequest
+from minicompute.virt.driver import SpawnRequest, no_progress
 from minicompute.virt.interface import live
 from minicompute.virt.interface.live import LiveVerbs, Watcher
+from minicompute.virt.interface.moves import never
 from minicompute.virt.libvirt import carrier, disks, guest, layout, migration, remote, space, vif
 from minicompute.virt.libvirt.base import LibvirtBase
 from minicompute.virt.libvirt.config.base import Element, parse, render
@@ -179,7 +180,7 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
         path = os.path.join(layout.directory(uuid), 'console.log')
         try:
             if os.path.exists(path):
-                carrier.send(there, {'console.log.0': path}, lambda stage, percent=None: None, lambda: False)
+                carrier.send(there, {'console.log.0': path}, no_progress, never)
         except exception.ComputeException as error:
             LOG.warning('The console log of instance %s stays behind: %s', uuid, error)
 
@@ -187,7 +188,7 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
         directory = layout.directory(uuid)
         files = {name: os.path.join(directory, os.path.basename(name)) for name in there['send']}
         if files:
-            carrier.send(there, files, lambda stage, percent=None: watch({}), lambda: False)
+            carrier.send(there, files, lambda stage, percent: watch({}), never)
 
     def live_order(self, uuid: str, order: str) -> None:
         migration.order(self._host, uuid, order)
