@@ -78,10 +78,10 @@ def test_the_same_image(cloud: Cloud, server: str, asked: list[Any]) -> None:
 
 def test_another_image_and_all_else(cloud: Cloud, server: str, asked: list[Any]) -> None:
     image_id = new_image(properties={'hw_disk_bus': 'scsi'})
-    key = 'ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQC7 me'
+    key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJqGPPQ0oeTNPC9rVuCMWKRWPMRqcqFGFIxZdPyzMWKW me'
     cloud.api('POST', '/os-keypairs', {'keypair': {'name': 'k', 'type': 'ssh', 'public_key': key}}, expect=None)
     data = base64.b64encode(b'#!/bin/sh').decode()
-    shown = rebuild(cloud, server, image_id, name=' new ', description='d', adminPass='s3cret', key_name='k',
+    shown = rebuild(cloud, server, image_id, name='new', description='d', adminPass='s3cret', key_name='k',
                     user_data=data, hostname='host.example', metadata={'a': 'b'}, preserve_ephemeral=True,
                     accessIPv4='10.1.2.3', trusted_image_certificates=['c1'], **{'OS-DCF:diskConfig': 'MANUAL'})
     assert (shown['name'], shown['description'], shown['adminPass'], shown['key_name'], shown['user_data']) == (
