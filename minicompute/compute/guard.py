@@ -117,7 +117,7 @@ class Guard:
         following = None
         with self._lock:
             state = self._keys[request.key]
-            report.generation = request.generation
+            report.generation, report.attempt = request.generation, request.attempt
             state.last, state.running = report, None
             self._save(request.key, state)
             while state.waiting and following is None:
@@ -175,8 +175,9 @@ def _same(request: StepRequest, other: StepRequest | None) -> bool:
 
 
 def _answers(report: StepReport, request: StepRequest) -> bool:
-    """Only a success is remembered as an answer: what failed is worth another try when asked again by a
-    newer claim, but the same claim gets the same answer."""
+    """Only a success is remembered as an answer: what failed is worth another try when asked again by a newer claim,
+    or as a new attempt, but the same attempt of the same claim gets the same answer."""
     if (report.action_id, report.step) != (request.action_id, request.step):
         return False
-    return report.error is None or report.generation == request.generation
+    same_try = (report.generation, report.attempt) == (request.generation, request.attempt)
+    return report.error is None or same_try

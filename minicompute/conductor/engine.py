@@ -202,7 +202,9 @@ class Engine:
         with self._lock:
             self._parked[action.id or 0] = Parked(task, asked, time.monotonic())
         task.asked = asked
-        self._send(asked.host, task.action.request(asked.verb, task.instance, asked.args, self.owner))
+        request = action.request(asked.verb, task.instance, asked.args, self.owner)
+        request.attempt = task.failures
+        self._send(asked.host, request)
 
     # -- workers -----------------------------------------------------------
 

@@ -69,7 +69,8 @@ class Action:
 
 @record
 class StepRequest:
-    """What a compute is asked: `verb` is a method of a compute manager, made so under `fence`."""
+    """What a compute is asked: `verb` is a method of a compute manager, made so under `fence`. `attempt` grows when
+    the step is tried again after a failure; one that is only asked again, for its answer, keeps it."""
 
     action_id: int
     generation: int
@@ -80,6 +81,7 @@ class StepRequest:
     reply_to: str | None = None
     instance: Any = None
     args: dict[str, Any] = dataclasses.field(default_factory=dict)
+    attempt: int = 0
     flow: str = ''
 
     @property
@@ -101,6 +103,7 @@ class StepReport:
     error: dict[str, Any] | None = None
     started_at: datetime.datetime | None = None
     finished_at: datetime.datetime | None = None
+    attempt: int = 0
 
 
 @record

@@ -87,6 +87,20 @@ def test_a_failure_is_tried_again_by_a_newer_claim_only(site: Site) -> None:
     assert site.ran == ['spawn', 'spawn']
 
 
+def test_a_failure_is_tried_again_by_a_new_attempt(site: Site) -> None:
+    site.error = {'kind': 'failed', 'message': 'no'}
+    site.guard.admit(request())
+    site.work()
+    site.guard.admit(request())         # asked again, for the answer only
+    site.work()
+    assert site.ran == ['spawn'] and len(site.replies) == 2
+    site.error, again = None, request()
+    again.attempt = 1
+    site.guard.admit(again)
+    site.work()
+    assert site.ran == ['spawn', 'spawn'] and site.replies[-1][0].error is None
+
+
 def test_an_older_fence_is_refused_also_after_a_restart(site: Site, tmp_path: pathlib.Path) -> None:
     site.guard.admit(request(action=7))
     site.work()
