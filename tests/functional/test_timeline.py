@@ -46,7 +46,7 @@ def actions(cloud: Cloud, uuid: str, **who: str) -> Any:
     return cloud.api('GET', f'/servers/{uuid}/os-instance-actions/{listed[0]["request_id"]}', **who)['instanceAction']
 
 
-def test_a_build_shows_how_far_it_is(slow: Slow, make_cloud: Any) -> None:
+def test_a_build_shows_how_far_it_is(make_cloud: Any, slow: Slow) -> None:
     cloud = make_cloud(computes=1)
     uuid = str(cloud.boot('slow')['id'])
     cloud.until(lambda: cloud.show(uuid)['progress'] == 40, 'the progress to be shown')
@@ -63,7 +63,7 @@ def test_a_build_shows_how_far_it_is(slow: Slow, make_cloud: Any) -> None:
     assert events[0]['event'] == 'spawn'
 
 
-def test_a_user_sees_the_step_but_no_host(slow: Slow, make_cloud: Any) -> None:
+def test_a_user_sees_the_step_but_no_host(make_cloud: Any, slow: Slow) -> None:
     cloud = make_cloud(computes=1)
     uuid = str(cloud.boot('slow', user='joe', project='joes')['id'])
     cloud.until(lambda: cloud.show(uuid)['progress'] == 40, 'the progress to be shown')
@@ -74,7 +74,7 @@ def test_a_user_sees_the_step_but_no_host(slow: Slow, make_cloud: Any) -> None:
     assert 'host' not in event and 'details' not in event
 
 
-def test_who_is_at_it_is_not_asked_again(slow: Slow, make_cloud: Any, conf: Any) -> None:
+def test_who_is_at_it_is_not_asked_again(make_cloud: Any, slow: Slow, conf: Any) -> None:
     conf.set_override('ask_again', 1.0, 'conductor')
     cloud = make_cloud(computes=1)
     engine: Any = cloud.services['conductor1'].manager.engine
@@ -100,7 +100,7 @@ def progress_of(action: Any, **changes: Any) -> StepProgress:
 @pytest.mark.parametrize(('changes', 'mine', 'written'), [
     ({}, True, 1), ({}, False, 1), ({'host': 'somebody'}, False, 0), ({'generation': 99}, True, 0),
     ({'step': 'schedule'}, True, 0), ({'step': 'spawn.undo'}, True, 0), ({'action_id': 10 ** 6}, True, 0)])
-def test_only_what_is_true_is_written(slow: Slow, make_cloud: Any, changes: Any, mine: bool, written: int) -> None:
+def test_only_what_is_true_is_written(make_cloud: Any, slow: Slow, changes: Any, mine: bool, written: int) -> None:
     """A message of a step that is over, or of a host where the server is not."""
     slow.tell = 0
     cloud = make_cloud(computes=1)
