@@ -13,7 +13,7 @@ from minicompute.conf import CONF
 from minicompute.context import admin_context
 from minicompute.db import session
 from minicompute.db.api import instances, owed
-from minicompute.db.models import services
+from minicompute.db.models import compute_nodes, services
 from minicompute.image import base as image_base
 from minicompute.objects import Instance
 from minicompute.virt.fake import FakeDriver
@@ -138,8 +138,7 @@ def test_no_room_for_it(cloud: Cloud, server: str) -> None:
     cloud.services['conductor1'].manager.engine._steady = lambda: True      # type: ignore[attr-defined]
     zoned = cloud.request('POST', f'/servers/{server}/action', {'unshelve': {'availability_zone': 'moon'}})
     assert zoned.status_int == 400 and 'availability zone' in zoned.text
-    for service in cloud.api('GET', '/os-services?binary=nova-compute')['services']:
-        cloud.api('PUT', f'/os-services/{service["id"]}', {'status': 'disabled'})
+    session.write(lambda conn: conn.execute(compute_nodes.update().values(vcpus=0, changed_at=session.now(conn))))
     act(cloud, server, 'unshelve', None)
     cloud.wait(server, 'SHELVED_OFFLOADED')
     assert 'No valid host' in action_of(cloud, server, 'unshelve')['message']
