@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from minicompute import exception, servicegroup
 from minicompute.conductor.flow import Asked, Flow, Outcome, Step, StepFailed, Task
 from minicompute.conductor.flows import move
+from minicompute.conductor.settle import owe
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import instances, owed, returned
@@ -111,10 +112,15 @@ def take_over(task: Task) -> Asked:
 
 
 def clean_source(task: Task) -> Asked:
-    return move.at_source(task, 'destroy')
+    return move.at_source(task, 'evacuate_clean')
 
 
 def cleaned(task: Task) -> dict[str, Any]:
+    """What a host that is back cannot remove at once it owes like one that is not."""
+    assert task.report is not None
+    if why := task.report.result.get('left'):
+        owe(task, str(why))
+        return {}
     return {'cleaned': True}
 
 

@@ -141,9 +141,19 @@ def evacuate_take_over(driver: ComputeDriver, request: StepRequest) -> dict[str,
     return {}
 
 
+def evacuate_clean(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    try:
+        driver.destroy(instance_of(request))
+        return {}
+    except Exception as error:
+        LOG.exception('Something of instance %s is left here', request.key)
+        return {'left': str(error) or type(error).__name__}
+
+
 LONG = frozenset({'live_prepare', 'live_migrate', 'live_find', 'evacuate_make'})
 VERBS: dict[str, Verb] = {
     'live_offer': live_offer, 'live_accept': live_accept, 'live_accept_or_next': live_accept,
     'live_prepare': live_prepare, 'live_rollback': live_rollback, 'live_migrate': live_migrate, 'live_find': live_find,
     'live_keep': live_keep, 'live_finish': live_finish, 'live_leave': live_leave, 'evacuate_look': evacuate_look,
-    'evacuate_make': evacuate_make, 'evacuate_unmake': evacuate_unmake, 'evacuate_take_over': evacuate_take_over}
+    'evacuate_make': evacuate_make, 'evacuate_unmake': evacuate_unmake, 'evacuate_take_over': evacuate_take_over,
+    'evacuate_clean': evacuate_clean}
