@@ -88,8 +88,12 @@ class Networks:
                 if not name.startswith(OURS):
                     continue
                 used = cards | self._plugged.keys()
-                if self._forget(network, [e for e in _dhcp_entries(network) if e.get('mac') not in used]):
-                    removed.append(name)
+                try:
+                    if self._forget(network, [e for e in _dhcp_entries(network) if e.get('mac') not in used]):
+                        removed.append(name)
+                except libvirt.libvirtError as error:
+                    if code_of(error) != libvirt.VIR_ERR_NO_NETWORK:    # else another daemon was faster
+                        raise
         return removed
 
     # -- under the lock --------------------------------------------------------

@@ -1,0 +1,186 @@
+"""Disks and network cards come to real guests and go, and the guests say so on their consoles."""
+from __future__ import annotations
+
+import base64
+import dataclasses
+import os
+import uuid
+from typing import Any
+
+import pytest
+
+from minicompute import exception
+from minicompute.conf import CONF
+from minicompute.objects import BlockDevice, Instance
+from minicompute.virt import images
+from minicompute.virt.libvirt import guest
+from minicompute.virt.libvirt.driver import LibvirtDriver
+from minicompute.volume import files
+from tests.integration.test_libvirt_driver import (  # noqa: F401  (fixtures)
+    cloud,
+    driver,
+    heard,
+    image,
+    left_of,
+    libvirtd,
+    request,
+    source,
+    state,
+    up,
+    wait_for,
+)
+
+GIB = 1 << 30
+#: says what the first bytes of a second disk are, and writes some; again each second
+SCRIPT = """#!/bin/sh
+( while :; do
+    if [ -b /dev/vdb ]; then
+        echo "vdb holds <$(head -c 5 /dev/vdb | tr -cd a-z)>" > /dev/console
+        echo hello | dd of=/dev/vdb conv=notrunc,fsync 2> /dev/null
+    fi
+    sleep 1
+  done ) &
+"""
+
+
+def volume(instance: Instance, size: int = 1, **facts: Any) -> BlockDevice:
+    return BlockDevice(**{'source_type': 'volume', 'destination_type': 'volume', 'volume_id': str(uuid.uuid4()),
+                          'volume_size': size, 'device_name': '/dev/vdb', 'uuid': str(uuid.uuid4()),
+                          'instance_uuid': instance.uuid, **facts})
+
+
+def says(driver: LibvirtDriver, instance: Instance, text: str) -> None:  # noqa: F811
+    wait_for(text, lambda: text in driver.console_output(instance, None))
+
+
+def talker(cloud: Any) -> Instance:  # noqa: F811
+    return cloud.server(user_data=base64.b64encode(SCRIPT.encode()).decode(), config_drive=True)
+
+
+def file_of(libvirtd: Any, instance: Instance, target: str) -> str:  # noqa: F811
+    disks = guest.parse(libvirtd.lookupByUUIDString(instance.uuid).XMLDesc(0)).findall('devices/disk')
+    return next(disk.find('source').get('file') for disk in disks if disk.find('target').get('dev') == target)
+
+
+def test_a_disk_comes_and_goes(driver, cloud, libvirtd, state):  # noqa: F811
+    instance = talker(cloud)
+    driver.spawn(request(instance))
+    up(driver, instance)
+    disk = volume(instance)
+    driver.attach_volume(instance, disk)
+    driver.attach_volume(instance, disk)
+    says(driver, instance, 'hotplug add vdb')
+    says(driver, instance, 'vdb holds <hello>')
+    path = files.path_of(disk.volume_id)
+    assert file_of(libvirtd, instance, 'vdb') == path
+    assert images.info(path, 'qcow2', in_use=True).virtual_size == GIB
+
+    driver.detach_volume(instance, disk)
+    driver.detach_volume(instance, disk)
+    says(driver, instance, 'hotplug remove vdb')
+    assert path not in libvirtd.lookupByUUIDString(instance.uuid).XMLDesc(0)
+    assert images.info(path, 'qcow2').virtual_size == GIB, 'nobody has it open any more'
+
+    # Another server gets it, larger, with what the first one wrote; and keeps it over a power cycle.
+    driver.destroy(instance)
+    other = talker(cloud)
+    larger = dataclasses.replace(disk, volume_size=2, connection_info={'made': True})
+    other.block_devices = [larger]
+    driver.spawn(request(other))
+    says(driver, other, 'vdb holds <hello>')
+    driver.power_off(other)
+    driver.power_on(other)
+    says(driver, other, 'vdb holds <hello>')
+    driver.destroy(other)
+    assert left_of(libvirtd, state, other) == [] and images.info(path, 'qcow2').virtual_size == 2 * GIB
+    files.remove(disk.volume_id)
+
+
+def test_a_server_that_does_not_run_has_it_at_its_next_start(driver, cloud, libvirtd):  # noqa: F811
+    instance = cloud.server(network=False)
+    driver.spawn(request(instance))
+    driver.power_off(instance)
+    disk = volume(instance)
+    driver.attach_volume(instance, disk)
+    assert os.path.exists(files.path_of(disk.volume_id))
+    instance.block_devices = [disk]
+    driver.power_on(instance)
+    # The guest is in its firmware: it lets the disk go when it has booted.
+    driver.detach_volume(instance, disk)
+    instance.block_devices = []
+    up(driver, instance)
+    assert disk.volume_id not in libvirtd.lookupByUUIDString(instance.uuid).XMLDesc(0)
+    driver.destroy(instance)
+
+
+def test_a_volume_whose_file_is_elsewhere_is_not_made_anew(driver, cloud):  # noqa: F811
+    instance = cloud.server(network=False)
+    lost = volume(instance, connection_info={'made': True})
+    with pytest.raises(exception.VolumeLost):
+        driver.attach_volume(instance, lost)
+    assert not os.path.exists(files.path_of(lost.volume_id))
+    assert [name for name in os.listdir(CONF.local_volumes.path) if lost.volume_id in name] == []
+
+
+def test_a_card_comes_and_goes(driver, cloud, libvirtd, state):  # noqa: F811
+    instance = cloud.server()
+    driver.spawn(request(instance))
+    up(driver, instance)
+    cloud.number += 1
+    card = cloud.vif()
+    driver.attach_interface(instance, card)
+    driver.attach_interface(instance, card)
+    address = card.fixed_ips[0].address
+    says(driver, instance, 'hotplug add')
+    says(driver, instance, f' {address}/')
+    assert libvirtd.lookupByUUIDString(instance.uuid).XMLDesc(0).count(card.mac_address) == 1
+    driver.detach_interface(instance, card)
+    driver.detach_interface(instance, card)
+    says(driver, instance, 'hotplug remove')
+    assert card.mac_address not in libvirtd.lookupByUUIDString(instance.uuid).XMLDesc(0)
+    network = libvirtd.networkLookupByName(card.details['libvirt_network'])
+    assert card.mac_address not in network.XMLDesc(), 'its address is free'
+    driver.destroy(instance)
+    assert left_of(libvirtd, state, dataclasses.replace(instance, network_info=[card])) == []
+
+
+def test_a_volume_takes_the_place_of_another(driver, cloud, libvirtd):  # noqa: F811
+    instance = talker(cloud)
+    driver.spawn(request(instance))
+    up(driver, instance)
+    old, new = volume(instance), volume(instance)
+    driver.attach_volume(instance, old)
+    says(driver, instance, 'vdb holds <hello>')
+    driver.swap_volume(instance, old, new)
+    driver.swap_volume(instance, old, new)
+    assert file_of(libvirtd, instance, 'vdb') == files.path_of(new.volume_id)
+    assert images.info(files.path_of(old.volume_id), 'qcow2').virtual_size == GIB, 'nobody has the old one open'
+    driver.swap_volume(instance, new, old)     # as its undo does
+    assert file_of(libvirtd, instance, 'vdb') == files.path_of(old.volume_id)
+    driver.swap_volume(instance, old, new)
+    driver.detach_volume(instance, new)
+    says(driver, instance, 'hotplug remove vdb')
+    instance.block_devices = [new]
+    driver.reboot(instance, hard=True)
+    says(driver, instance, 'vdb holds <hello>')
+    driver.destroy(instance)
+
+
+def test_a_guest_boots_from_a_volume(driver, cloud, libvirtd, state):  # noqa: F811
+    instance = cloud.server(network=False, image_ref='')
+    root = volume(instance, source_type='image', boot_index=0, device_name='/dev/vda')
+    instance.block_devices = [root]
+    driver.spawn(dataclasses.replace(request(instance), image=image()))
+    up(driver, instance)
+    assert file_of(libvirtd, instance, 'vda') == files.path_of(root.volume_id)
+    facts = images.info(files.path_of(root.volume_id), 'qcow2', in_use=True)
+    assert facts.virtual_size == GIB and facts.backing_file is None
+    driver.destroy(instance)
+    assert left_of(libvirtd, state, instance) == []
+
+    other = cloud.server(network=False, image_ref='')
+    other.block_devices = [dataclasses.replace(root, source_type='volume', instance_uuid=other.uuid,
+                                               connection_info={'made': True})]
+    driver.spawn(dataclasses.replace(request(other), image=None))
+    up(driver, other)
+    driver.destroy(other)
