@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import json
 import pathlib
+import signal
 import sys
 import tempfile
 import time
@@ -28,6 +29,7 @@ RUN = report.ROOT / 'run' / 'kill_matrix'
 
 def main() -> int:
     args = _parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))     # what was started ends with it
     args.run.mkdir(parents=True, exist_ok=True)
     results = args.run / 'results.jsonl'
     if args.table:
@@ -62,8 +64,7 @@ def _run(runner: Runner, chosen: list[Case]) -> None:
     for number, batch in enumerate(groups, 1):
         found = runner.run(batch)
         kept = sum(result.verdict == 'kept' for result in found)
-        print(f'{number}/{len(groups)} {batch[0].executor} {batch[0].role} {batch[0].when}'
-              f'{" unwinding" if batch[0].fail else ""}: {kept} of {len(found)} kept '
+        print(f'{number}/{len(groups)} {batch[0].executor}: {kept} of {len(found)} kept '
               f'({time.monotonic() - began:.0f} s)', flush=True)
         for result in found:
             if result.verdict != 'kept':

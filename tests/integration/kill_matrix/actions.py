@@ -217,44 +217,49 @@ ACTIONS: tuple[Act, ...] = (
 BY_NAME = {act.name: act for act in ACTIONS}
 
 
-def servers_for(things: Things, acts: Sequence[Act]) -> tuple[dict[str, str], dict[str, str]]:
-    """A server for each action, in its state. -> ({action: uuid}, {action: why there is none})"""
+#: a case's name -> its action: several servers of one batch may be about the same
+Wanted = dict[str, Act]
+
+
+def servers_for(things: Things, wanted: Wanted) -> tuple[dict[str, str], dict[str, str]]:
+    """A server for each, in its state. -> ({name: uuid}, {name: why there is none})"""
     found: dict[str, str] = {}
     refused: dict[str, str] = {}
 
-    def one(act: Act) -> None:
-        uuid = ''
+    def one(name: str) -> None:
+        act = wanted[name]
         try:
-            uuid = things.boot(act.name, **({'host': things.site.stack.host('compute', 2)} if act.alone else {}))
-            found[act.name] = uuid
-            things.wait(uuid, 'ACTIVE')
+            found[name] = things.boot(
+                act.name, **({'host': things.site.stack.host('compute', 2)} if act.alone else {}))
+            things.wait(found[name], 'ACTIVE')
             if act.start is not None:
-                act.start(things, uuid)
+                act.start(things, found[name])
         except (NotThere, StackError, AssertionError, IndexError, KeyError) as error:
-            refused[act.name] = str(error)[:300]
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(one, [act for act in acts if not act.boots]))
+            refused[name] = str(error)[:300] or type(error).__name__
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(one, [name for name, act in wanted.items() if not act.boots]))
     return found, refused
 
 
-def ask_all(things: Things, acts: Sequence[Act], uuids: dict[str, str]) -> dict[str, int]:
-    """All at the same moment. Adds the servers of builds to `uuids`. -> {action: HTTP status}"""
-    if any(act.alone for act in acts):
+def ask_all(things: Things, wanted: Wanted, uuids: dict[str, str]) -> dict[str, int]:
+    """All at the same moment. Adds the servers of builds to `uuids`. -> {name: HTTP status}"""
+    if any(act.alone for act in wanted.values()):
         force_down(things, True)
 
-    def one(act: Act) -> tuple[str, int]:
+    def one(name: str) -> tuple[str, int]:
+        act = wanted[name]
         try:
             if act.boots:
-                uuids[act.name] = things.boot(act.name)
-                return act.name, 202
-            return act.name, act.ask(things, uuids[act.name])
+                uuids[name] = things.boot(act.name)
+                return name, 202
+            return name, act.ask(things, uuids[name])
         except (OSError, AssertionError) as error:
-            print(f'{act.name}: {error}', flush=True)
-            return act.name, 599
+            print(f'{name}: {error}', flush=True)
+            return name, 599
         except NotThere:
-            return act.name, 404
+            return name, 404
     with ThreadPoolExecutor(16) as pool:
-        return dict(pool.map(one, acts))
+        return dict(pool.map(one, wanted))
 
 
 def force_down(things: Things, down: bool) -> None:

@@ -12,8 +12,8 @@ EXECUTORS = ('compute', 'conductor', 'scheduler', 'broker', 'database')
 #: while the thread waits at these points, the broker or the database is what dies
 CUT_AT = {('conductor', 'after-commit'): ('broker',), ('compute', 'before-report'): ('broker',),
           ('conductor', 'before-commit'): ('database',), ('scheduler', 'after'): ('broker',)}
-#: actions of one batch; schedulers
-MOST, PAIR = 16, 2
+#: cases of one batch
+MOST = 36
 
 
 @dataclasses.dataclass(slots=True, frozen=True)
@@ -56,26 +56,25 @@ def cases_of(action: str, points: Sequence[Point], fail: str = '') -> list[Case]
     return cases
 
 
-def batches(cases: Iterable[Case], alone: Iterable[str] = ()) -> list[list[Case]]:
-    """Cases of different actions whose points are of the same kind and equally far on their way."""
-    together: dict[tuple[object, ...], list[Case]] = defaultdict(list)
+def batches(cases: Iterable[Case], alone: Iterable[str] = (), most: int = MOST) -> list[list[Case]]:
+    """Cases with one victim, each on a server of its own: any number of points of any actions may be held at once.
+
+    Not together: two servers that are being made, since they have no names yet that their words could hold; what is
+    at a scheduler, which has one thread; and actions that are `alone` with those that are not.
+    """
     single = set(alone)
+    kinds: dict[tuple[object, ...], list[Case]] = defaultdict(list)
     for case in cases:
-        # The name of a server that is being made is not known before: any claim would be taken for its own.
-        own = case.action in single or (case.role == 'scheduler' and case.action == 'build')
-        key = (EXECUTORS.index(case.executor), case.action if own else '', bool(case.fail), case.role, case.when,
-               _rank(case, together))
-        together[key].append(case)
+        kinds[EXECUTORS.index(case.executor), case.role == 'scheduler', case.action in single].append(case)
     found = []
-    for _, group in sorted(together.items(), key=lambda entry: tuple(map(str, entry[0]))):
-        # A scheduler has one thread: who is held there holds up the others.
-        most = PAIR if (group[0].role, group[0].executor) == ('scheduler', 'broker') else MOST
-        found += [group[start:start + most] for start in range(0, len(group), most)]
+    for (_, at_scheduler, _), group in sorted(kinds.items()):
+        bound = 1 if at_scheduler else most
+        makers = [case for case in group if case.action == 'build']
+        others = [case for case in group if case.action != 'build']
+        # Neighbours are points of one action: apart, they are held by different threads of different daemons.
+        count = max(len(makers), -(-len(group) // bound))
+        parts: list[list[Case]] = [makers[number:number + 1] for number in range(count)]
+        for number, case in enumerate(others):
+            parts[number % count].append(case)
+        found += [part for part in parts if part]
     return found
-
-
-def _rank(case: Case, together: dict[tuple[object, ...], list[Case]]) -> int:
-    """The how-manieth of its kind the case is within its action."""
-    return sum(1 for group in together.values() for other in group
-               if (other.action, other.executor, other.role, other.when, bool(other.fail)) == (
-                   case.action, case.executor, case.role, case.when, bool(case.fail)))

@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.integration import invariants
-from tests.integration.kill_matrix.actions import ACTIONS, BY_NAME, TASK, Act, Things, ask_all, force_down, servers_for
+from tests.integration.kill_matrix.actions import (
+    ACTIONS,
+    BY_NAME,
+    TASK,
+    Act,
+    Things,
+    ask_all,
+    force_down,
+    servers_for,
+)
 from tests.integration.kill_matrix.cases import Case, cases_of, points_of
 from tests.integration.kill_matrix.site import Site
 from tests.integration.stack import StackError, wait_for
@@ -19,7 +28,9 @@ PROMISE = 15.0
 #: seconds that are waited at most, so that what is late has a figure, too
 PATIENCE = 60.0
 #: seconds for all actions of a batch to arrive at their points
-ARRIVAL = 25.0
+ARRIVAL = 45.0
+#: seconds without another arrival after which nobody else is waited for
+LAST = 12.0
 LIVE = ('queued', 'running', 'unwinding')
 
 
@@ -88,14 +99,14 @@ class Runner:
     def _traced(self, acts: Sequence[Act], fails: dict[str, str]) -> tuple[dict[str, list[Any]], dict[str, str]]:
         if not acts:
             return {}, {}
-        uuids, refused = servers_for(self.things, acts)
-        ready = [act for act in acts if act.name in uuids or act.boots]
+        wanted = {act.name: act for act in acts}
+        uuids, refused = servers_for(self.things, wanted)
+        ready = {name: act for name, act in wanted.items() if name not in refused}
         self.site.trace()
-        self.site.arm(['trace', *(_fail_word(fails[act.name], uuids.get(act.name, '*')) for act in ready
-                                  if act.name in fails)])
+        self.site.arm(['trace', *(_fail_word(fails[name], uuids.get(name, '*')) for name in ready if name in fails)])
         statuses = ask_all(self.things, ready, uuids)
         refused |= {name: f'HTTP {status}' for name, status in statuses.items() if status >= 300}
-        self._until_ended([uuids[act.name] for act in ready if act.name in uuids], PATIENCE)
+        self._until_ended([uuids[name] for name in ready if name in uuids], PATIENCE)
         self.site.disarm()
         trace = self.site.trace()
         flows = {name: self._newest(uuid) for name, uuid in uuids.items() if name not in refused}
@@ -107,26 +118,24 @@ class Runner:
     # -- one batch -----------------------------------------------------------------
 
     def run(self, batch: Sequence[Case]) -> list[Result]:
-        acts = [BY_NAME[case.action] for case in batch]
-        by_action = {case.action: case for case in batch}
-        uuids, refused = servers_for(self.things, acts)
-        ready = [act for act in acts if act.name in uuids or act.boots]
+        cases = {case.key: case for case in batch}
+        wanted = {key: BY_NAME[case.action] for key, case in cases.items()}
+        uuids, refused = servers_for(self.things, wanted)
+        ready = {key: act for key, act in wanted.items() if key not in refused}
         held = batch[0].executor != 'scheduler'
-        words = {act.name: _word(by_action[act.name], uuids.get(act.name, '*'), held) for act in ready}
-        fails = [_fail_word(by_action[act.name].fail, uuids.get(act.name, '*')) for act in ready
-                 if by_action[act.name].fail]
+        words = {key: _word(cases[key], uuids.get(key, '*'), held) for key in ready}
+        fails = [_fail_word(cases[key].fail, uuids.get(key, '*')) for key in ready if cases[key].fail]
         self.site.runs_twice.clear()
         self.site.arm([*words.values(), *fails])
         statuses = ask_all(self.things, ready, uuids)
         reached = self._kill(batch, words)
-        killed = time.monotonic()
-        took = self._until_ended(list(uuids.values()), PATIENCE, since=killed)
+        took = self._until_ended(list(uuids.values()), PATIENCE, since=time.monotonic())
         self.site.disarm()
-        self._bring_back(acts)
+        self._bring_back(list(wanted.values()))
         problems = self._problems()
-        results = [self._judge(by_action[name], uuids.get(name, ''), took, problems) if name in reached else
-                   _result(by_action[name], 'not reached', why=refused.get(name) or f'HTTP {statuses.get(name)}')
-                   for name in by_action]
+        results = [self._judge(case, uuids.get(key, ''), took, problems) if key in reached else
+                   _result(case, 'not reached', why=refused.get(key) or f'HTTP {statuses.get(key)}')
+                   for key, case in cases.items()]
         left = self._left_after(list(uuids.values()))
         for result in results:
             if left and result.verdict == 'kept':
@@ -157,7 +166,7 @@ class Runner:
                 count, last = len(hits), time.monotonic()
             arrived = {name for name, file in files.items() if file in hits}
             now = time.monotonic()
-            if len(arrived) == len(files) or now > end or (arrived and now - last > 8):
+            if len(arrived) == len(files) or now > end or (arrived and now - last > LAST):
                 break
             time.sleep(0.05)
         if executor in ('broker', 'database'):

@@ -172,10 +172,10 @@ def deletes(site: Site, _size: int) -> str:
             steps.setdefault(case.action, []).append(case)
     for number in range(max(len(some) for some in steps.values())):
         now = {name: some[number] for name, some in steps.items() if number < len(some)}
-        group = [act for act in acts if act.name in now]
-        uuids, _ = servers_for(runner.things, group)
-        ready = [act for act in group if act.name in uuids]
-        words = [f'{now[a.name].role}:{now[a.name].place}:before/{uuids[a.name]}!hold' for a in ready]
+        group = {act.name: act for act in acts if act.name in now}
+        uuids, refused = servers_for(runner.things, group)
+        ready = {name: act for name, act in group.items() if name not in refused}
+        words = [f'{now[name].role}:{now[name].place}:before/{uuids[name]}!hold' for name in ready]
         site.arm(words)
         ask_all(runner.things, ready, uuids)
         _arrive(site, len(words))

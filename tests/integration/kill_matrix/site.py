@@ -24,7 +24,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     'DEFAULT': {'shelved_offload_time': -1, 'reclaim_instance_interval': 3600, 'service_down_time': 40,
                 'osapi_compute_threads': 16, 'shutdown_timeout': 0},
     # A thread that is held at a point must not keep those of other actions from theirs.
-    'conductor': {'workers': 48}}
+    'conductor': {'workers': 48, 'batch': 1}}
 
 
 class Database:
