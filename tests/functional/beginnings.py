@@ -100,7 +100,8 @@ def offloaded(bench: Bench, uuid: str) -> dict[str, Any]:
 def to_rebuild(bench: Bench, uuid: str) -> dict[str, Any]:
     with session.read() as conn:
         spec = instances.specs(conn, [uuid])[uuid]
-    return {'new_image': True, 'before': {'columns': {'image_ref': 'old'}, 'spec': to_primitive(spec)}}
+    return {'image': to_primitive(ImageMeta(id='new')), 'new_image': True,
+            'before': {'columns': {'image_ref': 'old'}, 'spec': to_primitive(spec)}}
 
 
 def with_volume(bench: Bench, uuid: str, state: str = 'attaching', key: str = 'bdm') -> dict[str, Any]:
