@@ -72,9 +72,9 @@ def batches(cases: Iterable[Case], alone: Iterable[str] = (), most: int = MOST) 
         makers = [case for case in group if case.action == 'build']
         others = [case for case in group if case.action != 'build']
         # Neighbours are points of one action: apart, they are held by different threads of different daemons.
-        count = max(len(makers), -(-len(group) // bound))
-        parts: list[list[Case]] = [makers[number:number + 1] for number in range(count)]
+        count = -(-len(group) // bound)
+        parts: list[list[Case]] = [makers[number:number + 1] for number in range(max(count, len(makers)))]
         for number, case in enumerate(others):
-            parts[number % count].append(case)
+            parts[(number + len(makers)) % count].append(case)
         found += [part for part in parts if part]
-    return found
+    return sorted(found, key=len, reverse=True)
