@@ -6,8 +6,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import openstack
 import pytest
 
+from minicompute.api.openstack.wsgi import Operation
 from minicompute.db import session
 from minicompute.db.api import instances
 from minicompute.db.api import volumes as db
@@ -16,9 +18,15 @@ from minicompute.virt.fake import FakeDriver
 from minicompute.volume import files
 from minicompute.volume.local import LocalVolumes
 from tests.functional.cloud import Cloud
-from tests.functional.small import Caller
+from tests.functional.small import Caller, Server
 
 NOWHERE = '00000000-0000-4000-8000-000000000000'
+
+
+@pytest.fixture(autouse=True)
+def strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer or an error that the API does not promise is a failure."""
+    monkeypatch.setattr(Operation, 'strict', True)
 
 
 @pytest.fixture
@@ -144,6 +152,22 @@ def test_versions(cloud: Cloud) -> None:
     below = Caller(cloud.app, '/v2.1/v3', token='admin:demo')
     assert below('GET', '/volumes') == {'volumes': []}
     assert Caller(cloud.app, '/v2.1/demo/v3', token='admin:demo')('GET', '/demo/volumes') == {'volumes': []}
+
+
+def test_the_sdk(cloud: Cloud) -> None:
+    with Server(cloud.app) as url, openstack.connect(
+            auth_type='none', auth={}, block_storage_endpoint_override=f'{url}/volume/v3') as client:
+        made = client.block_storage.create_volume(size=1, name='data')
+        assert client.block_storage.wait_for_status(made, 'available').size == 1
+        client.block_storage.extend_volume(made, 2)
+        client.block_storage.set_volume_bootable_status(made, True)
+        found = client.block_storage.find_volume('data')
+        assert (found.id, found.size, found.is_bootable) == (made.id, 2, True)
+        assert [one.id for one in client.block_storage.volumes(all_projects=True)] == [made.id]
+        with pytest.raises(openstack.exceptions.BadRequestException, match='snapshots'):
+            client.block_storage.create_volume(size=1, snapshot_id=NOWHERE)
+        client.block_storage.delete_volume(made)
+        assert list(client.block_storage.volumes()) == []
 
 
 # -- attachments -------------------------------------------------------------------

@@ -47,8 +47,8 @@ class VolumeAttachmentController(wsgi.Controller):
         if req.since('2.101'):
             return None
         # 2.89 never reached this answer before 2.101 emptied it.
-        shown = {'id': made.volume_id, 'serverId': instance.uuid, 'volumeId': made.volume_id,
-                 'device': made.device_name}
+        shown: dict[str, Any] = {'id': made.volume_id, 'serverId': instance.uuid, 'volumeId': made.volume_id,
+                                 'device': made.device_name}
         if req.since('2.70'):
             shown['tag'] = made.tag
         if req.since('2.79'):
