@@ -83,7 +83,7 @@ class Movers:
         hosts = [host for host in self.lab.hosts if self.lab.is_on(host)]
         return {'domains': [h for h in hosts if server in self.lab.virsh(h, 'list', '--all', '--uuid').split()],
                 'running': self.lab.running_on(server),
-                'disks': [h for h in hosts if self.lab.path(h, 'instances', server).exists()]}
+                'disks': [h for h in hosts if self.lab.path(h, 'state', 'instances', server).exists()]}
 
     def only_on(self, server: str, host: str, *, shared: bool = False) -> None:
         wanted = {'domains': [host], 'running': [host], 'disks': self.lab.hosts if shared else [host]}
@@ -131,7 +131,7 @@ def test_with_its_disks_and_back(movers: Movers) -> None:
         no_gap(movers.hears(server, before[-1]))
         assert movers.migration(server)['status'] == 'completed', source
     assert 'backing file' in movers.lab.execute('host1', 'qemu-img', 'info', '-U', str(
-        movers.lab.directory / 'node' / 'instances' / server / 'disk'))
+        movers.lab.directory / 'node' / 'state' / 'instances' / server / 'disk'))
 
 
 def test_on_disks_that_both_hosts_see(shared: Movers) -> None:
@@ -224,7 +224,7 @@ def test_power_cut_on_shared_disks(shared: Movers) -> None:
         assert force_down(lab, 'host1', True) == 200
         shared.act(server, 'evacuate', {}, expect=200)
         assert shared.at_rest(server, 'SHUTOFF')[HOST] == 'host2'
-        assert (lab.path('host2', 'instances', server, 'owner')).read_text() == 'host2'
+        assert (lab.path('host2', 'state', 'instances', server, 'owner')).read_text() == 'host2'
     finally:
         lab.start('host1')
         lab.wait_service('host1', 'down')
