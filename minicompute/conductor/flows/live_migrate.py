@@ -184,7 +184,10 @@ def kept(task: Task) -> dict[str, Any]:
     if _cancelled(task):
         move.switch(task)
         return {'moved': True}
-    return {'reschedule': True, 'outcome': None, 'at_source': None, 'at_destination': None}
+    turns = task.data.get('turns', 0) + 1
+    if turns > CONF.conductor.stuck_after:
+        raise StepFailed('The guest is at the destination, but the records cannot follow it.')
+    return {'reschedule': True, 'turns': turns, 'outcome': None, 'at_source': None, 'at_destination': None}
 
 
 def _stays(task: Task) -> bool:
