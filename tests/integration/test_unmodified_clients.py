@@ -65,6 +65,33 @@ def test_openstack_puts_a_server_on_a_network(shell: Shell) -> None:
     shell('openstack network delete front')
 
 
+def test_openstack_attaches_and_boots_from_volumes(shell: Shell) -> None:
+    shell('openstack network create --share back')
+    shell('openstack subnet create --network back --subnet-range 10.92.0.0/24 back')
+    volume = as_json(shell('openstack volume create --size 1 -f json data'))
+    assert (volume['status'], volume['size']) == ('available', 1)
+    shell('openstack server create --image disk --flavor tiny --no-network --wait -f json three')
+    until = 'for n in $(seq 60); do [ "$({0} -f value -c {1})" = "{2}" ] && exit 0; sleep 0.5; done; {0}; exit 1'
+    added = as_json(shell('openstack server add volume -f json three data'))
+    assert (added['Volume ID'], added['Device']) == (volume['id'], '/dev/vdb')
+    shell(until.format('openstack volume show data', 'status', 'in-use'))
+    assert volume['id'] in shell('nova volume-attachments three') and 'data' in shell('minicompute volume-list')
+    shell('openstack server remove volume three data')
+    shell(until.format('openstack volume show data', 'status', 'available'))
+    shell('openstack server add network three back')
+    assert '10.92.0.' in shell('nova interface-list three')
+    shell('openstack server delete --wait three')
+    shell('openstack volume delete data')
+    made = as_json(shell('openstack server create --image disk --boot-from-volume 2 --flavor tiny --no-network '
+                         '--wait -f json four'))
+    root = as_json(shell('openstack volume list -f json'))
+    assert [(one['Size'], one['Status']) for one in root] == [(2, 'in-use')] and made['status'] == 'ACTIVE'
+    shell('openstack server delete --wait four')
+    shell(f"openstack volume delete {root[0]['ID']}")
+    assert as_json(shell('openstack volume list -f json')) == []
+    shell('openstack network delete back')
+
+
 def test_openstack_looks_at_the_service(shell: Shell) -> None:
     services = as_json(shell('openstack compute service list -f json'))
     assert {(s['Binary'], s['State']) for s in services} == {
@@ -72,6 +99,30 @@ def test_openstack_looks_at_the_service(shell: Shell) -> None:
     assert len(as_json(shell('openstack hypervisor list -f json'))) == 2
     assert [f['Name'] for f in as_json(shell('openstack flavor list -f json'))] == ['tiny']
     assert [i['Name'] for i in as_json(shell('openstack image list -f json'))] == ['disk']
+
+
+def test_openstack_does_what_operators_do(shell: Shell) -> None:
+    host = as_json(shell('openstack compute service list --service nova-compute -f json'))[0]['Host']
+    shell('openstack aggregate create --zone north --property ssd=true fast')
+    shell(f'openstack aggregate add host fast {host}')
+    shell('openstack aggregate set --property old=x fast; openstack aggregate unset --property old fast')
+    shown = as_json(shell('openstack aggregate show fast -f json'))
+    assert shown['hosts'] == [host] and shown['availability_zone'] == 'north' and 'ssd' in str(shown['properties'])
+    shell('openstack --os-compute-api-version 2.81 aggregate cache image fast disk')
+    one = as_json(shell('openstack server create --image disk --flavor tiny --no-network --availability-zone north '
+                        '--wait -f json op'))['id']
+    lately = 'openstack --os-compute-api-version 2.73 server'
+    shell(f'{lately} lock --reason mine {one}')
+    assert as_json(shell(f'{lately} show {one} -f json'))['locked_reason'] == 'mine'
+    shell(f'openstack server unlock {one}')
+    for state in ('error', 'active'):
+        shell(f'openstack server set --state {state} {one}')
+        assert as_json(shell(f'openstack server show {one} -f json'))['status'] == state.upper()
+    assert 'running' in shell(f'nova diagnostics {one}')
+    shell(f'nova lock {one}; nova unlock {one}; nova reset-state --active {one}')
+    shell(f'openstack server delete --wait {one}')
+    shell(f'openstack aggregate remove host fast {host}; openstack aggregate delete fast')
+    assert as_json(shell('openstack aggregate list -f json')) == []
 
 
 def test_openstack_keypairs(shell: Shell) -> None:
