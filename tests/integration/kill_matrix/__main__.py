@@ -41,8 +41,8 @@ def main() -> int:
     with Site(directory) as site:
         runner = Runner(site, results)
         cases = _cases(runner, args.run / 'cases.json', args.rediscover)
-        known = report.read(results) if args.resume else {}
-        chosen = [case for case in cases if case.key not in known and (
+        known = {key for key, one in report.read(results).items() if one['verdict'] != 'not reached'}
+        chosen = [case for case in cases if not (args.resume and case.key in known) and (
             not args.only or any(word in case.key for word in args.only))]
         if args.list:
             print('\n'.join(case.key for case in chosen))

@@ -22,7 +22,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     'quota': {'instances': -1, 'cores': -1, 'ram': -1, 'server_groups': -1},
     # Shelved servers and deleted ones wait to be told; a host is down when somebody says so, not because it was slow.
     'DEFAULT': {'shelved_offload_time': -1, 'reclaim_instance_interval': 3600, 'service_down_time': 40,
-                'osapi_compute_threads': 16, 'shutdown_timeout': 0},
+                'osapi_compute_threads': 16, 'shutdown_timeout': 0, 'max_concurrent_live_migrations': 0},
     # A thread that is held at a point must not keep those of other actions from theirs.
     'conductor': {'workers': 48, 'batch': 1}}
 
