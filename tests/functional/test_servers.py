@@ -217,8 +217,8 @@ def test_networks(world):
 
 
 @pytest.mark.parametrize('devices, why', [
-    ([{'source_type': 'volume', 'uuid': 'v', 'boot_index': 0}], 'no volume service'),
-    ([{'source_type': 'blank', 'destination_type': 'volume', 'volume_size': 1}], 'no volume service'),
+    ([{'source_type': 'volume', 'uuid': 'v', 'boot_index': 0}], 'failed to get volume v'),
+    ([{'source_type': 'blank', 'destination_type': 'volume'}], 'non-zero size'),
     ([{'source_type': 'image', 'uuid': 'i', 'destination_type': 'local', 'boot_index': 1}], 'Mapping image to local'),
     ([{'source_type': 'image', 'destination_type': 'local', 'boot_index': 0}], 'needs a uuid'),
     ([{'source_type': 'blank', 'destination_type': 'local', 'volume_size': 1}], 'Ephemeral disks requested'),
@@ -229,7 +229,7 @@ def test_devices_that_cannot_be(world, devices, why):
 
 
 def test_the_first_form_of_devices(world):
-    assert 'no volume service' in world.refuse(block_device_mapping=[{'volume_id': str(uuid.uuid4())}])
+    assert 'failed to get volume' in world.refuse(block_device_mapping=[{'volume_id': str(uuid.uuid4())}])
     assert 'different block_device_mapping' in world.refuse(
         block_device_mapping=[{'volume_id': str(uuid.uuid4())}], block_device_mapping_v2=[{'source_type': 'blank'}])
 
