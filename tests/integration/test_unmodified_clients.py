@@ -116,7 +116,7 @@ def test_openstack_does_what_operators_do(shell: Shell) -> None:
     assert as_json(shell(f'{lately} show {one} -f json'))['locked_reason'] == 'mine'
     shell(f'openstack server unlock {one}')
     for state in ('error', 'active'):
-        shell(f'openstack server set --state {state} {one}')
+        shell(f'openstack server set --auto-approve --state {state} {one}')
         assert as_json(shell(f'openstack server show {one} -f json'))['status'] == state.upper()
     assert 'running' in shell(f'nova diagnostics {one}')
     shell(f'nova lock {one}; nova unlock {one}; nova reset-state --active {one}')
