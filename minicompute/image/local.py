@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import hashlib
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -165,9 +166,15 @@ class LocalImages(ImageBackend):
         _finish_delete(image_id)
 
     def sweep(self) -> None:
-        """Put right what a killed api left: half an upload, half a delete."""
+        """Put right what a killed api left: half an upload, half a delete; and images that an operation was to bring
+        which an operator has given up."""
         with session.read() as conn:
             saving, gone = db.in_status(conn, 'saving'), db.in_status(conn, db.GONE)
+            # No copy and no upload of it may take longer than this, each.
+            overdue = db.in_status(conn, 'importing', 2 * datetime.timedelta(seconds=CONF.conductor.image_deadline))
+        for image_id in overdue:
+            LOG.warning('The data of image %s never came: it is deleted', image_id)
+            self.discard(image_id)
         for image_id in {*saving, *files.parts()}:
             abandoned = files.clear_if_abandoned(image_id, _has_status(image_id, 'saving'))
             if abandoned and session.write(db.change, image_id, was='saving', status='queued'):

@@ -29,14 +29,15 @@ from tests.integration.test_libvirt_driver import (  # noqa: F401
     request,
     source,
     state,
-    up,
-    wait_for,
 )
+from tests.integration.test_libvirt_driver import wait_for as wait_shortly
 
 # Fixtures of another module.
 # ruff: noqa: F811
 
 MIB = 1 << 20
+#: some of these guests share their processor with a copy of their disk
+PATIENCE = 600
 #: where on its disk, beyond its image, the guest writes the same number: first here, then there
 FIRST, SECOND = 100 * MIB, 900 * MIB
 WRITE = base64.b64encode(f'''#!/bin/sh
@@ -47,6 +48,16 @@ count >/dev/null 2>&1 &
 MARK = base64.b64encode(f'''#!/bin/sh
 printf 'n=%016d' 42 | dd of=/dev/vda bs=512 seek={FIRST // 512} conv=notrunc,sync,fsync
 '''.encode()).decode()
+
+
+def wait_for(what: str, found) -> object:
+    return wait_shortly(what, found, PATIENCE)
+
+
+def up(driver, instance) -> str:
+    """Wait for the guest's own word; -> its console."""
+    wait_for('the guest', lambda: 'minicompute-guest: up' in driver.console_output(instance, None))
+    return driver.console_output(instance, None)
 
 
 def writing(cloud: Cloud, script: str = WRITE, **changes) -> Instance:
@@ -113,9 +124,8 @@ def test_a_guest_that_writes_is_copied_at_one_moment(driver, cloud, libvirtd, st
 
 
 def test_a_copy_that_is_broken_off_and_one_that_died(driver, cloud, state):
-    instance = writing(cloud)
+    instance = cloud.server(network=False)
     driver.spawn(request(instance))
-    up(driver, instance)
     before = files(state, instance)
     with pytest.raises(exception.ImageToolFailed, match='stopped'):
         driver.extract(instance, 'a', stop=lambda: True)
@@ -220,7 +230,6 @@ def test_new_disks_and_old_ones(driver, cloud, libvirtd, state, tmp_path):
 def test_another_image(driver, cloud, state):
     instance = cloud.server(network=False)
     driver.spawn(request(instance))
-    up(driver, instance)
     base = os.stat(state / 'instances' / instance.uuid / 'base').st_ino
     other = str(uuid.uuid4())
     shutil.copy(IMAGES / GUEST, state / 'images' / other)
@@ -234,7 +243,6 @@ def test_another_image(driver, cloud, state):
 def test_an_image_that_is_hostile_costs_no_disk(driver, cloud, state):
     instance = cloud.server(network=False)
     driver.spawn(request(instance))
-    up(driver, instance)
     bad = str(uuid.uuid4())
     images.create_overlay(str(state / 'images' / bad), str(state / 'images' / GUEST), 'qcow2')
     with pytest.raises(exception.ImageUnacceptable, match='backing file'):
@@ -247,7 +255,6 @@ def test_an_image_that_is_hostile_costs_no_disk(driver, cloud, state):
 def test_a_rebuild_that_died_half_way_is_asked_again(driver, cloud, state):
     instance = cloud.server(network=False)
     driver.spawn(request(instance))
-    up(driver, instance)
     directory = state / 'instances' / instance.uuid
     guest.remove(driver._host, instance.uuid)
     os.unlink(directory / 'disk')

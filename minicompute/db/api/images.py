@@ -96,8 +96,12 @@ def remove(conn: sa.Connection, image_id: str) -> None:
     conn.execute(images.delete().where(images.c.uuid == image_id, images.c.status == GONE))
 
 
-def in_status(conn: sa.Connection, status: str) -> list[str]:
-    return list(conn.scalars(sa.select(images.c.uuid).where(images.c.status == status)))
+def in_status(conn: sa.Connection, status: str, age: datetime.timedelta | None = None) -> list[str]:
+    """With `age` only those that nothing has changed for so long."""
+    query = sa.select(images.c.uuid).where(images.c.status == status)
+    if age is not None:
+        query = query.where(images.c.updated_at < session.utcnow() - age)
+    return list(conn.scalars(query))
 
 
 # -- lists -------------------------------------------------------------------

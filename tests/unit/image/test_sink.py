@@ -1,6 +1,7 @@
 """How a compute gives an image to the local store, and what is left when it does not."""
 from __future__ import annotations
 
+import datetime
 import hashlib
 import io
 import os
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 
 from minicompute import exception
+from minicompute.conf import CONF
 from minicompute.db import session
+from minicompute.db.models import images
 from minicompute.image import local_files as files
 from minicompute.image import source
 from minicompute.image.base import SendStopped
@@ -130,6 +133,18 @@ def test_discarded_at_any_time(store: LocalImages, directory: pathlib.Path, copy
     assert left(directory) == []
     with pytest.raises(exception.ImageNotFound):
         store.show(ALICE, image_id)
+
+
+def test_an_image_whose_data_never_came_is_swept(store: LocalImages, directory: pathlib.Path,
+                                                 copy: pathlib.Path) -> None:
+    old, young = reserved(store), reserved(store)
+    send(old, copy)
+    late = session.utcnow() - 3 * datetime.timedelta(seconds=CONF.conductor.image_deadline)
+    session.write(lambda conn: conn.execute(images.update().where(images.c.uuid == old).values(updated_at=late)))
+    store.sweep()
+    assert left(directory) == [] and store.show(ALICE, young).status == 'importing'
+    with pytest.raises(exception.ImageNotFound):
+        store.show(ALICE, old)
 
 
 def test_an_image_that_its_owner_deleted_meanwhile(store: LocalImages, directory: pathlib.Path,
