@@ -11,8 +11,8 @@ from minicompute.cmd import manage, status
 from minicompute.conductor.flow import Flow
 from minicompute.conf import CONF
 from minicompute.db import session
-from minicompute.db.api import actions, instances, stuck
-from minicompute.objects import Action, ActionState, Flavor, Instance, RequestSpec, VMState
+from minicompute.db.api import actions, image_caching, instances, stuck
+from minicompute.objects import Action, ActionState, Flavor, ImageMeta, Instance, RequestSpec, VMState
 
 UUID = '5c3b8f0a-0000-4000-8000-000000000001'
 
@@ -108,3 +108,13 @@ def test_a_daemon_that_nobody_reports_as_is_a_warning(database: str) -> None:
     session.write(servicegroup.report, 'h1', 'nova-conductor', 'conductor')
     assert 'nova-scheduler' in status.check_services().details
 
+
+
+def test_what_hosts_were_asked_to_cache_is_listed(database: str, capsys: Any) -> None:
+    image = ImageMeta(id=UUID, name='debian')
+    session.write(lambda conn: image_caching.ask(conn, 7, ['c1', 'c2'], [image], down={'c2'}))
+    manage.image_cache_list(arguments())
+    heads, first, second = capsys.readouterr().out.splitlines()
+    assert heads.split()[:4] == ['Host', 'Image', 'Aggregate', 'Status']
+    assert first.split()[:4] == ['c1', UUID, '7', 'queued']
+    assert second.split()[:4] == ['c2', UUID, '7', 'skipped'] and second.endswith('the host was down')
