@@ -72,13 +72,20 @@ class Moves:
         return str(self.status(server, 'VERIFY_RESIZE')[HOST])
 
     def directories(self, server: str) -> list[str]:
-        return [host for host in self.lab.hosts if self.lab.path(host, 'instances', server).exists()]
+        return [host for host in self.lab.hosts if server in self.files(host)]
 
     def domains(self, server: str) -> list[str]:
         return [host for host in self.lab.hosts if server in self.lab.virsh(host, 'list', '--all', '--uuid').split()]
 
     def markers(self) -> list[str]:
-        return [str(path) for host in self.lab.hosts for path in self.lab.path(host, 'instances').glob('.moving-*')]
+        return [name for host in self.lab.hosts for name in self.files(host) if name.startswith('.moving')]
+
+    def instances(self) -> str:
+        """Where the disks lie on each host."""
+        return str(self.lab.directory / 'node' / 'state' / 'instances')
+
+    def files(self, host: str) -> list[str]:
+        return self.lab.execute(host, 'ls', '-A', self.instances()).split()
 
     def pools(self) -> str:
         return ''.join(self.lab.virsh(host, 'pool-list', '--all', '--name') for host in self.lab.hosts)
@@ -133,8 +140,7 @@ def test_a_revert_finds_all_as_it_was(moves: Moves) -> None:
 def test_a_migration_of_an_image_that_is_gone(moves: Moves) -> None:
     """The destination cannot fetch what the disk lies on: all of it comes."""
     server = moves.boot('host1')
-    for path in moves.lab.path('host3', 'instances', '_base').glob('*'):
-        path.unlink()
+    moves.lab.execute('host3', 'sh', '-c', f'rm -f {moves.instances()}/_base/*')
     images = moves.lab.directory / 'state' / 'images'
     hidden = images.with_name('images.hidden')
     images.rename(hidden)
@@ -144,8 +150,7 @@ def test_a_migration_of_an_image_that_is_gone(moves: Moves) -> None:
     finally:
         hidden.rename(images)
     moves.wait_seen(server, moves.word, GIB_SECTORS)
-    said = moves.lab.execute('host3', 'qemu-img', 'info', '-U', '-f', 'qcow2', str(
-        moves.lab.directory / 'node' / 'instances' / server / 'disk'))
+    said = moves.lab.execute('host3', 'qemu-img', 'info', '-U', '-f', 'qcow2', f'{moves.instances()}/{server}/disk')
     assert 'backing file' not in said
     moves.act(server, 'confirmResize')
     moves.status(server, 'ACTIVE')

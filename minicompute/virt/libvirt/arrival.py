@@ -60,10 +60,10 @@ def _make(instance: Instance, disk: Disk) -> None:
 def _settle(disk: Disk) -> None:
     if disk.format == 'qcow2':
         lies_on = images.info(disk.path, 'qcow2').backing_file
-        if lies_on and not os.path.exists(lies_on):
-            here = os.path.join(CONF.instances_path, '_base', os.path.basename(lies_on))
-            if not os.path.exists(here):
-                raise exception.Conflict(f'The image below {os.path.basename(disk.path)} is not on {CONF.host}.')
+        here = os.path.join(CONF.instances_path, '_base', os.path.basename(lies_on or ''))
+        if lies_on and lies_on != here and os.path.exists(here):
             images.rebase(disk.path, here, os.path.splitext(here)[1].lstrip('.'), content_is_same=True)
+        elif lies_on and not os.path.exists(lies_on):
+            raise exception.Conflict(f'The image below {os.path.basename(disk.path)} is not on {CONF.host}.')
     if disk.size and images.info(disk.path, disk.format).virtual_size < disk.size:
         images.resize(disk.path, disk.format, disk.size)
