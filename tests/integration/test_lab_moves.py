@@ -130,6 +130,8 @@ def test_with_its_disks_and_back(movers: Movers) -> None:
         movers.only_on(server, dest)
         no_gap(movers.hears(server, before[-1]))
         assert movers.migration(server)['status'] == 'completed', source
+        events = movers.why(server)['instanceAction']['events']
+        assert [e['details'] for e in events if e['event'] == 'finish_destination'] == [None], 'as the record says'
     assert 'backing file' in movers.lab.execute('host1', 'qemu-img', 'info', '-U', str(
         movers.lab.directory / 'node' / 'state' / 'instances' / server / 'disk'))
 
