@@ -4,6 +4,7 @@
 """
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,9 @@ from minicompute.db.api import actions, instances, migrations
 from minicompute.objects import Action, Instance, MigrationStatus, TaskState, VMState
 
 LOG = logging.getLogger(__name__)
+
+#: seconds after which what failed to begin is tried again
+AGAIN = 60
 
 #: begins an action in this transaction (by `begin`), or None when somebody else did something with the server
 Begin = Callable[[sa.Connection, Instance], Action | None]
@@ -74,7 +78,8 @@ def sweep() -> list[int]:
         except exception.ActionInProgress:
             continue    # it is found again
         except Exception:
-            LOG.exception('What is due for instance %s could not begin', uuid)
+            LOG.exception('What is due for instance %s could not begin; again in %d s', uuid, AGAIN)
+            session.write(_put_off, uuid)
             continue
         if action is not None:
             LOG.info('The time of instance %s is up: %s', uuid, action.action)
@@ -90,4 +95,12 @@ def _begin(conn: sa.Connection, uuid: str) -> Action | None:
     if start is None:
         instances.update(conn, uuid, {'due_at': None})
         return None
-    return start(conn, instance)
+    action = start(conn, instance)
+    if action is None:      # still as it was, it has nothing to wait for; else whoever changed it knows better
+        instances.expect(conn, uuid, [instance.vm_state], [None], {'due_at': None})
+    return action
+
+
+def _put_off(conn: sa.Connection, uuid: str) -> None:
+    """So that it does not stand before others that are due."""
+    instances.update(conn, uuid, {'due_at': session.now(conn) + datetime.timedelta(seconds=AGAIN)})

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from minicompute.conductor import due
 from minicompute.db import session
 from minicompute.db.api import instances
 from minicompute.virt.fake import FakeDriver
@@ -246,3 +247,22 @@ def test_two_conductors_begin_it_once(make_cloud: Any, conf: Any) -> None:
     for uuid in uuids:
         found = cloud.api('GET', f'/servers/{uuid}/os-instance-actions')['instanceActions']
         assert [one['action'] for one in found] == ['delete', 'delete', 'create']
+
+
+def test_what_cannot_begin_lets_others_go_first(keeps: Cloud, monkeypatch: Any) -> None:
+    first, second = deleted(keeps), deleted(keeps)
+    usual = due.BY_STATE['soft-delete']
+
+    def refuse(conn: Any, instance: Any) -> Any:
+        if instance.uuid == first:
+            raise RuntimeError('planned')
+        return usual(conn, instance)
+    monkeypatch.setitem(due.BY_STATE, 'soft-delete', refuse)
+    for uuid in (first, second):
+        time_is_up(uuid)
+    keeps.wait_gone(second)
+    keeps.until(lambda: (at := due_at(first)) and at > session.utcnow(), 'the first to be put off')
+    monkeypatch.setitem(due.BY_STATE, 'soft-delete', lambda conn, instance: None)
+    time_is_up(first)
+    keeps.until(lambda: due_at(first) is None, 'it to wait for nothing')
+    assert keeps.show(first)['status'] == 'SOFT_DELETED'
