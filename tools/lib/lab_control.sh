@@ -67,6 +67,9 @@ remote_uri = qemu+tls://%s/system?pkipath=$RUN/node/pki/libvirt
 
 [local_images]
 path = $STATE/images
+
+[local_volumes]
+path = $STATE/volumes
 CONF
 }
 
