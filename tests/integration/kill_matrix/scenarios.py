@@ -81,12 +81,16 @@ class Storm:
                 time.sleep(0.2)     # nobody answers: the API, or what it stands on, is dead just now
 
     def _deed(self, chance: random.Random) -> None:
-        there = [s for s in self.things.api.servers() if not s[TASK] and s['status'] != 'DELETED']
+        there = self.things.api.servers()
+        idle = [server for server in there if not server[TASK]]
         name = 'build' if len(there) < self._servers else 'delete' if chance.random() < 0.1 else ''
         if name == 'build':
             self.things.boot(f'storm{chance.randrange(10 ** 6)}')
+        elif not idle:
+            time.sleep(0.2)
+            return
         else:
-            server = chance.choice(there)
+            server = chance.choice(idle)
             name = name or chance.choice(DEEDS.get(server['status'], ('delete',)))
             if BY_NAME[name].ask(self.things, server['id']) >= 300:
                 return
