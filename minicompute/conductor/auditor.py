@@ -80,8 +80,9 @@ class Auditor:
             self._tell(finding)
         for host, homes in strangers.items():
             for uuid, home in homes.items():
-                LOG.warning('%s has something of server %s, which %s: it is told to remove it', host, uuid,
-                            f'lives on {home}' if home else 'is not there')
+                # Mostly it went after the list was made; the host says so if it has something to remove.
+                LOG.info('%s listed something of server %s, which %s: it is told so', host, uuid,
+                         f'lives on {home}' if home else 'is not there')
             compute.remove_strangers(host, homes)
 
 
