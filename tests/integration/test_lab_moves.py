@@ -66,8 +66,9 @@ class Movers:
         """-> the migration, once memory goes over"""
         def look() -> dict[str, Any] | None:
             found = self.api.ok('GET', f'/servers/{server}/migrations')['migrations']
-            assert found, self.why(server)
-            return found[0] if found[0]['status'] == 'running' and found[0]['memory_processed_bytes'] else None
+            assert found or self.migration(server)['status'] == 'accepted', self.why(server)
+            running = found and found[0]['status'] == 'running' and found[0]['memory_processed_bytes']
+            return dict(found[0]) if running else None
         return dict(wait_for(look, 120, f'{server} to be copied', pause=0.2))
 
     def slow(self, server: str, host: str) -> None:
