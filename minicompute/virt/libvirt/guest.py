@@ -10,6 +10,7 @@ import libvirt
 from oslo_log import log as logging
 
 from minicompute import exception
+from minicompute.conf import CONF
 from minicompute.objects import PowerState
 from minicompute.virt.driver import DomainInfo
 from minicompute.virt.interface.moves import Stop, never
@@ -320,14 +321,15 @@ def cards(host: Host) -> set[str]:
 
 
 def everyone(host: Host) -> list[tuple[DomainInfo, metadata.Metadata | None]]:
-    """All domains of this libvirtd with what they say of themselves, without those that vanish meanwhile."""
+    """All domains of this libvirtd with what they say of themselves, without those that vanish meanwhile. Ours are
+    those of this host: another daemon of ours, with another name, may have its own beside them."""
     found = []
     for domain in call(host.connection().listAllDomains, 0):
         try:
             guest = Guest(host, domain, call(domain.UUIDString))
             said = guest.metadata()
             found.append((DomainInfo(uuid=guest.uuid, name=call(domain.name), power_state=guest.power_state(),
-                                     ours=said is not None), said))
+                                     ours=said is not None and said.host == CONF.host), said))
         except exception.DomainNotFound:
             continue
     return found
