@@ -98,7 +98,7 @@ def movers_in(lab: Lab) -> Iterator[Movers]:
         yield made
     finally:
         for service in lab.api.ok('GET', '/os-services?binary=nova-compute')['services']:
-            lab.api.request('PUT', f"/os-services/{service['id']}", {'status': 'enabled'})
+            lab.api.request('PUT', f"/os-services/{service['id']}", {'status': 'enabled', 'forced_down': False})
         lab.delete(*made.servers)
     for server in made.servers:
         assert made.places(server) == {'domains': [], 'running': [], 'disks': []}
@@ -213,7 +213,7 @@ def test_cut_off_evacuated_and_healed(movers: Movers) -> None:
                       if a['action'] == 'evacuate')
     events = movers.api.ok('GET', f"/servers/{server}/os-instance-actions/{evacuation['request_id']}")
     assert any('is back' in str(event['details']) for event in events['instanceAction']['events'])
-    assert 'removed' in '\n'.join(path.read_text() for path in (lab.directory / 'log').glob('compute-1*'))
+    assert 'removed' in '\n'.join(path.read_text() for path in (lab.directory / 'log').glob('compute-host1*'))
     assert force_down(lab, 'host1', False) == 200
     movers.hears(server)
 
