@@ -58,6 +58,8 @@ class LibvirtDevices(LibvirtBase, DeviceVerbs):
         domain = self._domain(instance)
         if domain is not None:
             hotplug.plug(domain, hotplug.card_of(vif.mac_address), render(self._card(one)), vif.mac_address)
+            # Until a domain has the card, a sweep of another daemon on this libvirtd takes its address for a leftover.
+            self._networks.plug(one)
 
     def detach_interface(self, instance: Instance, vif: VIF) -> None:
         domain = self._domain(instance)
