@@ -67,6 +67,13 @@ def is_up(service: Service, now: datetime.datetime) -> bool:
     return now - seen <= datetime.timedelta(seconds=CONF.service_down_time)
 
 
+def forced_down(conn: sa.Connection, hosts: set[str]) -> dict[str, datetime.datetime | None]:
+    """Those of `hosts` that an operator has declared down: true also for who cannot hear anybody."""
+    rows = conn.execute(sa.select(services.c.host, services.c.last_seen_up).where(
+        services.c.binary == COMPUTE, services.c.host.in_(hosts), services.c.forced_down.is_(True)))
+    return {row.host: row.last_seen_up for row in rows}
+
+
 def down_hosts(conn: sa.Connection, hosts: set[str], *, silent: bool = False) -> dict[str, datetime.datetime | None]:
     """Those of `hosts` whose compute is down (or not there), with the time of its last report. `silent`: only those
     that are not heard, whatever an operator says of them."""

@@ -128,7 +128,8 @@ class Engine:
         with session.read() as conn:
             now = session.now(conn)
             cancelled = set(journal.cancelled(conn, [p.task.action.id or 0 for p in parked] + waiting))
-            down = servicegroup.down_hosts(conn, {p.asked.host for p in parked}) if self._steady() else {}
+            judge = servicegroup.down_hosts if self._steady() else servicegroup.forced_down
+            down = judge(conn, {entry.asked.host for entry in parked})
         for entry in parked:
             self._look_after(entry, now, cancelled, down)
         self._wake(cancelled)
