@@ -29,7 +29,7 @@ from minicompute.objects import Selection, TaskState, VMState, from_primitive
 from minicompute.scheduler.rpcapi import SchedulerAPI
 
 #: seconds that a scheduler has for one batch
-SCHEDULER_TIMEOUT = 15
+SCHEDULER_TIMEOUT = 10
 
 
 def schedule(task: Task) -> Outcome:

@@ -23,7 +23,7 @@ from minicompute.db.api import allocations, migrations, networks, owed
 from minicompute.objects import RequestSpec, Selection
 from minicompute.scheduler.rpcapi import SchedulerAPI
 
-SCHEDULER_TIMEOUT = 15
+SCHEDULER_TIMEOUT = 10
 
 
 def claim(task: Task, spec: RequestSpec, *, ignore: Sequence[str] = ()) -> Outcome:

@@ -24,7 +24,7 @@ from minicompute.db.session import utcnow
 from minicompute.objects import Flavor, RequestSpec, TaskState, VMState, from_primitive
 from minicompute.scheduler.rpcapi import SchedulerAPI
 
-SCHEDULER_TIMEOUT = 15
+SCHEDULER_TIMEOUT = 10
 #: the filters that judge whether a host can run an image; the others judge whether it may take one more server
 OF_IMAGES = frozenset(('ImagePropertiesFilter', 'IsolatedHostsFilter'))
 
