@@ -57,9 +57,16 @@ def find(host: Host, uuid: str) -> str:
 
 
 def _operation(domain: libvirt.virDomain) -> int | None:
-    """What job goes on, None for none."""
-    said = job(domain)
-    return None if said.get('type', libvirt.VIR_DOMAIN_JOB_NONE) == libvirt.VIR_DOMAIN_JOB_NONE else said['operation']
+    """What job goes on, None for none. libvirt tells nothing of a copy where it comes in, but that it does."""
+    try:
+        said = call(domain.jobStats, 0)
+    except libvirt.libvirtError as error:
+        if code_of(error) == libvirt.VIR_ERR_NO_DOMAIN:
+            raise
+        return _IN if code_of(error) == libvirt.VIR_ERR_OPERATION_UNSUPPORTED else None
+    if said.get('type', libvirt.VIR_DOMAIN_JOB_NONE) == libvirt.VIR_DOMAIN_JOB_NONE:
+        return None
+    return int(said.get('operation', libvirt.VIR_DOMAIN_JOB_OPERATION_UNKNOWN))
 
 
 def job(domain: libvirt.virDomain) -> dict[str, Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import libvirt
 import pytest
 
 from minicompute import exception
+from minicompute.virt.interface import live as where
 from minicompute.virt.libvirt import disks, layout, migration
 from minicompute.virt.libvirt.builder import Builder
 from minicompute.virt.libvirt.config.base import parse, render
@@ -110,3 +112,49 @@ def test_a_disk_that_another_host_offers_is_checked(wrong: dict[str, str]) -> No
     live._check({'name': 'disk.eph0', 'format': 'raw'})
     with pytest.raises(exception.InvalidInput):
         live._check({'name': 'disk', 'format': 'qcow2', **wrong})
+
+
+class Told:
+    """A libvirtd with one domain: its state, and what its job says (a code: it refuses)."""
+
+    def __init__(self, state: tuple[int, int] | int, job: dict[str, Any] | int) -> None:
+        self._state, self._job = state, job
+
+    def connection(self) -> Any:
+        return self
+
+    def lookupByUUIDString(self, uuid: str) -> Any:  # noqa: N802
+        return self._answer(self._state) and self
+
+    def state(self) -> Any:
+        return self._answer(self._state)
+
+    def jobStats(self, flags: int) -> Any:  # noqa: N802
+        return self._answer(self._job)
+
+    def _answer(self, said: Any) -> Any:
+        if isinstance(said, int):
+            error = libvirt.libvirtError('planned')
+            error.err = (said, libvirt.VIR_FROM_QEMU, 'planned', 1, '', '', '', 0, 0)
+            raise error
+        return said
+
+
+RUNS = (libvirt.VIR_DOMAIN_RUNNING, 1)
+HELD = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
+PAUSED = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER)
+OFF = (libvirt.VIR_DOMAIN_SHUTOFF, 0)
+IDLE = {'type': libvirt.VIR_DOMAIN_JOB_NONE}
+COPIES = {'type': libvirt.VIR_DOMAIN_JOB_UNBOUNDED, 'operation': libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT}
+BACKUP = {'type': libvirt.VIR_DOMAIN_JOB_UNBOUNDED, 'operation': libvirt.VIR_DOMAIN_JOB_OPERATION_BACKUP}
+
+
+@pytest.mark.parametrize(('state', 'job', 'expect'), [
+    (RUNS, IDLE, where.RUNNING), (RUNS, BACKUP, where.RUNNING), (RUNS, COPIES, where.OUTGOING),
+    (HELD, COPIES, where.OUTGOING), (PAUSED, IDLE, where.PAUSED), (HELD, IDLE, where.HELD),
+    (HELD, libvirt.VIR_ERR_OPERATION_UNSUPPORTED, where.INCOMING),      # what a libvirtd says that receives
+    (OFF, libvirt.VIR_ERR_OPERATION_INVALID, where.STOPPED), (libvirt.VIR_ERR_NO_DOMAIN, IDLE, where.ABSENT),
+    (RUNS, libvirt.VIR_ERR_NO_DOMAIN, where.ABSENT)])
+def test_where_a_domain_is(state: Any, job: Any, expect: str) -> None:
+    host: Any = Told(state, job)
+    assert migration.find(host, 'u') == expect
