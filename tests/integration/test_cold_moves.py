@@ -128,6 +128,29 @@ def test_a_disk_lies_on_the_image_of_its_new_host(driver, cloud, libvirtd, state
     shutil.rmtree(there)
 
 
+def test_a_disk_goes_whole_where_its_image_is_not_to_be_had(
+        driver, cloud, libvirtd, state, through_here):  # noqa: F811
+    instance, here, there = cloud.server(network=False), CONF.host, state / 'there'
+    driver.spawn(request(instance))
+    driver.power_off(instance)
+    with on('other', there):
+        dest = driver.prepare_move(instance, here, None)
+    assert driver.leave(instance, LARGER, dest, 0)['shared'] is False
+    with on('other', there):
+        dest |= {**driver.open_move(instance), 'address': 'here'}
+    assert driver.send_disks(instance, dest)['bytes'] > 8 << 20
+    assert sorted(os.listdir(layout.directory(instance.uuid))) == ['base', 'console.log', 'disk', 'owner']
+    with on('other', there):
+        driver.arrive(sized(instance, LARGER), start=True)
+        driver.check_move(sized(instance, LARGER), running=True)
+        facts = images.info(root(instance), 'qcow2', in_use=True)
+        assert (facts.backing_file, facts.virtual_size) == (None, 2 * GIB)
+        driver.destroy(instance)
+    driver.destroy(instance)
+    assert left_of(libvirtd, state, instance) == []
+    shutil.rmtree(there)
+
+
 def test_hosts_that_share_a_directory(driver, cloud, libvirtd, state):  # noqa: F811
     instance, here = cloud.server(), CONF.host
     driver.spawn(request(instance))

@@ -137,25 +137,6 @@ def test_a_revert_finds_all_as_it_was(moves: Moves) -> None:
     assert moves.lab.running_on(server) == ['host2']
 
 
-def test_a_migration_of_an_image_that_is_gone(moves: Moves) -> None:
-    """The destination cannot fetch what the disk lies on: all of it comes."""
-    server = moves.boot('host1')
-    moves.lab.execute('host3', 'sh', '-c', f'rm -f {moves.instances()}/_base/*')
-    images = moves.lab.directory / 'state' / 'images'
-    hidden = images.with_name('images.hidden')
-    images.rename(hidden)
-    try:
-        moves.act(server, 'migrate', {'host': 'host3'})
-        moves.status(server, 'VERIFY_RESIZE')
-    finally:
-        hidden.rename(images)
-    moves.wait_seen(server, moves.word, GIB_SECTORS)
-    said = moves.lab.execute('host3', 'qemu-img', 'info', '-U', '-f', 'qcow2', f'{moves.instances()}/{server}/disk')
-    assert 'backing file' not in said
-    moves.act(server, 'confirmResize')
-    moves.status(server, 'ACTIVE')
-
-
 @pytest.mark.parametrize('who', ['host1', 'host2'])
 def test_a_daemon_that_dies_under_the_copy(moves: Moves, who: str) -> None:
     server = moves.boot('host1')
