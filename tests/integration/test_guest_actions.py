@@ -33,7 +33,7 @@ MIB, GIB = 1 << 20, 1 << 30
 #: seconds for a boot where other guests are emulated as well
 PATIENCE = 600
 #: the guest tells the console what it finds: its disks by size, whether it has a password, ...
-TELL = base64.b64encode(b'#!/bin/sh\nguest-test\n').decode()
+TELL = base64.b64encode(b'#!/bin/sh\nguest-test\nsleep 1\nguest-test\n').decode()
 
 
 def counting(cloud: Cloud, **changes) -> Instance:
@@ -53,7 +53,8 @@ def told(driver, instance) -> dict[str, str]:
     """What guest-test said since the last boot."""
     text = wait_for('the word of the guest', lambda: 'user_data exit=0' in driver.console_output(instance, None)
                     and driver.console_output(instance, None), PATIENCE)
-    return dict(re.findall(r'^([a-z_.0-9]+)=(\S*)\r?$', str(text), re.MULTILINE))
+    # Others write to the console as well: not each line is whole, so it is said twice.
+    return dict(re.findall(r'\b(disk\.[a-z0-9]+|password)=([a-z0-9]+)', str(text)))
 
 
 # -- pause, suspend ------------------------------------------------------------
