@@ -13,16 +13,20 @@ from minicompute.db import session
 from tests.functional.cloud import Cloud
 
 
+#: seconds of this thread's own CPU, which a busy machine does not lengthen: without a bound each of these takes hours
+SHARE = 5
+
+
 def server(cloud: Cloud, **changes: Any) -> dict[str, Any]:
     return {'name': 'vm', 'imageRef': cloud.image(), 'flavorRef': cloud.flavor(disk=1), 'networks': 'none', **changes}
 
 
 def refused(cloud: Cloud, method: str, path: str, body: Any = None, **more: Any) -> str:
     """-> the text of the 400, which must come soon."""
-    began = time.monotonic()
+    began = time.thread_time()
     answer = cloud.request(method, path, body, **more)
     assert answer.status_int == 400, answer.text[:300]
-    assert time.monotonic() - began < 5
+    assert time.thread_time() - began < SHARE
     return str(answer.text)
 
 
@@ -36,19 +40,19 @@ def still(make_cloud: Any) -> Cloud:
                                         '(' * 120])
 def test_an_expression_costs_no_more_than_its_share(still: Cloud, expression: str) -> None:
     still.boot('a' * 200 + '!')
-    began = time.monotonic()
+    began = time.thread_time()
     answer = still.request('GET', f'/servers?name={expression.replace("+", "%2B")}')
     assert answer.status_int == 400 or answer.json == {'servers': []}
-    assert time.monotonic() - began < 5
+    assert time.thread_time() - began < SHARE
     still.api('GET', '/servers?name=a%2B')
 
 
 def test_a_request_for_very_many_servers_is_cheap(still: Cloud) -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     answer = still.request('POST', '/servers', {'server': server(still, min_count=2147483647, max_count=2147483647)})
     assert answer.status_int == 403
     still.api('POST', '/servers', {'server': server(still, min_count=1, max_count=2147483647)})
-    assert time.monotonic() - began < 5
+    assert time.thread_time() - began < SHARE
 
 
 def test_unique_items_are_checked_in_linear_time(still: Cloud) -> None:
