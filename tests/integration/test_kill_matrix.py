@@ -1,13 +1,11 @@
-"""A part of the kill matrix and of its scenarios, for every run of the tests: one kill of each kind, under as many
-actions at once as there are. The whole is `python -m tests.integration.kill_matrix`."""
+"""A part of the kill matrix, for every run of the tests: one kill of each kind, under several actions at once. The
+whole, and its scenarios, are `python -m tests.integration.kill_matrix`."""
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.kill_matrix import scenarios
 from tests.integration.kill_matrix.actions import BY_NAME
 from tests.integration.kill_matrix.cases import EXECUTORS, Case, batches
 from tests.integration.kill_matrix.runner import Runner
@@ -61,9 +59,3 @@ def _first(cases: list[Case]) -> list[list[Case]]:
     for batch in batches(cases):
         found.setdefault((batch[0].role, batch[0].when), batch)
     return list(found.values())
-
-
-def test_a_storm(tmp_path: pathlib.Path) -> None:
-    scenario = scenarios.SCENARIOS['storm']
-    with Site(tmp_path, scenario.settings) as site:
-        print(scenario.run(site, 60))
