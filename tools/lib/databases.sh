@@ -33,6 +33,8 @@ start_mariadb() {
     alive "$TEST_DIR/mariadb.pid" && return 0
     check_test_port "$MARIADB_PORT" TEST_MARIADB_PORT
     say "Starting MariaDB on port $MARIADB_PORT"
+    # To start-stop-daemon one that was killed and is not reaped yet still runs.
+    rm -f "$TEST_DIR/mariadb.pid"
     [ -d "$data/mysql" ] || must 'mariadb-install-db' mariadb mariadb-install-db --no-defaults --user=root \
         --datadir="$data" --auth-root-authentication-method=normal --skip-test-db
     start-stop-daemon --start --quiet --background --make-pidfile --pidfile "$TEST_DIR/mariadb.pid" \
