@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from minicompute.db import session
 from tests.functional.cloud import Cloud
 
-
 #: seconds of this thread's own CPU, which a busy machine does not lengthen: without a bound each of these takes hours
 SHARE = 5
 
