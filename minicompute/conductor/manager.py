@@ -18,6 +18,7 @@ from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db import session
 from minicompute.db.api import actions, compute_nodes, instances, live_migrations, owed, residents, returned
+from minicompute.image import base as image
 from minicompute.objects import Action, ComputeNode, PowerState, StepProgress, StepReport, TaskState, VMState
 from minicompute.service import Manager, Periodic
 from minicompute.volume import base as volume
@@ -27,7 +28,7 @@ LOG = logging.getLogger(__name__)
 #: seconds between two reminders of hosts that owe something
 REMIND_INTERVAL = 60
 TIMER_INTERVAL = 0.1
-#: seconds between two looks for volumes that are to be deleted
+#: seconds between two looks for volumes and images that are to be deleted
 COLLECT_INTERVAL = 10
 #: seconds that heartbeats gather, so that those of thousands of hosts are one commit and not one each
 BEAT_INTERVAL = 1.0
@@ -62,7 +63,7 @@ class ConductorManager(Manager):
                 Periodic(self.engine.tick, conf.renew_interval), Periodic(self.engine.due, TIMER_INTERVAL),
                 Periodic(self.remind, REMIND_INTERVAL), Periodic(self.wire.send, wire.INTERVAL),
                 Periodic(self.write_heartbeats, BEAT_INTERVAL),
-                Periodic(self.collect_volumes, COLLECT_INTERVAL), Periodic(self.begin_due, conf.sweep_interval),
+                Periodic(self.collect, COLLECT_INTERVAL), Periodic(self.begin_due, conf.sweep_interval),
                 Periodic(image_caching.sweep, image_caching.INTERVAL),
                 Periodic(self.desk.write, progress.INTERVAL),
                 Periodic(self.auditor.watch, auditor.INTERVAL), Periodic(self.auditor.compare, BEAT_INTERVAL)]
@@ -81,12 +82,12 @@ class ConductorManager(Manager):
         for host, uuids in debts.items():
             compute.pay(host, uuids)
 
-    def collect_volumes(self) -> None:
-        """Those that went with their servers, and those whose deletion was broken off."""
+    def collect(self) -> None:
+        """Volumes and images whose deletion, or making, was broken off."""
         for volume_id in volume.load().collect():
             LOG.info('Volume %s is deleted', volume_id)
-
-    # -- bells -------------------------------------------------------------
+        for image_id in image.load().collect():
+            LOG.info('Image %s, which a killed daemon left, is deleted', image_id)
 
     def ring(self, context: RequestContext, items: list[int]) -> None:
         self.engine.ring(items)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import abc
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, BinaryIO
 
 from stevedore import driver as stevedore_driver
@@ -46,6 +46,11 @@ class ImageBackend(abc.ABC):
 
     @abc.abstractmethod
     def delete(self, context: RequestContext, image_id: str) -> None: ...
+
+    def collect(self) -> Collection[str]:
+        """End what a daemon that was killed began: deletions, and images whose data will not come. -> their ids.
+        Asked now and then by conductors; several may do so at once."""
+        return []
 
     @abc.abstractmethod
     def download(self, context: RequestContext, image_id: str) -> Iterator[bytes]: ...

@@ -12,7 +12,7 @@ import dataclasses
 import datetime
 import hashlib
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, BinaryIO
 
 from oslo_log import log as logging
@@ -166,21 +166,26 @@ class LocalImages(ImageBackend):
         _finish_delete(image_id)
 
     def sweep(self) -> None:
-        """Put right what a killed api left: half an upload, half a delete; and images that an operation was to bring
-        which an operator has given up."""
+        """Put right what a killed api left: half an upload, half a delete."""
+        self.collect()
         with session.read() as conn:
-            saving, gone = db.in_status(conn, 'saving'), db.in_status(conn, db.GONE)
+            saving = db.in_status(conn, 'saving')
+        for image_id in {*saving, *files.parts()}:
+            abandoned = files.clear_if_abandoned(image_id, _has_status(image_id, 'saving'))
+            if abandoned and session.write(db.change, image_id, was='saving', status='queued'):
+                LOG.warning('The upload of image %s was broken off: it is queued again', image_id)
+
+    def collect(self) -> Collection[str]:
+        with session.read() as conn:
+            gone = db.in_status(conn, db.GONE)
             # No copy and no upload of it may take longer than this, each.
             overdue = db.in_status(conn, 'importing', 2 * datetime.timedelta(seconds=CONF.conductor.image_deadline))
         for image_id in overdue:
             LOG.warning('The data of image %s never came: it is deleted', image_id)
             self.discard(image_id)
-        for image_id in {*saving, *files.parts()}:
-            abandoned = files.clear_if_abandoned(image_id, _has_status(image_id, 'saving'))
-            if abandoned and session.write(db.change, image_id, was='saving', status='queued'):
-                LOG.warning('The upload of image %s was broken off: it is queued again', image_id)
         for image_id in gone:
             _finish_delete(image_id)
+        return gone + overdue
 
     def _own(self, context: RequestContext, image_id: str, verb: str) -> ImageMeta:
         image = self.show(context, image_id)

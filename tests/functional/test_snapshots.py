@@ -13,7 +13,10 @@ import pytest
 from minicompute import exception
 from minicompute.conf import CONF
 from minicompute.context import admin_context
+from minicompute.db import session
+from minicompute.db.api import images
 from minicompute.image import base as image_base
+from minicompute.image import local as image_local
 from minicompute.image import local_files
 from minicompute.objects import ImageMeta
 from minicompute.virt.fake import FakeDriver
@@ -281,3 +284,22 @@ def test_states_and_hosts_that_forbid_it(cloud: Cloud, server: str) -> None:
     assert cloud.request('POST', f'/servers/{server}/action', {'createImage': {'name': 'n'}}).status_int == 503
     assert len(image_base.load().list(admin_context())) == before, 'a refused action must leave no image'
     session.write(instances.update, server, {'host': cloud.domains()[server]})
+
+
+def test_a_deletion_that_was_broken_off_ends_by_itself(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who rotates backups, or takes an image off the shelf, may be killed between the mark and the removal."""
+    server = cloud.boot()['id']
+    cloud.wait(server)
+    image_id = snapshot(cloud, server)
+    cloud.until(lambda: show(image_id).status == 'active', 'the image')
+    with monkeypatch.context() as killed:
+        killed.setattr(image_local, '_finish_delete', lambda image_id: None)
+        image_base.load().delete(admin_context(), image_id)
+    with session.read() as conn:
+        assert images.get(conn, image_id) is None and images.in_status(conn, images.GONE) == [image_id]
+
+    def ended() -> bool:
+        with session.read() as conn:
+            return images.in_status(conn, images.GONE) == []
+    cloud.until(ended, 'the rest of the deletion')
+    assert not os.path.exists(os.path.join(CONF.local_images.path, image_id))
