@@ -26,6 +26,11 @@ from minicompute.db.models import metadata  # noqa: E402
 DATABASES = [name for name in os.environ.get('TEST_DATABASES', 'sqlite').split(',') if name]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line('markers', 'long: takes minutes; `tools/run_tests.sh long` runs it')
+    config.addinivalue_line('markers', 'generic: what every flow gets; on SQLite always, elsewhere in `long`')
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if 'database_url' in metafunc.fixturenames:
         metafunc.parametrize('database_url', DATABASES, ids=[url.split(':')[0].split('+')[0] for url in DATABASES],

@@ -5,8 +5,10 @@
 #   unit         the parts, one by one
 #   functional   all roles in one process: native threads on SQLite, MariaDB and PostgreSQL, then eventlet on SQLite
 #   integration  real daemons, broker, libvirt and guests
+#   long         more of the last two, an hour of it: each action on real guests, the whole lab, each flow broken at each
+#                step on the database servers as well
 #
-# Without a LAYER: all four. Installs what is missing first, and starts and stops the databases itself.
+# Without a LAYER: all but `long`. Installs what is missing first, and starts and stops the databases itself.
 # The last line says how it ended; the exit code is 0 only if everything passed.
 set -eu
 
@@ -45,9 +47,9 @@ parse() {
         case "$1" in
             -x) STOP_AT_ONCE=1 OPTIONS+=(-x) ;;
             -k) OPTIONS+=(-k "${2:?-k wants words}") && shift ;;
-            lint | unit | functional | integration) CHOSEN="$CHOSEN $1" ;;
-            -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0" && exit 0 ;;
-            *) fail "unknown word '$1': layers are $LAYERS; options are -x and -k WORDS" ;;
+            lint | unit | functional | integration | long) CHOSEN="$CHOSEN $1" ;;
+            -h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0" && exit 0 ;;
+            *) fail "unknown word '$1': layers are $LAYERS long; options are -x and -k WORDS" ;;
         esac
         shift
     done
@@ -58,12 +60,12 @@ prepare() {
     install_python run -e "$REPO" python-openstackclient python-novaclient
     install_python test -r "$REPO/test-requirements.txt"
     export PATH="$VENV/bin:$PATH"
-    if wanted functional || wanted integration; then
+    if wanted functional || wanted integration || wanted long; then
         start_databases
         TEST_DATABASES="$(test_databases)"
         export TEST_DATABASES
     fi
-    if wanted integration; then
+    if wanted integration || wanted long; then
         must 'tools/build_guest.sh' guest "$REPO/tools/build_guest.sh" "$RUN/images"
         start_libvirtd
         open_paths libvirt-qemu
@@ -85,16 +87,25 @@ layer_unit() {
     TEST_DATABASES=sqlite step unit pytest -q -n 2 "${OPTIONS[@]}" tests/unit
 }
 
+# Two at a time: each worker has a database of its own (tests/conftest.py). `generic` is what every flow gets without
+# asking, a third of the whole.
 layer_functional() {
-    # Two at a time: each worker has a database of its own (tests/conftest.py).
-    MINICOMPUTE_CONCURRENCY=threading step 'functional (threads)' pytest -q -n 2 "${OPTIONS[@]}" \
-        tests/functional tests/unit/db
-    MINICOMPUTE_CONCURRENCY=eventlet TEST_DATABASES=sqlite step 'functional (eventlet)' pytest -q "${OPTIONS[@]}" \
-        tests/functional
+    MINICOMPUTE_CONCURRENCY=threading TEST_DATABASES=sqlite step 'functional (threads)' pytest -q -n 2 \
+        "${OPTIONS[@]}" tests/functional
+    MINICOMPUTE_CONCURRENCY=threading TEST_DATABASES="${TEST_DATABASES#sqlite,}" step 'functional (servers)' \
+        pytest -q -n 2 -m 'not generic' "${OPTIONS[@]}" tests/functional tests/unit/db
+    MINICOMPUTE_CONCURRENCY=eventlet TEST_DATABASES=sqlite step 'functional (eventlet)' pytest -q -m 'not generic' \
+        "${OPTIONS[@]}" tests/functional
 }
 
 layer_integration() {
-    step integration pytest -q "${OPTIONS[@]}" --durations=10 tests/integration
+    step integration pytest -q -m 'not long' "${OPTIONS[@]}" --durations=10 tests/integration
+}
+
+layer_long() {
+    TEST_DATABASES="${TEST_DATABASES#sqlite,}" step 'long (flows)' pytest -q -n 2 -m generic "${OPTIONS[@]}" \
+        tests/functional
+    step 'long (guests)' pytest -q -m long "${OPTIONS[@]}" --durations=10 tests/integration
 }
 
 # step NAME COMMAND...: run it in the source tree, and remember how it went.

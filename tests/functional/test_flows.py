@@ -52,6 +52,7 @@ def test_it_works(bench: Bench, name: str) -> None:
     assert bench.server(uuid).deleted == (name == 'delete')
 
 
+@pytest.mark.generic
 @pytest.mark.parametrize(('name', 'step'), STEPS)
 @pytest.mark.parametrize('when', ['before', 'after'])
 def test_fail_at_each_step(bench: Bench, monkeypatch: Any, name: str, step: str, when: str) -> None:
@@ -104,6 +105,7 @@ def bench_check_after_failure(bench: Bench, name: str, uuid: str) -> None:
     bench.check()
 
 
+@pytest.mark.generic
 @pytest.mark.parametrize(('name', 'step'), STEPS)
 def test_run_each_step_twice(bench: Bench, monkeypatch: Any, name: str, step: str) -> None:
     real = step_of(name, step)
@@ -118,6 +120,7 @@ def test_run_each_step_twice(bench: Bench, monkeypatch: Any, name: str, step: st
     bench.check()
 
 
+@pytest.mark.generic
 @pytest.mark.parametrize(('name', 'step'), [(n, s) for n, s in STEPS if step_of(n, s).undo])
 def test_undo_each_step_twice(bench: Bench, monkeypatch: Any, name: str, step: str) -> None:
     real = step_of(name, step)
@@ -141,6 +144,7 @@ def test_undo_each_step_twice(bench: Bench, monkeypatch: Any, name: str, step: s
     bench.check()
 
 
+@pytest.mark.generic
 @pytest.mark.parametrize('broken', [False, True], ids=['forward', 'unwinding'])
 @pytest.mark.parametrize('name', NAMES)
 def test_kill_after_each_commit(bench: Bench, monkeypatch: Any, name: str, broken: bool) -> None:

@@ -29,6 +29,8 @@ from tests.integration.test_libvirt_driver import (  # noqa: F401
     up,
 )
 
+pytestmark = pytest.mark.long
+
 GIB = 1 << 30
 LARGER = Flavor(flavorid='2', name='larger', memory_mb=192, vcpus=2, root_gb=2, swap=32)
 

@@ -30,6 +30,8 @@ from tests.integration.test_libvirt_driver import (  # noqa: F401  (fixtures)
     wait_for,
 )
 
+pytestmark = pytest.mark.long
+
 GIB = 1 << 30
 #: says what the first bytes of a second disk are, and writes some; again each second
 SCRIPT = """#!/bin/sh

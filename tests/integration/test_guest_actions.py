@@ -26,6 +26,8 @@ from tests.integration.test_libvirt_driver import (  # noqa: F401
     wait_for,
 )
 
+pytestmark = pytest.mark.long
+
 # Fixtures of another module.
 # ruff: noqa: F811
 

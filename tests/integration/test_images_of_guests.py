@@ -32,6 +32,8 @@ from tests.integration.test_libvirt_driver import (  # noqa: F401
 )
 from tests.integration.test_libvirt_driver import wait_for as wait_shortly
 
+pytestmark = pytest.mark.long
+
 # Fixtures of another module.
 # ruff: noqa: F811
 

@@ -14,6 +14,8 @@ import pytest
 from tests.integration.lab import BOOT, ROOT, SCRIPT, UP, Lab, kill_family, named_lab
 from tests.integration.stack import wait_for
 
+pytestmark = pytest.mark.long
+
 GUEST = ROOT / 'run' / 'images' / 'minicompute-guest.qcow2'
 
 

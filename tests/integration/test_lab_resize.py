@@ -13,6 +13,8 @@ import pytest
 from tests.integration.lab import BOOT, Lab
 from tests.integration.stack import wait_for
 
+pytestmark = pytest.mark.long
+
 #: At each boot the guest says how large its disk is and what it finds far behind its file system; the first time it
 #: leaves a word there.
 SCRIPT = '''#!/bin/sh
