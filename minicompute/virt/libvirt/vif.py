@@ -14,6 +14,8 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import libvirt
 from oslo_log import log as logging
@@ -174,10 +176,19 @@ class Networks:
         if active and (len(_dhcp_entries(network)) > leaving or call(network.listAllPorts, 0)):
             return False
         if active:
-            call(network.destroy)
+            _make_gone(network.destroy)
         if persistent:
-            call(network.undefine)
+            _make_gone(network.undefine)
         return True
+
+
+def _make_gone(verb: Callable[[], Any]) -> None:
+    """Another daemon, or another verb of ours, may be doing the same."""
+    try:
+        call(verb)
+    except libvirt.libvirtError as error:
+        if code_of(error) not in (libvirt.VIR_ERR_NO_NETWORK, libvirt.VIR_ERR_OPERATION_INVALID):
+            raise
 
 
 def _dhcp_entries(network: libvirt.virNetwork) -> list[Element]:

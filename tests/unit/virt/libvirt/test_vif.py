@@ -186,3 +186,27 @@ def test_a_strange_kind_is_refused():
 def test_a_host_name_that_dns_cannot_have_is_left_out():
     assert vif.dhcp_hosts(make_vif(), 'bad_name.x')[0].name is None
     assert vif.dhcp_hosts(make_vif(fixed_ips=[FixedIP('fd00::1', 's', version=6)]), 'vm') == []
+
+
+@pytest.mark.parametrize('code', [libvirt.VIR_ERR_NO_NETWORK, libvirt.VIR_ERR_OPERATION_INVALID])
+def test_another_daemon_takes_the_network_away_first(host, networks, monkeypatch, code):
+    instance = make_instance(network_info=[make_vif(1)], hostname='vm1')
+    networks.plug(instance)
+
+    def late(self):
+        del self.connection.networks[self.name()]
+        raise FakeError(code)
+    monkeypatch.setattr(FakeNetwork, 'destroy', late)
+    networks.unplug(instance)
+    assert host.networks == {}
+
+
+def test_a_network_that_cannot_be_removed_is_told(networks, monkeypatch):
+    instance = make_instance(network_info=[make_vif(1)], hostname='vm1')
+    networks.plug(instance)
+
+    def refuse(self):
+        raise FakeError(libvirt.VIR_ERR_INTERNAL_ERROR)
+    monkeypatch.setattr(FakeNetwork, 'destroy', refuse)
+    with pytest.raises(libvirt.libvirtError):
+        networks.unplug(instance)
