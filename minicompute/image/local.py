@@ -181,8 +181,10 @@ class LocalImages(ImageBackend):
             # No copy and no upload of it may take longer than this, each.
             overdue = db.in_status(conn, 'importing', 2 * datetime.timedelta(seconds=CONF.conductor.image_deadline))
         for image_id in overdue:
-            LOG.warning('The data of image %s never came: it is deleted', image_id)
-            self.discard(image_id)
+            # It may have become active since the look.
+            if session.write(db.change, image_id, was='importing', status=db.GONE):
+                LOG.warning('The data of image %s never came: it is deleted', image_id)
+                self.discard(image_id)
         for image_id in gone:
             _finish_delete(image_id)
         return gone + overdue

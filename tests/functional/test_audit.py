@@ -321,3 +321,13 @@ def test_what_was_asked_for_meanwhile_is_ours_again(quiet_cloud: Cloud) -> None:
     quiet_cloud.wait(uuid)
     manager.housekeeping.remove_strangers({uuid: None})
     assert quiet_cloud.domains() == {uuid: home}
+
+
+def test_a_move_that_an_operator_gave_up_is_only_told(quiet_cloud: Cloud) -> None:
+    """Its guest may be at the destination: ended, the destination would remove it as a stranger."""
+    uuid, node = healthy(quiet_cloud)
+    move_of_nothing(uuid, node)
+    action(uuid, state='failed', start_time=datetime.datetime(2999, 1, 1))
+    found = auditor.look(audit.checks(), mend=True)
+    assert [(finding.kind, finding.safe) for finding in found] == [('move without an action', False)]
+    assert rows(sa.select(moves.c.status).where(moves.c.instance_uuid == uuid))[0].status == 'migrating'

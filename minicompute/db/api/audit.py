@@ -289,13 +289,20 @@ def end_tasks(conn: sa.Connection, found: Sequence[Finding]) -> None:
 def moves_without_action(conn: sa.Connection) -> list[Finding]:
     """Migrations that say they are under way; those that wait for their owner's word (`finished`) do wait."""
     going = [status for status in MigrationStatus.LIVE if status != MigrationStatus.FINISHED]
-    rows = conn.execute(sa.select(migrations).outerjoin(
+    # A flow that ends says so in the migration: here somebody gave it up where it stood, perhaps with its guest at the
+    # destination. Who mends that must look where the guest is.
+    given_up = sa.exists().where(
+        instance_actions.c.instance_uuid == migrations.c.instance_uuid, instances.c.id.is_not(None),
+        instance_actions.c.state == ActionState.FAILED, instance_actions.c.start_time >= migrations.c.created_at)
+    rows = conn.execute(sa.select(migrations.c.uuid, migrations.c.instance_uuid, migrations.c.status,
+                                  sa.case((given_up, 1), else_=0).label('given_up')).outerjoin(
         instances, sa.and_(instances.c.uuid == migrations.c.instance_uuid, _live())).where(
         sa.or_(migrations.c.status.in_(going),
                sa.and_(migrations.c.status == MigrationStatus.FINISHED, instances.c.id.is_(None))),
         _old(conn, migrations.c.updated_at), _idle(migrations.c.instance_uuid)).limit(MOST))
     return [Finding('move without an action', row.instance_uuid, f'migration {row.uuid} is {row.status}, but nothing '
-                    'is under way', row.uuid) for row in rows]
+                    'is under way' + (': its action was given up; see on which host the guest is'
+                                      if row.given_up else ''), row.uuid, safe=not row.given_up) for row in rows]
 
 
 def end_moves(conn: sa.Connection, found: Sequence[Finding]) -> None:
