@@ -405,7 +405,9 @@ def test_sweep_removes_our_orphans_and_spares_all_others(driver, cloud, libvirtd
     driver.power_state(kept.uuid)
     driver.sweep({kept.uuid}, 3600)
     driver.power_state(other.uuid)
+    CONF.set_override('host', 'somebody-else')      # whose disks nobody else removes
     driver.destroy(other)
+    CONF.set_override('host', host)
     driver.destroy(kept)
     assert any('image' in line for line in driver.sweep(set(), 0))
 

@@ -30,9 +30,12 @@ class Disks:
     def make(self, request: SpawnRequest, plan: list[Disk], progress: Progress = no_progress) -> None:
         """All files of `plan`, from nothing; when one fails none is left.
 
-        Raises DiskFull, FlavorDiskTooSmall, ImageNotFound, ImageUnacceptable, ImageToolFailed.
+        Raises DiskFull, FlavorDiskTooSmall, ImageNotFound, ImageUnacceptable, ImageToolFailed, and Conflict when
+        another host, which shares the directory, has disks of this server.
         """
         uuid = request.instance.uuid
+        if owner(uuid) not in (None, CONF.host):
+            raise exception.Conflict(f'The disks of instance {uuid} belong to host {owner(uuid)}.')
         self.remove(uuid)
         check_image(request)
         try:

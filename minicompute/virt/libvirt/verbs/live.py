@@ -10,7 +10,7 @@ from oslo_log import log as logging
 
 from minicompute import exception
 from minicompute.conf import CONF
-from minicompute.objects import Instance
+from minicompute.objects import Instance, VMState
 from minicompute.virt import images
 from minicompute.virt.driver import SpawnRequest, no_progress
 from minicompute.virt.interface import live
@@ -201,7 +201,9 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
     def live_keep(self, instance: Instance) -> str:
         uuid = instance.uuid
         with self._watch.quiet(uuid):
-            if migration.end(self._host, uuid) == live.HELD:
+            where = migration.end(self._host, uuid)
+            # An order to complete pauses the guest; when the copy fails all the same it has to run again.
+            if where == live.HELD or (where == live.PAUSED and instance.vm_state == VMState.ACTIVE):
                 migration.resume(self._host, uuid)
             return migration.find(self._host, uuid)
 
@@ -220,6 +222,9 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
 
     def live_leave(self, instance: Instance, *, shared: bool) -> None:
         with self._watch.quiet(instance.uuid):
+            if shared and instance.host and disks.is_own(instance.uuid):
+                # The destination may not have come to it: what is ours our sweep would remove from under its guest.
+                disks.own(instance.uuid, instance.host)
             self._clear(instance, shared)
 
     # -- a lost host -------------------------------------------------------------------
@@ -245,6 +250,8 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
         with self._watch.quiet(instance.uuid):
             guest.remove(self._host, instance.uuid)
             self._networks.unplug(instance)
+            if disks.is_own(instance.uuid):     # a start made it so; the next evacuation asks whose they are
+                disks.own(instance.uuid, host)
 
     def take_over(self, instance: Instance) -> None:
         disks.own(instance.uuid)
