@@ -87,14 +87,14 @@ layer_unit() {
     TEST_DATABASES=sqlite step unit pytest -q -n 2 "${OPTIONS[@]}" tests/unit
 }
 
-# Two at a time: each worker has a database of its own (tests/conftest.py). `generic` is what every flow gets without
-# asking, a third of the whole.
+# Six at a time, whatever the machine: these tests wait more than they work, and each worker has a database of its own
+# (tests/conftest.py). `generic` is what every flow gets without asking, a third of the whole.
 layer_functional() {
-    MINICOMPUTE_CONCURRENCY=threading TEST_DATABASES=sqlite step 'functional (threads)' pytest -q -n 2 \
+    MINICOMPUTE_CONCURRENCY=threading TEST_DATABASES=sqlite step 'functional (threads)' pytest -q -n 6 \
         "${OPTIONS[@]}" tests/functional
     MINICOMPUTE_CONCURRENCY=threading TEST_DATABASES="${TEST_DATABASES#sqlite,}" step 'functional (servers)' \
-        pytest -q -n 2 -m 'not generic' "${OPTIONS[@]}" tests/functional tests/unit/db
-    MINICOMPUTE_CONCURRENCY=eventlet TEST_DATABASES=sqlite step 'functional (eventlet)' pytest -q -m 'not generic' \
+        pytest -q -n 6 -m 'not generic' "${OPTIONS[@]}" tests/functional tests/unit/db
+    MINICOMPUTE_CONCURRENCY=eventlet TEST_DATABASES=sqlite step 'functional (eventlet)' pytest -q -n 6 -m 'not generic' \
         "${OPTIONS[@]}" tests/functional
 }
 
@@ -103,7 +103,7 @@ layer_integration() {
 }
 
 layer_long() {
-    TEST_DATABASES="${TEST_DATABASES#sqlite,}" step 'long (flows)' pytest -q -n 2 -m generic "${OPTIONS[@]}" \
+    TEST_DATABASES="${TEST_DATABASES#sqlite,}" step 'long (flows)' pytest -q -n 6 -m generic "${OPTIONS[@]}" \
         tests/functional
     step 'long (guests)' pytest -q -m long "${OPTIONS[@]}" --durations=10 tests/integration
 }
