@@ -29,6 +29,11 @@ OPTIONS = {
         cfg.StrOpt('glance_link_prefix', help='Public base of the links to images in answers.'),
         cfg.IntOpt('max_request_body_size', default=114688, min=1024,
                    help='Largest request body of the Compute API, in bytes.'),
+        cfg.StrOpt('response_validation', default='ignore', choices=['error', 'warn', 'ignore'],
+                   help='What becomes of an answer that is not as its schema says, or of a fault that its handler '
+                        'did not declare: it is sent (ignore), it is sent and logged (warn), or the request fails '
+                        'with 500 (error). A mistake of ours in either case; looking for it costs time in each '
+                        'request.'),
         cfg.BoolOpt('enable_proxy_headers_parsing', default=False,
                     help='Believe X-Forwarded-* headers: only behind a proxy that sets them.'),
         cfg.StrOpt('paste_config', default='api-paste.ini',

@@ -33,6 +33,7 @@ class Cloud:
         CONF.set_override('transport_url', 'fake://')
         CONF.set_override('compute_driver', 'fake.FakeDriver')
         CONF.set_override('auth_strategy', 'noauth2', 'api')
+        CONF.set_override('response_validation', 'error', 'api')
         CONF.set_override('sweep_interval', 0.5, 'conductor')
         CONF.set_override('renew_interval', 0.5, 'conductor')
         rpc.cleanup()

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from minicompute.api.openstack.wsgi import Operation
 from minicompute.db import session
 from minicompute.db.api import instances
 from minicompute.db.api import networks as db
@@ -16,12 +15,6 @@ from minicompute.objects import Instance
 from minicompute.virt.fake import FakeDriver
 from tests.functional.beginnings import lan
 from tests.functional.cloud import Cloud
-
-
-@pytest.fixture(autouse=True)
-def strict(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer or an error that the API does not promise is a failure."""
-    monkeypatch.setattr(Operation, 'strict', True)
 
 
 @pytest.fixture

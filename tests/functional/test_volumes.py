@@ -9,7 +9,6 @@ from typing import Any
 import openstack
 import pytest
 
-from minicompute.api.openstack.wsgi import Operation
 from minicompute.db import session
 from minicompute.db.api import instances
 from minicompute.db.api import volumes as db
@@ -21,12 +20,6 @@ from tests.functional.cloud import Cloud
 from tests.functional.small import Caller, Server
 
 NOWHERE = '00000000-0000-4000-8000-000000000000'
-
-
-@pytest.fixture(autouse=True)
-def strict(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer or an error that the API does not promise is a failure."""
-    monkeypatch.setattr(Operation, 'strict', True)
 
 
 @pytest.fixture

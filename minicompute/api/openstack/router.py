@@ -23,6 +23,7 @@ from minicompute.api.openstack import api_version_request as versions
 from minicompute.api.openstack import faults, wsgi
 from minicompute.api.openstack.answer import Answer
 from minicompute.api.openstack.wsgi import ActionResource, Operation, Request, Resource
+from minicompute.conf import CONF
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -151,13 +152,14 @@ class APIRouter:
 
 
 @functools.cache
-def _the_router() -> APIRouter:
+def the_router() -> APIRouter:
     return APIRouter()
 
 
 def app_factory(_global_conf: dict[str, Any], **_local_conf: Any) -> APIRouter:
     """/v2 and /v2.1 share one."""
-    return _the_router()
+    Operation.validation = CONF.api.response_validation
+    return the_router()
 
 
 def check_project(req: Request) -> None:

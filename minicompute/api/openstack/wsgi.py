@@ -36,6 +36,10 @@ ENV_LEGACY = 'minicompute.legacy_v2'
 ENV_VERSION = 'minicompute.api_version'
 
 
+class BrokenPromise(Exception):
+    """An answer, or a fault, that its handler did not declare."""
+
+
 class UnsupportedContentType(exception.ComputeException):
     msg_fmt = 'Unsupported Content-Type'
     code = 415
@@ -45,11 +49,12 @@ class UnsupportedContentType(exception.ComputeException):
 
 @dataclasses.dataclass(slots=True)
 class Promise:
-    """The versions, codes and schemas of one method."""
+    """The versions, codes and schemas of one method. Without `answer` it answers nothing but its code."""
 
     first: APIVersionRequest = versions.MIN
     last: APIVersionRequest = versions.MAX
     code: Since[int] = dataclasses.field(default_factory=lambda: Since({'2.1': 200}))
+    also: frozenset[int] = frozenset()     # success codes that the method chooses by itself
     errors: frozenset[int] = frozenset()
     action: str | None = None
     body: Schemas | None = None
@@ -73,10 +78,15 @@ def api_version(first: str, last: str = versions.MAX_API_VERSION) -> Callable[[M
     return mark
 
 
-def response(code: int, later: Mapping[str, int] | None = None) -> Callable[[Method], Method]:
-    """The success code: `@response(202)`, or with versions `@response(202, {'2.2': 204})`."""
+def response(code: int, later: Mapping[str, int] | None = None, *,
+             also: Iterable[int] = ()) -> Callable[[Method], Method]:
+    """The success code: `@response(202)`, or with versions `@response(202, {'2.2': 204})`.
+
+    `also`: further ones that the method's `Answer` may have.
+    """
     def mark(method: Method) -> Method:
-        promise_of(method).code = Since({'2.1': code, **(later or {})})
+        promise = promise_of(method)
+        promise.code, promise.also = Since({'2.1': code, **(later or {})}), frozenset(also)
         return method
     return mark
 
@@ -165,7 +175,8 @@ class Operation:
 
     # What any method may answer besides its own errors.
     ALWAYS = frozenset((400, 401, 403, 413, 415, 503))
-    strict = False    # tests set it: an error or an answer that was not promised fails
+    #: [api] response_validation, as the application read it when it was loaded: what becomes of a broken promise
+    validation = 'ignore'
 
     def __init__(self, controller: Controller, name: str) -> None:
         self.method = getattr(controller, name)
@@ -190,16 +201,28 @@ class Operation:
         answer = result if isinstance(result, Answer) else Answer(result)
         if answer.code is None:
             answer.code = promise.code.at(req.api_version)
-        if self.strict and promise.answer is not None:
-            promise.answer.check_answer(answer.body, req.api_version)
+        if self.validation != 'ignore':
+            self.check_answer(answer, req.api_version)
         return answer
 
+    def check_answer(self, answer: Answer, version: APIVersionRequest) -> None:
+        """No schema is a promise, too: that the answer is empty."""
+        promise = self.promise
+        wrong = (promise.answer.wrong(answer.body, version) if promise.answer is not None
+                 else answer.body and 'it is not empty')
+        if wrong:
+            self.broken(f'the answer at {version} is not what its schema says: {wrong}')
+        if answer.code != promise.code.at(version) and answer.code not in promise.also:
+            self.broken(f'it does not declare {answer.code}')
+
     def check_error(self, error: exception.ComputeException) -> None:
-        if error.code in self.promise.errors or error.code in self.ALWAYS:
-            return
-        if self.strict:
-            raise AssertionError(f'{self.label} does not promise {error.code}') from error
-        LOG.warning('%s answers %s, which it does not declare: %s', self.label, error.code, error)
+        if error.code not in self.promise.errors and error.code not in self.ALWAYS:
+            self.broken(f'it does not declare {error.code} ({error})')
+
+    def broken(self, why: str) -> None:
+        if self.validation == 'error':
+            raise BrokenPromise(f'{self.label}: {why}')
+        LOG.warning('%s breaks its promise: %s', self.label, why)
 
 
 class Resource:

@@ -9,21 +9,20 @@ import pytest
 from minicompute import conf as conf_module
 from minicompute import policy
 from minicompute.api.openstack import router
-from minicompute.api.openstack.wsgi import Operation
 from minicompute.wsgi import paste
 from tests.functional.api.client import Client
 from tests.functional.counting import told
 
 
 @pytest.fixture
-def app(database, conf, monkeypatch):
+def app(database, conf):
     conf_module.setup([], 'tests', [])     # the fixture `conf` left it unparsed; overrides stay
     conf.set_override('auth_strategy', 'noauth2', 'api')
     policy.reset()
-    monkeypatch.setattr(Operation, 'strict', True)
+    conf.set_override('response_validation', 'error', 'api')
     yield paste.load()
     conf.clear_override('auth_strategy', 'api')
-    router._the_router.cache_clear()
+    router.the_router.cache_clear()
 
 
 @pytest.fixture

@@ -60,10 +60,10 @@ def app(conf, monkeypatch):
     conf.set_override('auth_strategy', 'noauth2', 'api')
     policy.reset()
     monkeypatch.setattr(router, 'load_modules', lambda: [Module])
-    router._the_router.cache_clear()
+    router.the_router.cache_clear()
     yield paste.load()
     conf.clear_override('auth_strategy', 'api')
-    router._the_router.cache_clear()
+    router.the_router.cache_clear()
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ class ServerTagsController(wsgi.Controller):
         return {'tags': parts.replace_tags(req.context, server_id, may, body['tags'])}
 
     @wsgi.api_version('2.26')
+    @wsgi.response(201, also=(204,))
     @wsgi.expected_errors((400, 404, 409))
     @validation.schema(schema.update)
     def update(self, req: Request, server_id: str, id: str, body: None) -> Answer:
