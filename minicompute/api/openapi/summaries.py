@@ -11,8 +11,26 @@ from oslo_policy.policy import DocumentedRuleDefault
 from minicompute import policies
 from minicompute.api.openstack.wsgi import Operation
 
-VERBS = {'index': 'List', 'detail': 'List in full:', 'show': 'Show', 'create': 'Create', 'update': 'Change',
-         'delete': 'Delete', 'gone': 'Removed for good:'}
+REMOVED = 'Removed for good.'
+#: what asks no rule of its own
+WITHOUT_RULES = {
+    'GET /extensions/{}': 'Show an extension.',
+    'GET /flavors': 'List flavors.',
+    'GET /flavors/detail': 'List flavors in full.',
+    'GET /flavors/{}': 'Show a flavor.',
+    'GET /images': 'List images.',
+    'GET /images/detail': 'List images in full.',
+    'GET /images/{}': 'Show an image.',
+    'DELETE /images/{}': 'Delete an image.',
+    'GET /images/{}/metadata': 'List the properties of an image.',
+    'POST /images/{}/metadata': 'Add properties to an image.',
+    'PUT /images/{}/metadata': 'Replace the properties of an image.',
+    'GET /images/{}/metadata/{}': 'Show a property of an image.',
+    'PUT /images/{}/metadata/{}': 'Set a property of an image.',
+    'DELETE /images/{}/metadata/{}': 'Delete a property of an image.',
+    'GET /os-hypervisors/{}/uptime': 'Show how long a hypervisor has been up.',
+    'GET /versions/{}': 'Show a version of the API.',
+}
 
 
 class Rule(NamedTuple):
@@ -46,13 +64,14 @@ def rules(method: str, path: str, action: str | None) -> list[Rule]:
 
 def summary(method: str, path: str, operation: Operation) -> str:
     """'Stop a server.'"""
-    found = rules(method, path, operation.promise.action)
-    if found:
-        return found[0].text
-    name = operation.label.rpartition('.')[2]
-    if operation.promise.action:
-        return f'{operation.promise.action}.'
-    return f'{VERBS.get(name, name.replace("_", " ").capitalize())} {path.strip("/").partition("/")[0]}.'
+    if 410 in operation.promise.errors:
+        return REMOVED
+    key = f'{method} {plain(path)}'
+    said = WITHOUT_RULES.get(key)
+    if said is None:
+        found = rules(method, path, operation.promise.action)
+        said = found[0].text if found else f'{operation.promise.action or key}.'
+    return said
 
 
 def tag(operation: Operation) -> str:

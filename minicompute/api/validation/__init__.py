@@ -68,6 +68,10 @@ class Schemas:
         return None
 
 
+#: an answer that is nothing but its code
+EMPTY = Schemas({'2.1': {'type': 'null'}})
+
+
 def parse_query(text: str) -> dict[str, list[str]]:
     """Raises Invalid unless it is percent-encoded UTF-8 without NUL."""
     values: dict[str, list[str]] = {}

@@ -47,6 +47,7 @@ class AggregatesController(wsgi.Controller):
         return {'aggregate': view(req, api.update(number(id), changes))}
 
     @wsgi.expected_errors((400, 404))
+    @validation.schema(answer=validation.EMPTY)
     def delete(self, req: Request, id: str) -> None:
         policy.authorize(req.context, RULE % 'delete', {})
         api.delete(number(id))

@@ -52,6 +52,7 @@ class FlavorExtraSpecsController(wsgi.Controller):
         return specs
 
     @wsgi.expected_errors(404)
+    @validation.schema(answer=validation.EMPTY)
     def delete(self, req: Request, flavor_id: str, id: str) -> None:
         policy.authorize(req.context, RULE % 'delete')
         session.write(db.delete_extra_spec, flavor_id, id)

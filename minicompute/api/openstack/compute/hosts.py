@@ -69,19 +69,19 @@ class HostsController(wsgi.Controller):
 
     @wsgi.api_version('2.1', LAST)
     @wsgi.expected_errors((400, 404, 501))
-    @validation.schema(query=schema.no_query)
+    @validation.schema(query=schema.no_query, answer=validation.EMPTY)
     def reboot(self, req: Request, id: str) -> None:
         self._power(req, id, 'reboot')
 
     @wsgi.api_version('2.1', LAST)
     @wsgi.expected_errors((400, 404, 501))
-    @validation.schema(query=schema.no_query)
+    @validation.schema(query=schema.no_query, answer=validation.EMPTY)
     def shutdown(self, req: Request, id: str) -> None:
         self._power(req, id, 'shutdown')
 
     @wsgi.api_version('2.1', LAST)
     @wsgi.expected_errors((400, 404, 501))
-    @validation.schema(query=schema.no_query)
+    @validation.schema(query=schema.no_query, answer=validation.EMPTY)
     def startup(self, req: Request, id: str) -> None:
         self._power(req, id, 'start')
 

@@ -41,7 +41,7 @@ class ServerTagsController(wsgi.Controller):
     @wsgi.api_version('2.26')
     @wsgi.response(201, also=(204,))
     @wsgi.expected_errors((400, 404, 409))
-    @validation.schema(schema.update)
+    @validation.schema(schema.update, answer=validation.EMPTY)
     def update(self, req: Request, server_id: str, id: str, body: None) -> Answer:
         schema.tag.check(id)
         if not parts.add_tag(req.context, server_id, allow(req, RULE % 'update'), id):

@@ -11,3 +11,4 @@ item = Schemas({'2.1': types.single('meta', {**types.METADATA, 'minProperties': 
 _ANY = {'type': 'object', 'additionalProperties': types.STRING}
 image_items = Schemas({'2.1': types.single('metadata', _ANY)})
 image_item = Schemas({'2.1': types.single('meta', _ANY)})
+no_query = Schemas({'2.1': types.query({})})
