@@ -68,6 +68,14 @@ class InvalidInput(Invalid):
     msg_fmt = 'Invalid input received: %(reason)s'
 
 
+class ConsoleTypeInvalid(Invalid):
+    msg_fmt = 'Invalid console type %(console_type)s'
+
+
+class ConsoleTypeUnavailable(Invalid):
+    msg_fmt = 'Unavailable console type %(console_type)s.'
+
+
 class MarkerNotFound(Invalid):
     msg_fmt = 'Marker %(marker)s could not be found.'
 
@@ -286,6 +294,15 @@ class MigrationNotFoundForInstance(NotFound):
 
 class TagNotFound(NotFound):
     msg_fmt = "Server %(server_id)s has no tag '%(tag)s'"
+
+
+class ConsoleNotAvailable(NotFound):
+    msg_fmt = 'Guest does not have a console available.'
+
+
+class ConsoleTokenInvalid(NotFound):
+    """Not ours, used, expired, or its server is not where it was."""
+    msg_fmt = 'Token not found'
 
 
 class DomainNotFound(NotFound):

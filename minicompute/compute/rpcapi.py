@@ -5,7 +5,7 @@ from typing import Any
 
 from minicompute import rpc
 from minicompute.context import RequestContext
-from minicompute.objects import Action, ImageMeta, Instance, StepRequest
+from minicompute.objects import Action, Console, ImageMeta, Instance, StepRequest
 
 
 def send(host: str, request: StepRequest) -> None:
@@ -54,6 +54,12 @@ class ComputeAPI:
         """Raises MessagingTimeout when the host does not answer."""
         return str(self._client.call(context, 'console_output', server=instance.host, timeout=10,
                                      instance=instance, length=length))
+
+    def console(self, context: RequestContext, instance: Instance, protocol: str, console_type: str) -> Console:
+        """Raises MessagingTimeout when the host does not answer, RemoteError with what it raised."""
+        found: Console = self._client.call(context, 'console', server=instance.host, timeout=10, instance=instance,
+                                           protocol=protocol, console_type=console_type)
+        return found
 
     def diagnostics(self, context: RequestContext, instance: Instance, old: bool) -> dict[str, Any]:
         """Raises MessagingTimeout when the host does not answer."""

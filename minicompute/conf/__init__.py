@@ -11,10 +11,22 @@ from oslo_log import log
 from oslo_policy import opts as policy_opts
 
 from minicompute import version
-from minicompute.conf import api, base, compute, conductor, database, libvirt, neighbours, quota, scheduler
+from minicompute.conf import (
+    api,
+    base,
+    beyond,
+    compute,
+    conductor,
+    console,
+    database,
+    libvirt,
+    neighbours,
+    quota,
+    scheduler,
+)
 
 CONF = cfg.CONF
-MODULES = (base, api, compute, conductor, database, libvirt, neighbours, quota, scheduler)
+MODULES = (base, api, beyond, compute, conductor, console, database, libvirt, neighbours, quota, scheduler)
 
 for _module in MODULES:
     for _group, _opts in _module.OPTIONS.items():

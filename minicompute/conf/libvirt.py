@@ -42,12 +42,4 @@ OPTIONS = {
         cfg.BoolOpt('live_migration_permit_auto_converge', default=False,
                     help='Slow a guest down whose memory changes faster than it can be copied.'),
     ],
-    'vnc': [
-        cfg.BoolOpt('enabled', default=True, help='Give guests a VNC console.'),
-        cfg.StrOpt('server_listen', default='127.0.0.1', help='Address that the VNC consoles listen on.'),
-        cfg.StrOpt('server_proxyclient_address', default='127.0.0.1', help='Address by which the proxy reaches them.'),
-    ],
-    'serial_console': [
-        cfg.IntOpt('log_max_bytes', default=102400, min=1024, help='Most bytes of console output in one answer.'),
-    ],
 }

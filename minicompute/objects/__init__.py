@@ -2,6 +2,7 @@
 from minicompute.objects.action import Action, ActionState, StepProgress, StepReport, StepRequest
 from minicompute.objects.base import from_primitive, record, to_primitive
 from minicompute.objects.block_device import BlockDevice
+from minicompute.objects.console import Console, ConsoleToken
 from minicompute.objects.fields import Binary, PowerState, TaskState, VMState
 from minicompute.objects.flavor import Flavor
 from minicompute.objects.host import Aggregate, ComputeNode, Service
@@ -14,9 +15,9 @@ from minicompute.objects.network_info import VIF, FixedIP, Subnet
 from minicompute.objects.request_spec import InstanceGroup, RequestSpec, Selection
 from minicompute.objects.volume import Volume, VolumeAttachment, VolumeStatus
 
-__all__ = ['VIF', 'Action', 'ActionState', 'Aggregate', 'Binary', 'BlockDevice', 'ComputeNode', 'FixedIP',
-           'Flavor', 'ImageMeta', 'Instance', 'InstanceGroup', 'KeyPair', 'Migration', 'MigrationStatus',
-           'MigrationType', 'Network', 'Port', 'PowerState', 'RequestSpec', 'Selection', 'Service',
+__all__ = ['VIF', 'Action', 'ActionState', 'Aggregate', 'Binary', 'BlockDevice', 'ComputeNode', 'Console',
+           'ConsoleToken', 'FixedIP', 'Flavor', 'ImageMeta', 'Instance', 'InstanceGroup', 'KeyPair', 'Migration',
+           'MigrationStatus', 'MigrationType', 'Network', 'Port', 'PowerState', 'RequestSpec', 'Selection', 'Service',
            'StepProgress', 'StepReport', 'StepRequest', 'Subnet', 'TaskState', 'VMState', 'Volume',
            'VolumeAttachment', 'VolumeStatus', 'from_primitive', 'record',
            'to_primitive']

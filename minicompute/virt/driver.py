@@ -16,11 +16,13 @@ from minicompute import exception
 from minicompute.conf import CONF
 from minicompute.objects import ComputeNode, Instance
 from minicompute.virt.interface.admin import AdminVerbs
+from minicompute.virt.interface.consoles import ConsoleVerbs
 from minicompute.virt.interface.devices import DeviceVerbs
 from minicompute.virt.interface.guest import GuestVerbs
 from minicompute.virt.interface.live import LiveVerbs
 from minicompute.virt.interface.moves import MoveVerbs, Stop, never
 from minicompute.virt.interface.snapshots import SnapshotVerbs
+from minicompute.virt.interface.volume_files import VolumeFileVerbs
 from minicompute.virt.request import DomainInfo, PowerListener, Progress, SpawnRequest, no_progress
 
 NAMESPACE = 'minicompute.compute.drivers'
@@ -28,7 +30,8 @@ NAMESPACE = 'minicompute.compute.drivers'
 __all__ = ['ComputeDriver', 'DomainInfo', 'PowerListener', 'Progress', 'SpawnRequest', 'load', 'no_progress']
 
 
-class ComputeDriver(AdminVerbs, GuestVerbs, SnapshotVerbs, MoveVerbs, LiveVerbs, DeviceVerbs, abc.ABC):
+class ComputeDriver(VolumeFileVerbs, AdminVerbs, GuestVerbs, SnapshotVerbs, MoveVerbs, LiveVerbs, DeviceVerbs,
+                    ConsoleVerbs, abc.ABC):
     """One hypervisor on this host. What not every hypervisor can do is in `virt/interface`."""
 
     @abc.abstractmethod
@@ -83,10 +86,6 @@ class ComputeDriver(AdminVerbs, GuestVerbs, SnapshotVerbs, MoveVerbs, LiveVerbs,
     def uptime(self) -> str:
         """The host's, as uptime(1) writes it."""
 
-    def vnc_address(self, instance: Instance) -> tuple[str, int]:
-        """Where the proxy finds the VNC console of the domain: (host, port). Raises DomainNotFound."""
-        raise exception.NotImplementedHere('This host has no VNC consoles.')
-
     def disk_usage(self) -> dict[str, int]:
         """{'total_gb', 'free_gb'} of where the instances lie."""
         return {}
@@ -95,9 +94,15 @@ class ComputeDriver(AdminVerbs, GuestVerbs, SnapshotVerbs, MoveVerbs, LiveVerbs,
         """The servers that this host has a domain or disks of."""
         return {domain.uuid for domain in self.domains() if domain.ours}
 
-    def sweep(self, known: Container[str], minimum_age: int) -> list[str]:
+    def abandoned(self) -> set[str]:
+        """Servers of which something lies here that no host has its name on, and nobody touched for long. It is
+        removed only if somebody knows that they were deleted."""
+        return set()
+
+    def sweep(self, known: Container[str], minimum_age: int, gone: Container[str] = ()) -> list[str]:
         """Remove what is left of servers that are not in `known` (uuids) and of unused images older than
-        `minimum_age` seconds; -> one line for each thing removed."""
+        `minimum_age` seconds, and of what was `abandoned` that of servers in `gone`; -> one line for each thing
+        removed."""
         return []
 
 

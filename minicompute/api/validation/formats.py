@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from jsonschema import FormatChecker
 from oslo_utils import timeutils
@@ -130,6 +131,16 @@ def _refuse() -> datetime.datetime:
     raise ValueError
 
 
+@_format('uri')
+def is_uri(value: str) -> None:
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        parts = urlsplit('')
+    if not parts.scheme or not parts.netloc:
+        raise FormatError(f"'{value[:64]}' is not a 'uri'")
+
+
 @_format('base64')
 def is_base64(value: str) -> None:
     try:
@@ -148,6 +159,16 @@ def non_negative_int(value: str) -> None:
 @_format('positive_int')
 def positive_int(value: str) -> None:
     _digits(value, 1)
+
+
+@_format('limit_int')
+def limit_int(value: str) -> None:
+    """-1: no bound."""
+    if value.startswith('-'):
+        if value.lstrip('-0') != '1' or not re.fullmatch('-[0-9]+', value):
+            raise FormatError(f'It must be a whole number from -1 to {MAX_INTEGER}.')
+    else:
+        _digits(value, 0)
 
 
 @_format('positive_number')

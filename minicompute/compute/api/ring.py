@@ -5,7 +5,7 @@ from typing import Any
 
 from minicompute.compute.rpcapi import ComputeAPI
 from minicompute.context import RequestContext
-from minicompute.objects import Action, Instance
+from minicompute.objects import Action, Console, Instance
 
 _compute = ComputeAPI()
 
@@ -25,6 +25,10 @@ def compute(action: Action, instance: Instance, verb: str, **args: Any) -> None:
 
 def console(context: RequestContext, instance: Instance, length: int | None) -> str:
     return _compute.console_output(context, instance, length)
+
+
+def remote_console(context: RequestContext, instance: Instance, protocol: str, console_type: str) -> Console:
+    return _compute.console(context, instance, protocol, console_type)
 
 
 def diagnostics(context: RequestContext, instance: Instance, old: bool) -> dict[str, Any]:

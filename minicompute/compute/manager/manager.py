@@ -9,13 +9,13 @@ from oslo_log import log as logging
 
 from minicompute import crash, exception, rpc
 from minicompute.compute.guard import Guard
-from minicompute.compute.manager import progress, verbs
+from minicompute.compute.manager import consoles, progress, verbs
 from minicompute.compute.manager.housekeeping import Housekeeping
 from minicompute.compute.manager.image_caching import ImageCaching
 from minicompute.conductor import rpcapi as conductor
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
-from minicompute.objects import Instance, PowerState, StepReport, StepRequest
+from minicompute.objects import Console, Instance, PowerState, StepReport, StepRequest
 from minicompute.service import Manager, Periodic
 from minicompute.utils import utcnow
 from minicompute.virt import driver as virt
@@ -62,7 +62,7 @@ class ComputeManager(Manager):
 
     def endpoints(self) -> list[Any]:
         return [rpc.Endpoint(self, 'run_steps', 'pay', 'remove_strangers', 'tell_inventory', 'live_order',
-                             'console_output',
+                             'console_output', 'console',
                              'diagnostics', 'cache_images')]
 
     def start(self) -> None:
@@ -146,6 +146,10 @@ class ComputeManager(Manager):
 
     def console_output(self, context: RequestContext, instance: Instance, length: int | None) -> str:
         return self.driver.console_output(instance, length)
+
+    def console(self, context: RequestContext, instance: Instance, protocol: str, console_type: str) -> Console:
+        """Where a proxy finds a console of the server. Raises as `consoles.place`."""
+        return consoles.place(self.driver, instance, protocol, console_type)
 
     def diagnostics(self, context: RequestContext, instance: Instance, old: bool) -> dict[str, Any]:
         """What a server uses that runs: the document of 2.48, or an `old` one. Raises InstanceInvalidState."""

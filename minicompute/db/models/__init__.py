@@ -1,6 +1,8 @@
 """The tables, by noun. `metadata` is what alembic compares with."""
 from minicompute.db.models.base import metadata
+from minicompute.db.models.beyond import event_heads, events, idempotency_keys
 from minicompute.db.models.catalog import flavor_projects, flavors, key_pairs, quotas
+from minicompute.db.models.consoles import console_auth_tokens
 from minicompute.db.models.hosts import (
     aggregate_hosts,
     aggregates,
@@ -23,7 +25,8 @@ from minicompute.db.models.servers import (
 )
 
 __all__ = ['aggregate_hosts', 'aggregates', 'allocations', 'block_device_mappings', 'compute_nodes',
-           'flavor_projects', 'flavors', 'image_caching', 'images', 'instance_actions', 'instance_actions_events',
+           'console_auth_tokens', 'event_heads', 'events', 'flavor_projects', 'flavors',
+           'idempotency_keys', 'image_caching', 'images', 'instance_actions', 'instance_actions_events',
            'instance_group_members', 'instance_groups', 'instances', 'key_pairs', 'metadata', 'migrations', 'networks',
            'owed', 'ports', 'projects', 'quotas', 'services', 'tags',
            'volumes']

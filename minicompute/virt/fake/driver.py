@@ -12,11 +12,13 @@ from minicompute.virt import hardware
 from minicompute.virt.driver import ComputeDriver, DomainInfo, PowerListener, Progress, SpawnRequest, no_progress
 from minicompute.virt.fake.admin import FakeAdmin
 from minicompute.virt.fake.base import domain_name
+from minicompute.virt.fake.consoles import FakeConsoles
 from minicompute.virt.fake.devices import FakeDevices
 from minicompute.virt.fake.guest import FakeGuest
 from minicompute.virt.fake.live import FakeLive
 from minicompute.virt.fake.moves import FakeMoves
 from minicompute.virt.fake.snapshots import FakeSnapshots
+from minicompute.virt.fake.volume_files import FakeVolumeFiles
 from minicompute.virt.interface.moves import Stop, never
 
 #: node uuids are made of host names under this, so that a node has the same uuid for ever
@@ -24,7 +26,8 @@ NODES = uuidlib.UUID('6f0cf5a6-7a6c-4f2e-9d0b-0a3f6b1e5c11')
 TRAITS = ['COMPUTE_NODE', 'COMPUTE_RESCUE_BFV', 'COMPUTE_IMAGE_TYPE_QCOW2', 'COMPUTE_IMAGE_TYPE_RAW', 'HW_ARCH_X86_64']
 
 
-class FakeDriver(FakeAdmin, FakeGuest, FakeSnapshots, FakeMoves, FakeLive, FakeDevices, ComputeDriver):
+class FakeDriver(FakeVolumeFiles, FakeAdmin, FakeGuest, FakeSnapshots, FakeMoves, FakeLive, FakeDevices, FakeConsoles,
+                 ComputeDriver):
     """Does what it is told, remembers it, and runs nothing."""
 
     def start(self, listener: PowerListener) -> None:
@@ -103,6 +106,6 @@ class FakeDriver(FakeAdmin, FakeGuest, FakeSnapshots, FakeMoves, FakeLive, FakeD
     def disk_usage(self) -> dict[str, int]:
         return {'total_gb': CONF.fake.local_gb, 'free_gb': CONF.fake.local_gb}
 
-    def sweep(self, known: Container[str], minimum_age: int) -> list[str]:
+    def sweep(self, known: Container[str], minimum_age: int, gone: Container[str] = ()) -> list[str]:
         self._fault('sweep', '')
         return [f'domain {uuid}' for uuid in self._names() if uuid not in known and self._remove(uuid)]

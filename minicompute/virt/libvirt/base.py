@@ -9,7 +9,7 @@ from minicompute.image.base import ImageSource
 from minicompute.image.source import LocalSource
 from minicompute.objects import Instance
 from minicompute.virt.interface.moves import Stop, never
-from minicompute.virt.libvirt import capabilities, carrier, disks, guest, rescue
+from minicompute.virt.libvirt import capabilities, carrier, disks, guest, rescue, sharers
 from minicompute.virt.libvirt.builder import Builder, digest
 from minicompute.virt.libvirt.config.base import render
 from minicompute.virt.libvirt.disks import Disks
@@ -17,6 +17,7 @@ from minicompute.virt.libvirt.events import Events
 from minicompute.virt.libvirt.guest import Guest
 from minicompute.virt.libvirt.host import Host
 from minicompute.virt.libvirt.imagecache import ImageCache
+from minicompute.virt.libvirt.serial_ports import SerialPorts
 from minicompute.virt.libvirt.vif import Networks
 
 
@@ -28,6 +29,7 @@ class LibvirtBase:
         self._cache = ImageCache(source or LocalSource())
         self._disks = Disks(self._cache)
         self._networks = Networks(self._host)
+        self._serial_ports = SerialPorts(self._host)
         self._events: Events | None = None
         self._capabilities: capabilities.Capabilities | None = None
 
@@ -39,7 +41,7 @@ class LibvirtBase:
 
     @property
     def _builder(self) -> Builder:
-        return Builder(self._caps)
+        return Builder(self._caps, self._serial_ports.of if CONF.serial_console.enabled else None)
 
     @property
     def _watch(self) -> Events:
@@ -71,7 +73,11 @@ class LibvirtBase:
         guest.remove(self._host, instance.uuid)
         self._networks.unplug(instance)
         carrier.Landing(self._host, instance.uuid).close()
-        if destroy_disks and disks.owner(instance.uuid) in (None, CONF.host):
+        if sharers.shares(instance.host):
+            # It lives there: whatever died before it could say so, its disks are that host's.
+            if disks.is_own(instance.uuid):
+                disks.own(instance.uuid, instance.host)
+        elif destroy_disks and disks.owner(instance.uuid) in (None, CONF.host):
             self._disks.remove(instance.uuid)
 
     def _is_running(self, uuid: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 
 from minicompute import exception
 from minicompute.conf import CONF
@@ -33,10 +34,12 @@ ARCHITECTURES = {'amd64': 'x86_64', 'x64': 'x86_64', 'i386': 'i686', 'x86': 'i68
 
 
 class Builder:
-    """Knows this host; keeps nothing about servers."""
+    """Knows this host; keeps nothing about servers. `serial_port(uuid)` gives the port of a server's serial console,
+    None where it has none that users can type into."""
 
-    def __init__(self, capabilities: Capabilities) -> None:
+    def __init__(self, capabilities: Capabilities, serial_port: Callable[[str], int | None] | None = None) -> None:
         self._caps = capabilities
+        self._serial_port = serial_port or (lambda _uuid: None)
 
     def hardware(self, instance: Instance) -> GuestHardware:
         """What flavor and image ask for, refused with a clear word where this host cannot give it."""
@@ -150,7 +153,9 @@ class Builder:
         made: list[Part] = [file_disk(disk, wanted, first=disk is first) for disk in plan]
         made += self._controllers(plan, wanted)
         made += vif.interfaces(instance, wanted, instance.flavor.vcpus)
-        made.append(devices.Serial(os.path.join(layout.directory(instance.uuid), 'console.log')))
+        made.append(devices.Serial(os.path.join(layout.directory(instance.uuid), 'console.log'),
+                                   listen=CONF.serial_console.proxyclient_address,
+                                   service=self._serial_port(instance.uuid)))
         if wanted.guest_agent:
             made.append(devices.GuestAgent())
         made += self._display(wanted)
@@ -170,12 +175,21 @@ class Builder:
         return made
 
     def _display(self, wanted: GuestHardware) -> list[Part]:
-        if not CONF.vnc.enabled:
+        screens = self._screens()
+        if not screens:
             return []
         model = wanted.video_model or ('virtio' if 'virt' in self.machine(wanted) else 'vga')
         vram = wanted.video_ram_mb * 1024 if wanted.video_ram_mb else None
-        made: list[Part] = [devices.Vnc(CONF.vnc.server_listen), devices.Video(model, vram)]
+        made = [*screens, devices.Video(model, vram)]
         return [devices.Tablet(), *made] if wanted.tablet else made
+
+    def _screens(self) -> list[Part]:
+        made: list[Part] = [devices.Screen('vnc', CONF.vnc.server_listen)] if CONF.vnc.enabled else []
+        if CONF.spice.enabled:
+            made.append(devices.Screen('spice', CONF.spice.server_listen, secure=CONF.spice.require_secure))
+            if CONF.spice.agent_enabled:
+                made.append(devices.SpiceAgent())
+        return made
 
 
 def file_disk(disk: Disk, wanted: GuestHardware, first: bool = False) -> FileDisk:

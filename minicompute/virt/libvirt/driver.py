@@ -20,23 +20,25 @@ from minicompute.virt.driver import (
     no_progress,
 )
 from minicompute.virt.interface.moves import Stop, never
-from minicompute.virt.libvirt import capabilities, console, guest, identity, layout, space, volumes
+from minicompute.virt.libvirt import capabilities, console, guest, identity, layout, sharers, space, volumes
 from minicompute.virt.libvirt.base import stop
 from minicompute.virt.libvirt.disks import complete
 from minicompute.virt.libvirt.events import Events
 from minicompute.virt.libvirt.host import call
 from minicompute.virt.libvirt.verbs.admin import LibvirtAdmin
+from minicompute.virt.libvirt.verbs.consoles import LibvirtConsoles
 from minicompute.virt.libvirt.verbs.devices import LibvirtDevices
 from minicompute.virt.libvirt.verbs.guest import LibvirtGuest
 from minicompute.virt.libvirt.verbs.live import LibvirtLive
 from minicompute.virt.libvirt.verbs.moves import LibvirtMoves
 from minicompute.virt.libvirt.verbs.snapshots import LibvirtSnapshots
+from minicompute.virt.libvirt.verbs.volume_files import LibvirtVolumeFiles
 
 LOG = logging.getLogger(__name__)
 
 
 class LibvirtDriver(LibvirtAdmin, LibvirtGuest, LibvirtSnapshots, LibvirtMoves, LibvirtLive, LibvirtDevices,
-                    ComputeDriver):
+                    LibvirtVolumeFiles, LibvirtConsoles, ComputeDriver):
     """QEMU and KVM guests under the libvirtd of this host."""
 
     # -- the host ------------------------------------------------------------------
@@ -47,6 +49,7 @@ class LibvirtDriver(LibvirtAdmin, LibvirtGuest, LibvirtSnapshots, LibvirtMoves, 
             # Perhaps QEMU runs as root here, so this is no error.
             LOG.warning('%s is closed to others: guests do not start unless QEMU may walk through it '
                         '(chmod o+x)', closed)
+        sharers.register()
         self._host.start()
         self._capabilities = capabilities.read(self._host)
         self._networks.check()
@@ -137,14 +140,17 @@ class LibvirtDriver(LibvirtAdmin, LibvirtGuest, LibvirtSnapshots, LibvirtMoves, 
         domains = {domain.uuid for domain, said in guest.everyone(self._host) if said and said.host == CONF.host}
         return domains | self._disks.present()
 
-    def sweep(self, known: Container[str], minimum_age: int) -> list[str]:
+    def abandoned(self) -> set[str]:
+        return self._disks.abandoned()
+
+    def sweep(self, known: Container[str], minimum_age: int, gone: Container[str] = ()) -> list[str]:
         removed, before = [], guest.cards(self._host)
         for domain, said in guest.everyone(self._host):
             # Another daemon on the same libvirtd may have domains that we know nothing of.
             if domain.uuid not in known and said is not None and said.host == CONF.host:
                 guest.remove(self._host, domain.uuid)
                 removed.append(f'domain {domain.name} ({domain.uuid})')
-        removed += [f'directory {path}' for path in self._disks.sweep(known)]
+        removed += [f'directory {path}' for path in self._disks.sweep(known, gone)]
         removed += [f'file {path}' for path in volumes.sweep()]
         after = guest.cards(self._host)
         removed += [f'network {name}' for name in self._networks.sweep(after, before - after)]
@@ -179,13 +185,5 @@ class LibvirtDriver(LibvirtAdmin, LibvirtGuest, LibvirtSnapshots, LibvirtMoves, 
     def console_output(self, instance: Instance, length: int | None) -> str:
         guest.find(self._host, instance.uuid)
         return concurrency.native_call(console.tail, layout.directory(instance.uuid), length)
-
-    def vnc_address(self, instance: Instance) -> tuple[str, int]:
-        """Raises DomainNotFound, NotImplementedHere."""
-        graphics = guest.find(self._host, instance.uuid).tree().find("devices/graphics[@type='vnc']")
-        port = int(graphics.get('port', -1)) if graphics is not None else -1
-        if port < 0:
-            raise exception.NotImplementedHere(f'Instance {instance.uuid} has no VNC console.')
-        return CONF.vnc.server_proxyclient_address, port
 
 

@@ -219,8 +219,12 @@ def travelling(text: str, here: str, there: dict[str, Any]) -> str:
                 disk.remove(found)
     for said in tree.findall(f'metadata/{{{NAMESPACE}}}instance/{{{NAMESPACE}}}host'):
         said.text = there['host']
-    for screen in tree.findall("devices/graphics[@type='vnc']"):
-        _listen(screen, there['vnc'])
+    for screen in tree.findall('devices/graphics'):
+        _listen(screen, there.get(screen.get('type', ''), there['vnc']))
+    if there.get('serial_port'):    # an older destination keeps the port, and refuses if it is taken
+        for source in tree.findall("devices/*[@type='tcp']/source[@mode='bind']"):
+            source.set('host', there['serial_address'])
+            source.set('service', str(there['serial_port']))
     for card in tree.findall('devices/interface'):
         mac = card.find('mac')
         fresh = there['cards'].get((mac.get('address') or '').lower()) if mac is not None else None
@@ -243,6 +247,7 @@ def _move_paths(tree: Element, here: str, there: str) -> None:
 def _listen(screen: Element, address: str) -> None:
     if screen.get('autoport') == 'yes':
         screen.set('port', '-1')
+        screen.attrib.pop('tlsPort', None)
     screen.set('listen', address)
     for one in screen.findall("listen[@type='address']"):
         one.set('address', address)

@@ -8,23 +8,40 @@ from minicompute.virt.libvirt.config.base import Element, element
 
 @dataclasses.dataclass(slots=True)
 class Serial:
-    """A serial port whose output virtlogd writes to `log`; it starts anew with each start of the domain."""
+    """A serial port whose output virtlogd writes to `log`; it starts anew with each start of the domain. With a
+    `service` (a TCP port) QEMU listens there for somebody who reads along and types."""
 
     log: str
     port: int = 0
+    listen: str = '127.0.0.1'
+    service: int | None = None
 
     def xml(self) -> Element:
-        return element('serial', element('log', file=self.log, append='off'),
-                       element('target', port=self.port), type_='pty')
+        source = protocol = None
+        if self.service is not None:
+            source = element('source', mode='bind', host=self.listen, service=self.service)
+            protocol = element('protocol', type_='raw')
+        return element('serial', source, protocol, element('log', file=self.log, append='off'),
+                       element('target', port=self.port), type_='pty' if self.service is None else 'tcp')
 
 
 @dataclasses.dataclass(slots=True)
-class Vnc:
+class Screen:
+    """A display by VNC or SPICE (`kind`), at ports that libvirt chooses. `secure`: TLS only, where it is SPICE."""
+
+    kind: str
     listen: str
+    secure: bool = False
 
     def xml(self) -> Element:
-        return element('graphics', element('listen', type_='address', address=self.listen),
-                       type_='vnc', port=-1, autoport='yes', listen=self.listen)
+        return element('graphics', element('listen', type_='address', address=self.listen), type_=self.kind, port=-1,
+                       autoport='yes', listen=self.listen, defaultMode='secure' if self.secure else None)
+
+
+@dataclasses.dataclass(slots=True)
+class SpiceAgent:
+    def xml(self) -> Element:
+        return element('channel', element('target', type_='virtio', name='com.redhat.spice.0'), type_='spicevmc')
 
 
 @dataclasses.dataclass(slots=True)

@@ -16,7 +16,7 @@ from minicompute.virt.driver import SpawnRequest, no_progress
 from minicompute.virt.interface import live
 from minicompute.virt.interface.live import LiveVerbs, Watcher
 from minicompute.virt.interface.moves import never
-from minicompute.virt.libvirt import carrier, disks, guest, layout, migration, remote, space, vif
+from minicompute.virt.libvirt import arrival, carrier, disks, guest, layout, migration, remote, sharers, space, vif
 from minicompute.virt.libvirt.base import LibvirtBase
 from minicompute.virt.libvirt.config.base import Element, parse, render
 from minicompute.virt.libvirt.imagecache import Base
@@ -66,9 +66,10 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
         return {'shared': shared}
 
     def _check_room(self, uuid: str, offer: dict[str, Any], over_commit: bool | None) -> None:
-        if disks.owner(uuid) not in (None, CONF.host):
-            raise exception.MigrationPreCheckError(
-                reason=f'{CONF.host} has disks of the server that belong to {disks.owner(uuid)}')
+        try:
+            disks.check_free(uuid, offer['host'])
+        except exception.Conflict as error:
+            raise exception.MigrationPreCheckError(reason=str(error)) from None
         if offer['disks'] and not CONF.libvirt.live_migration_with_native_tls:
             raise exception.MigrationPreCheckError(
                 reason='disks cannot be copied through a tunnel ([libvirt] live_migration_with_native_tls)')
@@ -94,15 +95,16 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
         cards = {card.mac.lower(): render(card) for card in vif.interfaces(
             instance, self._builder.hardware(instance), instance.flavor.vcpus if instance.flavor else 1)}
         return {**there, 'host': CONF.host, 'address': remote.address(self._host), 'shared': shared, 'cards': cards,
-                'directory': layout.directory(uuid), 'vnc': CONF.vnc.server_listen}
+                'directory': layout.directory(uuid), 'vnc': CONF.vnc.server_listen,
+                'spice': CONF.spice.server_listen, 'serial_address': CONF.serial_console.proxyclient_address,
+                'serial_port': self._serial_ports.of(uuid)}
 
     def _make_room(self, request: SpawnRequest, offer: dict[str, Any]) -> dict[str, Any]:
         """An empty disk for each that libvirt fills, on the base image of this host where there is one, and a landing
         for what libvirt does not copy: what the guest cannot write to."""
         uuid = request.instance.uuid
         directory = layout.directory(uuid)
-        if disks.owner(uuid) not in (None, CONF.host):
-            raise exception.Conflict(f'{CONF.host} has disks of instance {uuid} that belong to {disks.owner(uuid)}.')
+        disks.check_free(uuid, offer['host'])
         self._disks.remove(uuid)
         os.makedirs(directory, mode=0o755)
         disks.own(uuid)
@@ -146,14 +148,8 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
         with self._watch.quiet(uuid):
             if migration.find(self._host, uuid) in (live.RUNNING, live.PAUSED) and not force:
                 raise exception.Conflict(f'Instance {uuid} runs on {CONF.host}.')
-            self._clear(instance, shared)
-
-    def _clear(self, instance: Instance, shared: bool) -> None:
-        guest.remove(self._host, instance.uuid)
-        self._networks.unplug(instance)
-        carrier.Landing(self._host, instance.uuid).close()
-        if not shared:
-            self._disks.remove(instance.uuid)
+            # What a preparation refused to touch is not ours to remove either.
+            self._remove(instance, destroy_disks=not shared)
 
     # -- the copy --------------------------------------------------------------------
 
@@ -225,13 +221,14 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
             if shared and instance.host and disks.is_own(instance.uuid):
                 # The destination may not have come to it: what is ours our sweep would remove from under its guest.
                 disks.own(instance.uuid, instance.host)
-            self._clear(instance, shared)
+            self._remove(instance, destroy_disks=not shared)
 
     # -- a lost host -------------------------------------------------------------------
 
     def sees_disks_of(self, instance: Instance, host: str) -> bool:
-        plan = [disk for disk in self._builder.disks(instance) if disk.path.startswith(CONF.instances_path)]
-        return disks.owner(instance.uuid) == host and disks.complete(plan)
+        # Ours while the server lives there: an evacuation to here that nobody could undo.
+        owner = disks.owner(instance.uuid)
+        return owner == host or (owner == CONF.host and sharers.shares(host))
 
     def adopt(self, instance: Instance, host: str, *, start: bool) -> None:
         uuid = instance.uuid
@@ -240,6 +237,9 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
                 return
             if disks.owner(uuid) not in (host, CONF.host):
                 raise exception.Conflict(f'The disks of instance {uuid} belong to {disks.owner(uuid)}.')
+            arrival.complete(instance, self._builder.disks(instance))
+            # Before the records say so: the lost host may be back at any time, and removes what is its own.
+            disks.own(uuid)
             if start:
                 self._define_and_start(instance)
             else:
@@ -250,7 +250,7 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
         with self._watch.quiet(instance.uuid):
             guest.remove(self._host, instance.uuid)
             self._networks.unplug(instance)
-            if disks.is_own(instance.uuid):     # a start made it so; the next evacuation asks whose they are
+            if disks.is_own(instance.uuid):     # the next evacuation asks whose they are
                 disks.own(instance.uuid, host)
 
     def take_over(self, instance: Instance) -> None:
@@ -258,10 +258,11 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
 
 
 def _token(uuid: str) -> str:
-    """Equal on two hosts that see the same directory of the server: which file `owner` is, and whose."""
+    """Equal on two hosts that see the same directory of the server: which file `owner` is, and whose. Raises
+    OSError."""
     try:
         facts = os.stat(os.path.join(layout.directory(uuid), 'owner'))
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return ''
     return f'{disks.owner(uuid)} {facts.st_ino} {facts.st_mtime_ns} {facts.st_size}'
 

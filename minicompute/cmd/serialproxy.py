@@ -1,0 +1,28 @@
+"""minicompute-serialproxy: users reach the serial consoles of guests."""
+from minicompute import concurrency
+
+concurrency.setup()
+
+import sys
+
+from minicompute import conf, exception
+from minicompute.conf import CONF
+from minicompute.console.daemon import serve
+from minicompute.console.gate import Gate
+
+PROG = 'minicompute-serialproxy'
+
+
+def main(argv: list[str] | None = None) -> int:
+    conf.setup(sys.argv[1:] if argv is None else argv, PROG)
+    conf.setup_logging(PROG)
+    try:
+        options = CONF.serial_console
+        serve(PROG, (options.serialproxy_host, options.serialproxy_port), Gate('serial', 'serial'))
+    except exception.ConfigurationError as error:
+        raise SystemExit(f'{PROG}: {error}') from None
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

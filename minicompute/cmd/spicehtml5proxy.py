@@ -1,0 +1,28 @@
+"""minicompute-spicehtml5proxy: a viewer in a browser reaches the SPICE consoles of guests."""
+from minicompute import concurrency
+
+concurrency.setup()
+
+import sys
+
+from minicompute import conf, exception
+from minicompute.conf import CONF
+from minicompute.console.daemon import serve
+from minicompute.console.gate import Gate
+
+PROG = 'minicompute-spicehtml5proxy'
+
+
+def main(argv: list[str] | None = None) -> int:
+    conf.setup(sys.argv[1:] if argv is None else argv, PROG)
+    conf.setup_logging(PROG)
+    try:
+        serve(PROG, (CONF.spice.html5proxy_host, CONF.spice.html5proxy_port), Gate('spice', 'spice-html5'),
+              '/usr/share/spice-html5')
+    except exception.ConfigurationError as error:
+        raise SystemExit(f'{PROG}: {error}') from None
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""A proxy from WebSockets to consoles: websockify's handler with our gate before it.
+
+A thread a viewer.  Sends block, so whoever does not read is not read for: neither a guest that writes without end nor a
+viewer who types without end fills our memory.
+"""
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import ssl
+import threading
+import time
+from http.server import HTTPServer, SimpleHTTPRequestHandler
+from socketserver import ThreadingMixIn
+from typing import Any
+
+from oslo_log import log as logging
+from websockify.websocketproxy import ProxyRequestHandler
+from websockify.websocketserver import WebSocketRequestHandlerMixIn
+
+from minicompute.conf import CONF
+from minicompute.console.gate import Admission, Gate, Refused
+from minicompute.version import __version__
+
+LOG = logging.getLogger(__name__)
+
+#: seconds for a request, a handshake, or a send
+PATIENCE = 30
+CONNECT = 10
+#: bytes of one frame, which is kept until it is whole
+MOST_FRAME = 1024 * 1024
+CHUNK = 65536
+#: seconds between two looks at the clock
+LOOK = 5.0
+#: connections beside the sessions: those that fetch the page
+FETCHING = 100
+
+
+class Handler(ProxyRequestHandler):
+    """One connection: a file of the page, or a console."""
+
+    timeout = PATIENCE
+    server_version = f'minicompute/{__version__}'
+    sys_version = ''
+    server: ProxyServer
+
+    def translate_path(self, path: str) -> str:
+        self.directory = self.server.web
+        found = SimpleHTTPRequestHandler.translate_path(self, path)
+        # What Nova's default URL names is called differently in newer noVNCs.
+        if os.path.basename(found) == 'vnc_auto.html' and not os.path.exists(found):
+            return os.path.join(os.path.dirname(found), 'vnc_lite.html')
+        return found
+
+    def log_message(self, format: str, *args: Any) -> None:
+        LOG.debug('%s: ' + format, self.client_address[0], *args)
+
+    def validate_connection(self) -> None:
+        """The gate was passed before."""
+
+    auth_connection = validate_connection
+
+    def handle_upgrade(self) -> None:
+        self.close_connection = True
+        try:
+            admission = self.server.gate.admit(self.path, self.headers)
+            self.path = self.path.partition('?')[0]     # the token is nobody's to log
+            target = socket.create_connection((admission.console.host, admission.console.port), CONNECT)
+        except Refused as error:
+            LOG.info('%s: refused: %s', self.client_address[0], error)
+            self.send_error(403, str(error))
+        except OSError as error:
+            LOG.warning('A console does not answer: %s', error)
+            self.send_error(502, 'The console does not answer')
+        else:
+            self._admission, self._target = admission, target
+            with target:
+                WebSocketRequestHandlerMixIn.handle_upgrade(self)
+
+    def new_websocket_client(self) -> None:
+        admission: Admission = self._admission
+        client: socket.socket = self.request.socket
+        LOG.info('%s looks at the %s console of instance %s', self.client_address[0], admission.token.console_type,
+                 admission.token.instance_uuid)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for one in (client, self._target):
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            one.settimeout(PATIENCE)
+        try:
+            self._pump(client, self._target)
+        except OSError as error:
+            LOG.info('%s: its session ends: %s', self.client_address[0], error)
+        finally:
+            LOG.info('%s has left the console of instance %s', self.client_address[0], admission.token.instance_uuid)
+
+    def _pump(self, client: socket.socket, target: socket.socket) -> None:
+        end = time.monotonic() + CONF.consoleauth.token_ttl if CONF.consoleauth.enforce_session_timeout else None
+        with selectors.DefaultSelector() as selector:
+            selector.register(client, selectors.EVENT_READ)
+            selector.register(target, selectors.EVENT_READ)
+            while end is None or time.monotonic() < end:
+                ready = {key.fileobj for key, _ in selector.select(LOOK)}
+                if client in ready:
+                    self._from_client(target)
+                if target in ready:
+                    self._from_target(target)
+        raise self.CClose(1000, 'The session has ended')
+
+    def _from_client(self, target: socket.socket) -> None:
+        pieces, closed = self.recv_frames()
+        for piece in pieces:
+            target.sendall(piece)
+        if closed:
+            raise self.CClose(closed['code'] if closed['code'] in (1000, 1001) else 1000, '')
+        if len(self.request._recv_buffer) > MOST_FRAME:
+            raise self.CClose(1009, 'The message is too long')
+
+    def _from_target(self, target: socket.socket) -> None:
+        data = target.recv(CHUNK)
+        if not data:
+            raise self.CClose(1000, 'The console is gone')
+        pending = self.send_frames([data])
+        while pending:      # each call waits until the client takes more, or gives up
+            pending = self.send_frames()
+
+
+class ProxyServer(ThreadingMixIn, HTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 128
+    # what websockify's handler looks for
+    file_only, verbose, run_once, token_plugin, auth_plugin, daemon = True, False, False, None, None, False
+
+    def __init__(self, address: tuple[str, int], gate: Gate, web: str | None = None,
+                 tls: ssl.SSLContext | None = None) -> None:
+        """`web`: the directory of the page, None for none."""
+        self.address_family = socket.AF_INET6 if ':' in address[0] else socket.AF_INET
+        self.gate, self.web, self.only_upgrade, self._tls = gate, web or '/nonexistent', web is None, tls
+        self._room = threading.BoundedSemaphore(CONF.console.max_sessions + FETCHING)
+        super().__init__(address, Handler)
+
+    def server_bind(self) -> None:
+        """Without http.server's look-up of our name, for which a resolver may take half a minute."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._room.acquire(blocking=False):
+            LOG.warning('%s is turned away: %d sessions are as many as may be', client_address[0],
+                        CONF.console.max_sessions)
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        if self._tls is not None:
+            request.settimeout(PATIENCE)
+            request = self._tls.wrap_socket(request, server_side=True)
+        try:
+            super().finish_request(request, client_address)
+        finally:
+            if self._tls is not None:
+                with contextlib.suppress(OSError):
+                    request.close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away in the middle of something is no news."""
+        LOG.debug('%s: a connection ended in an error', client_address[0], exc_info=True)
