@@ -32,6 +32,22 @@ class VolumeBackend(abc.ABC):
             raise exception.VolumeNotFound(volume_id=volume_id)
         return next(iter(found.values()))
 
+    # -- what users do with volumes through this API's older versions
+
+    @abc.abstractmethod
+    def page(self, context: RequestContext, *, limit: int | None = None) -> list[Volume]:
+        """The caller's project's, newest first."""
+
+    @abc.abstractmethod
+    def create(self, context: RequestContext, volume: Volume) -> Volume:
+        """A new one like `volume`, which names no id. Raises InvalidVolume, OverQuota."""
+
+    @abc.abstractmethod
+    def delete(self, context: RequestContext, volume_id: str) -> None:
+        """Raises VolumeNotFound, InvalidVolume for one that a server has."""
+
+    # -- what servers need
+
     @abc.abstractmethod
     def reserve(self, conn: Any, context: RequestContext, ids: Collection[str]) -> dict[str, Volume]:
         """Hold these volumes, which no server may have, until the transaction ends, in which they get their block

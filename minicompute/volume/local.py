@@ -54,16 +54,17 @@ class LocalVolumes(VolumeBackend):
             raise exception.VolumeNotFound(volume_id=volume_id)
         return self.show(context, volume_id)
 
-    def extend(self, context: RequestContext, volume_id: str, size: int) -> None:
-        """The file grows at its next use. Raises InvalidVolume."""
+    def extend(self, context: RequestContext, volume_id: str, size: int) -> Volume:
+        """The file grows at its next use; who has it must be told. -> the volume as it is now. Raises InvalidVolume."""
         def write(conn: sa.Connection) -> None:
-            volume = self._free(conn, context, volume_id, 'extended')
+            volume = self._free(conn, context, volume_id, 'extended', VolumeStatus.IN_USE)
             if size <= volume.size:
                 raise exception.InvalidVolume(reason=f'new_size: {size} GiB is not more than the {volume.size} GiB '
                                                      f'that volume {volume_id} has')
             _check_size(size)
             db.update(conn, volume_id, size=size)
         session.write(write)
+        return self.show(context, volume_id)
 
     def delete(self, context: RequestContext, volume_id: str) -> None:
         """Raises InvalidVolume while a server has it. A second delete changes nothing."""

@@ -156,11 +156,24 @@ def to_detach_interface(bench: Bench, uuid: str) -> dict[str, Any]:
     return data
 
 
+def with_grown_volume(bench: Bench, uuid: str) -> dict[str, Any]:
+    """What is known when a volume service says that it has grown a volume."""
+    data = with_volume(bench, uuid)
+    run(bench, uuid, 'attach_volume', **data)
+    with session.read() as conn:
+        device = block_devices.get(conn, data['bdm'])
+    assert device is not None
+    session.write(volumes.update, str(device.volume_id), size=2)
+    return {'volume_id': device.volume_id}
+
+
 #: flow -> (bench, uuid of a server that runs) -> data of the action
 READY: dict[str, Callable[[Bench, str], dict[str, Any]]] = {
     'attach_volume': with_volume,
     'detach_volume': to_detach_volume,
     'swap_volume': to_swap_volume,
+    'extend_volume': with_grown_volume,
+    'port_deleted': to_detach_interface,
     'attach_interface': with_port,
     'detach_interface': to_detach_interface,
     'start': stopped,

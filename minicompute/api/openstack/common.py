@@ -73,6 +73,12 @@ def paging(req: Request) -> tuple[int, str | None]:
     return min(int(asked), most) if asked else most, last(req, 'marker')
 
 
+def window(req: Request) -> tuple[int, int]:
+    """-> (offset, limit) of a list without markers. A limit of 0 is as good as none."""
+    most: int = CONF.api.max_limit
+    return int(last(req, 'offset') or 0), min(int(last(req, 'limit') or 0) or most, most)
+
+
 def time_param(req: Request, name: str) -> datetime.datetime | None:
     """A checked date-time parameter as UTC without zone, as the columns hold it."""
     value = last(req, name)

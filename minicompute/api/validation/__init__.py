@@ -41,7 +41,7 @@ class Schemas:
 
     def check_body(self, body: Any, version: APIVersionRequest, legacy: bool = False) -> Any:
         compiled = self.at(version, legacy)
-        if body is None and compiled.schema.get('type') != 'null':
+        if body is None and 'null' not in compiled.schema.get('type', ()):
             raise exception.Invalid('Malformed request body: it is missing')
         if legacy:
             body = prune(compiled.schema, body)

@@ -10,6 +10,7 @@ from minicompute.api.image.table import Request
 from minicompute.api.openstack.answer import Answer
 from minicompute.api.validation import parameter_types as schema
 from minicompute.api.validation.compiled import Compiled
+from minicompute.compute.api import external_events
 from minicompute.conf import CONF
 from minicompute.objects import Volume
 from minicompute.volume.local import LocalVolumes
@@ -160,7 +161,8 @@ def action(req: Request, volume_id: str) -> Answer:
     name = next(iter(document), '') if isinstance(document, dict) else ''
     if name == 'os-extend':
         _EXTEND.check(document)
-        backend(req, 'create').extend(req.context, volume_id, int(document[name]['new_size']))
+        grown = backend(req, 'create').extend(req.context, volume_id, int(document[name]['new_size']))
+        external_events.volume_grown(req.context, grown)
         return Answer(code=202)
     if name == 'os-set_bootable':
         _BOOTABLE.check(document)

@@ -5,6 +5,7 @@ from minicompute.conductor.flows import (
     build,
     delete,
     evacuate,
+    external,
     guest,
     live_migrate,
     power,
@@ -15,5 +16,5 @@ from minicompute.conductor.flows import (
     soft_delete,
 )
 
-__all__ = ['admin', 'attach', 'build', 'delete', 'evacuate', 'guest',
+__all__ = ['admin', 'attach', 'build', 'delete', 'evacuate', 'external', 'guest',
            'live_migrate', 'power', 'rebuild', 'resize', 'shelve', 'snapshot', 'soft_delete']

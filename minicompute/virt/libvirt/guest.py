@@ -82,6 +82,12 @@ class Guest:
         """The guest goes on with the copy, or with what it had. Raises libvirtError."""
         self._call(self._domain.blockJobAbort, target, libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT if pivot else 0)
 
+    def grow_disk(self, path: str, size: int) -> None:
+        """The disk that lies in this file has `size` bytes, for the guest as well; it never shrinks.
+        Raises libvirtError."""
+        if int(self._call(self._domain.blockInfo, path)[0]) < size:
+            self._call(self._domain.blockResize, path, size, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+
     def cards(self) -> set[str]:
         """Its MAC addresses."""
         return {mac.get('address', '') for mac in self.tree().findall('devices/interface/mac')}

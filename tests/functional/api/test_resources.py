@@ -39,7 +39,7 @@ def test_version_documents(member):
 
 def test_removed(api):
     for method, path in (('GET', '/os-agents'), ('POST', '/os-cells'), ('DELETE', '/os-networks/1'),
-                         ('POST', '/os-fixed-ips/10.0.0.1/action'), ('GET', '/servers/1/os-virtual-interfaces'),
+                         ('GET', '/servers/1/os-virtual-interfaces'),
                          ('GET', '/os-cells/capacities'), ('POST', '/os-networks/add')):
         answer = api.call(method, path, version='2.104')
         assert answer.status_int == 410 and answer.json['computeFault']['code'] == 410

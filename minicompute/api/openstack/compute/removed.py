@@ -1,6 +1,8 @@
 """What is gone for good: 410 at every microversion."""
 from __future__ import annotations
 
+from typing import Any
+
 import webob.exc
 
 from minicompute.api.openstack import wsgi
@@ -27,7 +29,6 @@ GET /os-cloudpipe
 POST /os-cloudpipe
 PUT /os-cloudpipe/{id}
 GET /os-fixed-ips/{id}
-POST /os-fixed-ips/{id}/action
 GET /os-floating-ip-dns
 PUT /os-floating-ip-dns/{id}
 DELETE /os-floating-ip-dns/{id}
@@ -43,7 +44,6 @@ GET /os-fping/{id}
 POST /os-networks
 POST /os-networks/add
 DELETE /os-networks/{id}
-POST /os-networks/{id}/action
 GET /os-security-group-default-rules
 POST /os-security-group-default-rules
 GET /os-security-group-default-rules/{id}
@@ -65,12 +65,31 @@ class RemovedController(wsgi.Controller):
         raise webob.exc.HTTPGone('This part of the API was removed.')
 
 
+def _gone(name: str) -> Any:
+    @wsgi.action(name)
+    @wsgi.expected_errors(410)
+    def gone(self: wsgi.Controller, req: Request, id: str) -> None:
+        raise webob.exc.HTTPGone('This action was removed.')
+    return gone
+
+
+class RemovedNetworkActions(wsgi.Controller):
+
+    disassociate = _gone('disassociate')
+    disassociate_host = _gone('disassociate_host')
+    disassociate_project = _gone('disassociate_project')
+    associate_host = _gone('associate_host')
+
+
+class RemovedFixedIpActions(wsgi.Controller):
+
+    reserve = _gone('reserve')
+    unreserve = _gone('unreserve')
+
+
 class RemovedServerActions(wsgi.Controller):
 
-    @wsgi.action('resetNetwork')
-    @wsgi.expected_errors(410)
-    def reset_network(self, req: Request, id: str) -> None:
-        raise webob.exc.HTTPGone('This action was removed.')
+    reset_network = _gone('resetNetwork')
 
     @wsgi.api_version('2.1', '2.5')
     @wsgi.action('os-getRDPConsole')
@@ -81,5 +100,7 @@ class RemovedServerActions(wsgi.Controller):
 
 ROUTES = (
     *((*line.split(), RemovedController, 'gone') for line in GONE.strip().splitlines()),
+    ('POST', '/os-fixed-ips/{id}/action', RemovedFixedIpActions, wsgi.ACTIONS),
+    ('POST', '/os-networks/{id}/action', RemovedNetworkActions, wsgi.ACTIONS),
     ('POST', '/servers/{id}/action', RemovedServerActions, wsgi.ACTIONS),
 )

@@ -1,0 +1,121 @@
+"""What other services tell of servers: networks, volumes, bare metal, accelerators.
+
+An event is a hint and not a command: whoever gets it looks at the record or at the service that sent it. One that finds
+nothing to do, or that the server's state does not allow, is dropped with a line in the log, as its sender waits for
+nobody.
+"""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+from oslo_log import log as logging
+
+from minicompute import exception
+from minicompute.compute.api import power, queue, volumes
+from minicompute.context import RequestContext, admin_context
+from minicompute.db import session
+from minicompute.db.api import actions, block_devices, instances
+from minicompute.network import base as network
+from minicompute.objects import Action, Instance, PowerState, VMState, Volume
+from minicompute.volume import base as volume
+
+LOG = logging.getLogger(__name__)
+
+NETWORK_CHANGED, VIF_DELETED = 'network-changed', 'network-vif-deleted'
+VOLUME_EXTENDED, POWER_UPDATE = 'volume-extended', 'power-update'
+POWER_ON, POWER_OFF = 'POWER_ON', 'POWER_OFF'
+
+
+@dataclasses.dataclass(slots=True, frozen=True)
+class Event:
+    """`tag`: what it is about: the id of a port or a volume, or a power state."""
+
+    name: str
+    server_uuid: str
+    status: str = 'completed'
+    tag: str | None = None
+
+
+def find(uuids: Iterable[str]) -> dict[str, Instance]:
+    """The live servers among them, of any project."""
+    with session.read() as conn:
+        return instances.get_many(conn, set(uuids))
+
+
+def deliver(context: RequestContext, instance: Instance, event: Event) -> None:
+    """Never raises what the sender could not help."""
+    handler = _HANDLERS.get(event.name)
+    if handler is None:
+        # No flow of ours waits for a network, an image or an accelerator of another service.
+        LOG.info('Event %s:%s of instance %s: nobody waits for it', event.name, event.tag, instance.uuid)
+        return
+    try:
+        handler(_as_operator(context), instance, event.tag or '')
+    except exception.ComputeException as error:
+        LOG.info('Event %s:%s of instance %s is dropped: %s', event.name, event.tag, instance.uuid, error)
+
+
+def volume_grown(context: RequestContext, grown: Volume) -> None:
+    """The volume service is ours: tell the servers that have it."""
+    servers = find(one.instance_uuid for one in grown.attachments)
+    for uuid, instance in servers.items():
+        deliver(context, instance, Event(VOLUME_EXTENDED, uuid, tag=grown.id))
+
+
+def _as_operator(context: RequestContext) -> RequestContext:
+    """No lock of a user keeps away what has happened already; the action log names who told it."""
+    made = admin_context(context.request_id)
+    made.user_id, made.project_id = context.user_id, context.project_id
+    return made
+
+
+def refresh_network(context: RequestContext, instance: Instance, port_id: str) -> None:
+    """Whoever is at work with the server reads its cards at the end anyway."""
+    cards = network.load().network_info(context, instance.uuid)
+
+    def write(conn: sa.Connection) -> None:
+        found = {card.id: card for card in cards}
+        own = [card.id for card in instances.get(conn, instance.uuid).network_info]
+        if set(found) == set(own) and not actions.any_running(conn, [instance.uuid]):
+            instances.update(conn, instance.uuid, {'network_info': [found[port] for port in own]})
+    session.write(write)
+
+
+def port_deleted(context: RequestContext, instance: Instance, port_id: str) -> None:
+    if not any(card.id == port_id for card in instance.network_info):
+        raise exception.PortNotFound(port_id=port_id[:64])
+    queue.begin(context, instance, 'detach_interface', 'port_deleted', 'port_deleted', 'take_card', reserve=_nothing,
+                data={'port': port_id})
+
+
+def volume_extended(context: RequestContext, instance: Instance, volume_id: str) -> None:
+    """Raises VolumeNotAttached, ServiceUnavailable when the host is down: the guest gets the size when it starts."""
+    device = volumes.find(instance, volume_id)
+    try:
+        queue.begin(context, instance, 'extend_volume', 'extend_volume', 'extend_volume', 'note_size',
+                    reserve=_nothing, data={'volume_id': volume_id})
+    except exception.ServiceUnavailable:
+        size = volume.load().show(context, volume_id).size
+        session.write(block_devices.update, str(device.uuid), volume_size=size)
+        raise
+
+
+def power_update(context: RequestContext, instance: Instance, state: str) -> None:
+    """The guest is made what it was said to be; if it is that already, only the record follows."""
+    now = (instance.vm_state, instance.task_state, instance.power_state)
+    if state == POWER_ON and now == (VMState.STOPPED, None, PowerState.SHUTDOWN):
+        power.start(context, instance)
+    elif state == POWER_OFF and now == (VMState.ACTIVE, None, PowerState.RUNNING):
+        power.stop(context, instance)
+    else:
+        LOG.info('Event power-update:%s of instance %s: there is nothing to do in %s', state[:64], instance.uuid, now)
+
+
+def _nothing(conn: sa.Connection, action: Action, now: Instance) -> None:
+    """What is needed is there already."""
+
+
+_HANDLERS = {NETWORK_CHANGED: refresh_network, VIF_DELETED: port_deleted, VOLUME_EXTENDED: volume_extended,
+             POWER_UPDATE: power_update}

@@ -1,0 +1,28 @@
+"""See `virt/interface/volume_files.py`."""
+from __future__ import annotations
+
+import libvirt
+
+from minicompute import exception
+from minicompute.objects import BlockDevice, Instance
+from minicompute.virt.interface.volume_files import VolumeFileVerbs
+from minicompute.virt.libvirt import guest, hotplug, space, volumes
+from minicompute.virt.libvirt.base import LibvirtBase
+from minicompute.volume import files
+
+
+class LibvirtVolumeFiles(LibvirtBase, VolumeFileVerbs):
+
+    def extend_volume(self, instance: Instance, device: BlockDevice) -> None:
+        path, size = files.path_of(str(device.volume_id)), (device.volume_size or 0) * space.GIB
+        try:
+            domain = guest.find(self._host, instance.uuid)
+        except exception.DomainNotFound:
+            domain = None
+        if domain is None or not domain.running() or hotplug.disk_of(path)(domain.tree()) is None:
+            volumes.make(device, None, self._cache)
+            return
+        try:
+            domain.grow_disk(path, size)
+        except libvirt.libvirtError as error:
+            raise exception.DeviceNotAttached(device=device.device_name, reason=error.get_error_message()) from error
