@@ -70,7 +70,7 @@ class ServersController(wsgi.Controller):
             answer['adminPass'] = request.admin_password
         return Answer({'server': answer}, headers=[('Location', links[0]['href'])])
 
-    @wsgi.expected_errors((400, 404, 409))
+    @wsgi.expected_errors((404, 409))
     @validation.schema(schema.update, answer=answers.update)
     def update(self, req: Request, id: str, body: dict[str, Any]) -> dict[str, Any]:
         changes = changed_columns(body['server'])
