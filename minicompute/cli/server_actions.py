@@ -97,20 +97,6 @@ class Reboot(_Many):
         self.client.action(server['id'], 'reboot', {'type': 'HARD' if args.hard else 'SOFT'})
 
 
-class ConsoleLog(base.Command):
-    """Print the console output of a server."""
-
-    def arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument('server', metavar='<server>', help='Name or ID.')
-        parser.add_argument('--length', type=int, metavar='<lines>', help='Only so many last lines.')
-
-    def take_action(self, args: argparse.Namespace) -> None:
-        server = lookup.server(self.client, args.server)
-        argument = {} if args.length is None else {'length': args.length}
-        output = self.client.action(server['id'], 'os-getConsoleOutput', argument)['output']
-        self.app.stdout.write(output if output.endswith('\n') or not output else output + '\n')
-
-
 class ActionList(base.Lister):
     """List what was done to a server, the newest first."""
 

@@ -8,7 +8,11 @@ MODULES: dict[str, dict[str, str]] = {
     'server_actions': {
         'delete': 'Delete', 'force-delete': 'ForceDelete', 'start': 'Start', 'stop': 'Stop',
         'reboot': 'Reboot',
-        'console-log': 'ConsoleLog', 'instance-action-list': 'ActionList', 'instance-action': 'ActionShow',
+        'instance-action-list': 'ActionList', 'instance-action': 'ActionShow',
+    },
+    'consoles': {
+        'console-log': 'ConsoleLog', 'get-vnc-console': 'Vnc', 'get-spice-console': 'Spice',
+        'get-serial-console': 'Serial', 'get-mks-console': 'Mks',
     },
     'admin_actions': {
         'lock': 'Lock', 'unlock': 'Unlock', 'reset-state': 'ResetState', 'restore': 'Restore',
@@ -71,6 +75,11 @@ MODULES: dict[str, dict[str, str]] = {
         'hypervisor-stats': 'Stats', 'hypervisor-uptime': 'Uptime',
     },
     'timeline': {'timeline': 'Timeline'},
+    'quotas': {
+        'quota-show': 'Show', 'quota-defaults': 'Defaults', 'quota-update': 'Update', 'quota-delete': 'Delete',
+        'quota-class-show': 'ClassShow', 'quota-class-update': 'ClassUpdate',
+    },
+    'usage': {'usage': 'Show', 'usage-list': 'List', 'instance-usage-audit-log': 'AuditLog'},
     'misc': {'availability-zone-list': 'ZoneList', 'limits': 'Limits', 'version-list': 'VersionList'},
 }
 
