@@ -98,8 +98,9 @@ layer_functional() {
         "${OPTIONS[@]}" tests/functional
 }
 
+# Two at a time: who needs machines, and who does not (tests/integration/conftest.py).
 layer_integration() {
-    step integration pytest -q -m 'not long' "${OPTIONS[@]}" --durations=10 tests/integration
+    step integration pytest -q -n 2 --dist loadgroup -m 'not long' "${OPTIONS[@]}" --durations=10 tests/integration
 }
 
 layer_long() {

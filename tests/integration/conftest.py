@@ -10,6 +10,18 @@ import pytest
 from tests.integration.lab import lab, shared_lab  # noqa: F401  fixtures
 from tests.integration.stack import Broker, Stack
 
+#: who starts guests or hosts; there is one libvirtd, one set of bridges and one lab
+MACHINES = ('carrier', 'cold_moves', 'devices', 'disk_full', 'guest', 'images_of_guests', 'lab', 'libvirt',
+            'operator_requests', 'quickstart', 'shared_disks')
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two workers go side by side: one has the machines, the other the daemons with the fake driver."""
+    for item in items:
+        name = item.path.stem.removeprefix('test_')
+        if item.path.is_relative_to(pathlib.Path(__file__).parent):
+            item.add_marker(pytest.mark.xdist_group('machines' if name.startswith(MACHINES) else 'daemons'))
+
 
 @pytest.fixture(scope='session')
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
