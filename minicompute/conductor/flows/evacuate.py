@@ -107,7 +107,8 @@ def is_shared(task: Task) -> bool:
 
 
 def take_over(task: Task) -> Asked:
-    """From now on the disks are the destination's: the lost host, back, must leave them alone."""
+    """The disks are the destination's: the lost host, back, must leave them alone. (The adoption has said so already,
+    but a destination that was lost itself may have given them back.)"""
     return move.at_dest(task, 'evacuate_take_over', source=move.source(task))
 
 

@@ -92,11 +92,12 @@ class LiveVerbs:
         raise exception.NotImplementedHere()
 
     def adopt(self, instance: Instance, host: str, *, start: bool) -> None:
-        """Make the domain of the disks of `host`, which is lost and which they still belong to."""
+        """Make the domain of the disks of `host`, which is lost, and which from now on leaves them alone when it is
+        back. Raises Conflict when they belong to a third host, or some are not there."""
         raise exception.NotImplementedHere()
 
     def give_back(self, instance: Instance, host: str) -> None:
-        """Undo `adopt`: the domain goes, the disks stay."""
+        """Undo `adopt`: the domain goes, the disks stay, and are `host`'s again."""
         raise exception.NotImplementedHere()
 
     def take_over(self, instance: Instance) -> None:

@@ -13,9 +13,6 @@ from minicompute.virt.driver import SpawnRequest
 from minicompute.virt.libvirt import disks
 from minicompute.virt.libvirt.layout import Disk
 
-#: a root disk that is copied out of its base image to go alone
-_WHOLE = '.whole'
-
 
 @contextlib.contextmanager
 def portable(files: dict[str, str], base: str | None, stop: Callable[[], bool]) -> Iterator[dict[str, str]]:
@@ -26,7 +23,7 @@ def portable(files: dict[str, str], base: str | None, stop: Callable[[], bool]) 
         if 'disk' in files:
             lies_on = images.info(files['disk'], 'qcow2').backing_file
             if lies_on and os.path.basename(lies_on) != base:
-                whole = files['disk'] + _WHOLE
+                whole = files['disk'] + disks.WHOLE
                 images.convert(files['disk'], 'qcow2', whole, 'qcow2', stop=stop)
                 files = {**files, 'disk': whole}
         yield files
@@ -49,6 +46,18 @@ def fit(instance: Instance, plan: list[Disk]) -> None:
                 images.make_swap(disk.path, disk.size)
         elif disk.kind in ('root', 'ephemeral'):
             _settle(disk)
+
+
+def complete(instance: Instance, plan: list[Disk]) -> None:
+    """Make what nothing is lost with of the files of `plan`, all of which should be here. Raises Conflict when
+    another one is not."""
+    for disk in plan:
+        if disk.kind == 'volume' or os.path.exists(disk.path):
+            continue
+        if disk.kind not in ('swap', 'config'):
+            raise exception.Conflict(f'The {disk.kind} disk {os.path.basename(disk.path)} of instance {instance.uuid} '
+                                     f'is not where {CONF.host} sees its other disks.')
+        disks.make_simple(SpawnRequest(instance=instance), disk)
 
 
 def _make(instance: Instance, disk: Disk) -> None:

@@ -93,12 +93,17 @@ class Landing:
 
 
 def sees(uuid: str, token: str) -> bool:
-    """At the source: whether the destination's marker is beside our own instances."""
+    """At the source: whether the destination's marker is beside our own instances. Raises OSError, or Conflict, when
+    what is there cannot be read: that a directory is not shared must be known, for then its disks go over it."""
     try:
-        with open(_marker(uuid), encoding='ascii') as file:
-            return bool(token) and secrets.compare_digest(file.read(), token)
-    except (OSError, ValueError):
+        with open(_marker(uuid), 'rb') as file:
+            said = file.read()
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    if not said:
+        raise exception.Conflict(f'The marker of the move of instance {uuid} is empty: whether the two hosts share '
+                                 'their disks is not known.')
+    return bool(token) and secrets.compare_digest(said, token.encode())
 
 
 def _marker(uuid: str) -> str:

@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Container
 
 from oslo_log import log as logging
@@ -14,13 +15,19 @@ from minicompute.conf import CONF
 from minicompute.objects import ImageMeta
 from minicompute.virt import configdrive, hardware, images, metadata
 from minicompute.virt.driver import Progress, SpawnRequest, no_progress
-from minicompute.virt.libvirt import layout, rescue, space
+from minicompute.virt.libvirt import layout, rescue, sharers, space
 from minicompute.virt.libvirt.imagecache import Base, ImageCache
 from minicompute.virt.libvirt.layout import Disk
 
 LOG = logging.getLogger(__name__)
 
 _UUID = re.compile(r'^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(_del)?$')
+#: the owner of a directory that does not say whose it is: never nobody, whose disks anybody may remove
+SOMEBODY = '(unknown)'
+#: a root disk that is copied out of its base image to go alone
+WHOLE = '.whole'
+#: seconds after which what no host has its name on, or a daemon that died was making, is taken for left over
+LONG = 86400.0
 
 
 class Disks:
@@ -34,8 +41,7 @@ class Disks:
         another host, which shares the directory, has disks of this server.
         """
         uuid = request.instance.uuid
-        if owner(uuid) not in (None, CONF.host):
-            raise exception.Conflict(f'The disks of instance {uuid} belong to host {owner(uuid)}.')
+        check_free(uuid, request.instance.host)
         self.remove(uuid)
         check_image(request)
         try:
@@ -153,15 +159,49 @@ class Disks:
         found = [match[1] for name in os.listdir(CONF.instances_path) if (match := _UUID.match(name))]
         return {uuid for uuid in found if is_own(uuid)}
 
-    def sweep(self, known: Container[str]) -> list[str]:
-        """Remove our directories of servers that are not `known`; -> their paths."""
+    def abandoned(self) -> set[str]:
+        """The servers that have a directory which does not say whose it is, and that nobody touched for long."""
+        found = [match[1] for name in os.listdir(CONF.instances_path)
+                 if (match := _UUID.match(name)) and not match[2]]
+        return {uuid for uuid in found if owner(uuid) in (None, SOMEBODY) and _is_old(layout.directory(uuid))}
+
+    def sweep(self, known: Container[str], gone: Container[str] = ()) -> list[str]:
+        """Remove our directories of servers that are not `known`, those that are nobody's of servers in `gone`, and
+        what died in the middle of its removal or its making; -> their paths."""
         removed = []
         for name in os.listdir(CONF.instances_path):
-            match = _UUID.match(name)
-            if match and match[1] not in known and (match[2] or is_own(match[1])):
-                removed.append(os.path.join(CONF.instances_path, name))
+            match, path = _UUID.match(name), os.path.join(CONF.instances_path, name)
+            if match is None:
+                continue
+            if match[2]:
+                # This alone: the server may have a directory again, and of another host.
+                if match[1] not in known:
+                    _remove_tree(path)
+                    removed.append(path)
+            elif match[1] in known:
+                removed += _sweep_files(path) if is_own(match[1]) else []
+            elif is_own(match[1]) or (match[1] in gone and owner(match[1]) in (None, SOMEBODY)):
+                removed.append(path)
                 self.remove(match[1])
         return removed
+
+
+def _sweep_files(directory: str) -> list[str]:
+    """What a daemon that died was making. Who still reads a disk that is sent goes on reading it."""
+    removed = images.remove_leftovers(directory, LONG)
+    for name in os.listdir(directory):
+        path = os.path.join(directory, name)
+        if name.endswith(WHOLE) and _is_old(path):
+            os.unlink(path)
+            removed.append(path)
+    return removed
+
+
+def _is_old(path: str) -> bool:
+    try:
+        return os.stat(path).st_mtime < time.time() - LONG
+    except FileNotFoundError:
+        return False
 
 
 def make_simple(request: SpawnRequest, disk: Disk) -> None:
@@ -187,19 +227,41 @@ def own(uuid: str, host: str | None = None) -> None:
     """Note whose directory this is, ours or that of `host`: hosts may share `instances_path`, and each sweeps, and
     removes, only its own. Raises FileNotFoundError without a directory."""
     path = os.path.join(layout.directory(uuid), 'owner')
-    if owner(uuid) != (host or CONF.host):
-        with open(path + '.new', 'w', encoding='utf-8') as writer:
-            writer.write(host or CONF.host)
-        os.replace(path + '.new', path)
+    if owner(uuid) == (host or CONF.host):
+        return
+    with open(path + '.new', 'w', encoding='utf-8') as writer:
+        writer.write(host or CONF.host)
+        writer.flush()
+        os.fsync(writer.fileno())
+    os.replace(path + '.new', path)
+    directory = os.open(layout.directory(uuid), os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def owner(uuid: str) -> str | None:
-    """The host whose directory this is; None when nobody's, or not there."""
+    """The host whose directory this is; None when nobody's, or not there. A file that says nothing, or cannot be read,
+    is `SOMEBODY`'s."""
     try:
         with open(os.path.join(layout.directory(uuid), 'owner'), encoding='utf-8') as reader:
-            return reader.read() or None
-    except OSError:
+            return reader.read() or SOMEBODY
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except (OSError, ValueError) as error:
+        LOG.warning('Whose the disks of instance %s are cannot be read: %s', uuid, error)
+        return SOMEBODY
+
+
+def check_free(uuid: str, home: str | None) -> None:
+    """Raises Conflict when what lies here of the server is another host's, by name, or because the server lives at
+    `home`, which has its disks in our directory: all that is left of the server may be there."""
+    has = owner(uuid)
+    if has not in (None, CONF.host):
+        raise exception.Conflict(f'The disks of instance {uuid} that {CONF.host} sees belong to host {has}.')
+    if sharers.shares(home) and os.path.lexists(layout.directory(uuid)):
+        raise exception.Conflict(f'The disks of instance {uuid} that {CONF.host} sees are those of host {home}.')
 
 
 def is_own(uuid: str) -> bool:

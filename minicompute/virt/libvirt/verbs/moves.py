@@ -59,9 +59,7 @@ class LibvirtMoves(LibvirtBase, MoveVerbs):
         with self._watch.quiet(uuid):
             if self._is_running(uuid):
                 raise exception.Conflict(f'A domain of instance {uuid} runs on {CONF.host} already.')
-            if (owner := disks.owner(uuid)) not in (None, CONF.host):
-                raise exception.Conflict(f'{CONF.host} has disks of instance {uuid} that belong to {owner}: remove '
-                                         'them there first.')
+            disks.check_free(uuid, instance.host)
             guest.remove(self._host, uuid)
             self._disks.remove(uuid)
             with space.checked(f'the disks of instance {uuid}'):

@@ -240,13 +240,3 @@ def test_an_id_that_comes_again_is_another_image(source, cache, tmp_path):
     os.unlink(source.directory / 'img')
     second = add_image(source, size=16 * MIB, os_hash_value='bb')
     assert cache.disk(second, str(tmp_path / 'two')).virtual_size == 16 * MIB
-
-
-def test_disks_of_another_host_are_not_made_anew(source, cache):
-    """Hosts may share the directory: what a lost host has there is all that is left of the server."""
-    instance, image = make_instance(), add_image(source)
-    made = make(cache, instance, image)
-    disks.own(instance.uuid, 'a lost host')
-    with pytest.raises(exception.Conflict, match='a lost host'):
-        make(cache, instance, image)
-    assert os.path.exists(made['root'].path)
