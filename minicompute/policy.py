@@ -82,7 +82,7 @@ def allowed(context: RequestContext, rule: str, target: Mapping[str, Any] | None
         plain = _plain[rule] = _is_plain(enforcer, rule)
     if not plain:
         return _decide(enforcer, context, rule, target)
-    key = (rule, tuple(context.roles), tuple(context.service_roles), context.system_scope,
+    key = (rule, tuple(context.roles), tuple(context.service_roles), context.system_scope, context.is_admin,
            _same(target, 'project_id', context.project_id), _same(target, 'user_id', context.user_id))
     decision = _decisions.get(key)
     if decision is None:
@@ -92,17 +92,26 @@ def allowed(context: RequestContext, rule: str, target: Mapping[str, Any] | None
     return decision
 
 
+def is_admin(context: RequestContext) -> bool:
+    """By the rule context_is_admin, so that an operator may give another role the name."""
+    return allowed(context, 'context_is_admin')
+
+
 def _same(target: Mapping[str, Any], name: str, own: str | None) -> bool:
     """As oslo.policy compares `project_id:%(project_id)s`, so that a remembered decision is its own."""
     return name in target and str(target[name]) == str(own)
 
 
 def _decide(enforcer: oslo_policy.Enforcer, context: RequestContext, rule: str, target: Mapping[str, Any]) -> bool:
-    credentials = {**context.to_policy_values(), 'service_roles': context.service_roles}
     try:
-        return bool(enforcer.authorize(rule, dict(target), credentials))
+        return bool(enforcer.authorize(rule, dict(target), credentials(context)))
     except oslo_policy.InvalidScope:
         return False
+
+
+def credentials(context: RequestContext) -> dict[str, Any]:
+    """What check strings may ask of the caller."""
+    return {**context.to_policy_values(), 'service_roles': context.service_roles, 'is_admin': context.is_admin}
 
 
 def _look_at_file(enforcer: oslo_policy.Enforcer) -> None:
@@ -142,5 +151,5 @@ def _plain_check(enforcer: oslo_policy.Enforcer, check: Any, depth: int) -> bool
     if isinstance(check, checks.GenericCheck):
         return (check.kind, check.match) in (
             ('project_id', '%(project_id)s'), ('user_id', '%(user_id)s')) or (
-            check.kind in ('service_roles', 'system_scope') and '%' not in check.match)
+            check.kind in ('service_roles', 'system_scope', 'is_admin') and '%' not in check.match)
     return False

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from oslo_log import log as logging
 
-from minicompute import exception
+from minicompute import exception, policy
 from minicompute.api.filters import ENV_GLOBAL_REQUEST_ID, ENV_REQUEST_ID
 from minicompute.api.openstack import faults
 from minicompute.api.openstack.wsgi import ENV_CONTEXT
@@ -131,8 +131,8 @@ def noauth2_context(environ: WSGIEnvironment) -> RequestContext | None:
     user = user or project or ''
     named = environ.get('HTTP_X_ROLES')
     roles = expand_roles(named.split(',') if named else ['admin' if user == 'admin' else 'member'])
-    return RequestContext(user_id=user, project_id=project or user, roles=roles, is_admin='admin' in roles,
-                          auth_token=token or None, **_common(environ))
+    return _judged(RequestContext(user_id=user, project_id=project or user, roles=roles, auth_token=token or None,
+                                  **_common(environ)))
 
 
 def keystone_context(environ: WSGIEnvironment) -> RequestContext | None:
@@ -147,12 +147,18 @@ def keystone_context(environ: WSGIEnvironment) -> RequestContext | None:
     roles = [role.strip().lower() for role in environ.get('HTTP_X_ROLES', '').split(',') if role.strip() and project]
     service_roles = [role.strip().lower() for role in environ.get('HTTP_X_SERVICE_ROLES', '').split(',')
                      if role.strip()]
-    return RequestContext(
-        user_id=user, project_id=project, roles=roles, is_admin='admin' in roles,
+    return _judged(RequestContext(
+        user_id=user, project_id=project, roles=roles,
         service_roles=service_roles, auth_token=environ.get('HTTP_X_AUTH_TOKEN'),
         user_domain_id=environ.get('HTTP_X_USER_DOMAIN_ID'),
         project_domain_id=environ.get('HTTP_X_PROJECT_DOMAIN_ID'),
-        system_scope='all' if environ.get('HTTP_OPENSTACK_SYSTEM_SCOPE') else None, **_common(environ))
+        system_scope='all' if environ.get('HTTP_OPENSTACK_SYSTEM_SCOPE') else None, **_common(environ)))
+
+
+def _judged(context: RequestContext) -> RequestContext:
+    """With whether the caller is an administrator, which the policy says."""
+    context.is_admin = policy.is_admin(context)
+    return context
 
 
 def expand_roles(names: Iterable[str]) -> list[str]:

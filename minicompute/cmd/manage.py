@@ -8,6 +8,8 @@
     audit [--mend]
     quota show PROJECT | quota set PROJECT RESOURCE LIMIT
     config sample | policy sample
+    policy list [PATTERN] | policy check RULE WHO | policy explain RULE WHO
+    api diff VERSION VERSION | api routes [--version VERSION] | api openapi VERSION
     hollow --hosts N [--processes P] [--prefix NAME]
 """
 from minicompute import concurrency
@@ -22,9 +24,9 @@ from typing import Any
 
 from oslo_config import cfg, generator
 from oslo_db import exception as db_exc
-from oslo_policy import generator as policy_generator
 
 from minicompute import conf, exception, servicegroup
+from minicompute.cmd import manage_policy
 from minicompute.conductor import auditor, flows
 from minicompute.conductor.flow import Flow
 from minicompute.conf import CONF
@@ -183,7 +185,7 @@ def _fate(finding: audit.Finding, mend: bool) -> str:
 def quota_show(args: argparse.Namespace) -> None:
     with session.read() as conn:
         limits = quotas.limits(conn, args.project)
-    table(['Resource', 'Limit'], sorted(limits.items()))
+    table(['Resource', 'Limit'], [(name, limits[name]) for name in sorted(DEFAULTS)])
 
 
 def quota_set(args: argparse.Namespace) -> None:
@@ -206,8 +208,23 @@ def hollow(args: argparse.Namespace) -> None:
     command.run(args)
 
 
-def policy_sample(args: argparse.Namespace) -> None:
-    policy_generator.generate_sample(['--namespace', 'minicompute'], conf=cfg.ConfigOpts())
+def policy_list(args: argparse.Namespace) -> None:
+    table(['Rule', 'Check', 'From', 'Requests'], manage_policy.rules(args))
+
+
+def api_routes(args: argparse.Namespace) -> None:
+    from minicompute.cmd import manage_api    # loads the whole API, which no other command needs
+    table(['Method', 'Path', 'Action', 'Versions', 'Codes', 'Faults', 'Summary'], manage_api.routes(args))
+
+
+def api_diff(args: argparse.Namespace) -> None:
+    from minicompute.cmd import manage_api
+    manage_api.diff(args)
+
+
+def api_openapi(args: argparse.Namespace) -> None:
+    from minicompute.cmd import manage_api
+    manage_api.document(args)
 
 
 # -- the command line ------------------------------------------------------------------------
@@ -221,6 +238,7 @@ def positive(text: str) -> int:
 
 Words = list[tuple[str, dict[str, Any]]]
 ID: Words = [('id', {'type': int, 'help': 'Number of the action, from action list.'})]
+VERSION: dict[str, Any] = {'metavar': 'VERSION', 'help': "A microversion, such as 2.60, or 'latest'."}
 PROJECT: Words = [('project', {'help': 'Id of the project.'})]
 
 #: noun, verb (or none), what it does, help, arguments
@@ -247,7 +265,17 @@ COMMANDS: list[tuple[str, str, Callable[[argparse.Namespace], None], str, Words]
     ('quota', 'set', quota_set, 'Set one limit of a project; -1 is no bound.',
      [*PROJECT, ('resource', {'choices': sorted(DEFAULTS)}), ('limit', {'type': int})]),
     ('config', 'sample', config_sample, 'Print all options with their help.', []),
-    ('policy', 'sample', policy_sample, 'Print all policy rules with their defaults.', []),
+    ('policy', 'sample', manage_policy.sample, 'Print all policy rules with their defaults.', []),
+    ('policy', 'list', policy_list, 'List the policy rules as they stand now.',
+     [('pattern', {'nargs': '?', 'default': '', 'help': 'A part of the names to list.'})]),
+    ('policy', 'check', manage_policy.check, 'Ask a rule, as whom you say; exit status 1 when it says no.',
+     manage_policy.WHO),
+    ('policy', 'explain', manage_policy.explain, 'Show what each part of a rule says to a caller.', manage_policy.WHO),
+    ('api', 'diff', api_diff, 'Show what is different between two microversions.', [
+        ('before', VERSION), ('after', VERSION),
+        ('--json', {'action': 'store_true', 'help': 'Print one object a change.'})]),
+    ('api', 'routes', api_routes, 'List the operations of the API.', [('--version', VERSION)]),
+    ('api', 'openapi', api_openapi, 'Print the OpenAPI document of a microversion.', [('version', VERSION)]),
     ('hollow', '', hollow, 'Run computes with the fake driver, as many as you like: they need transport_url only.', [
         ('--hosts', {'type': positive, 'required': True, 'metavar': 'N', 'help': 'How many.'}),
         ('--processes', {'type': positive, 'metavar': 'P', 'help': 'In so many processes; one for 2,500 hosts.'}),

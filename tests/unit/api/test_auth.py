@@ -27,10 +27,17 @@ def test_noauth2(call, headers, user, project, roles):
     assert (seen['user'], seen['project'], seen['roles'], seen['admin']) == (user, project, roles, 'admin' in roles)
 
 
+@pytest.fixture
+def parsed(conf):
+    """The rules say who is an administrator."""
+    policy.reset()
+
+
 def identify(**headers):
     return auth.keystone_context({f'HTTP_{name}': value for name, value in headers.items()})
 
 
+@pytest.mark.usefixtures('parsed')
 def test_keystone_context():
     context = identify(X_USER_ID='u', X_PROJECT_ID='p', X_ROLES='Member,reader', X_IDENTITY_STATUS='Confirmed',
                        X_AUTH_TOKEN='t', X_SERVICE_ROLES='service')
@@ -157,6 +164,7 @@ def test_keystone_must_be_configured(app, conf):
     conf.set_override('auth_strategy', 'noauth2', 'api')
 
 
+@pytest.mark.usefixtures('parsed')
 def test_a_page_in_a_browser_is_not_the_operator() -> None:
     assert auth.noauth2_context({'HTTP_ORIGIN': 'http://elsewhere'}) is None
     named = auth.noauth2_context({'HTTP_ORIGIN': 'http://elsewhere', 'HTTP_X_AUTH_TOKEN': 'alice:demo'})
