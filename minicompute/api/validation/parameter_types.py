@@ -49,7 +49,9 @@ NOTHING = closed({})
 
 BOOLEAN_TRUE = (True, 'True', 'TRUE', 'true', '1', 'ON', 'On', 'on', 'YES', 'Yes', 'yes', 'y', 't')
 BOOLEAN_FALSE = (False, 'False', 'FALSE', 'false', '0', 'OFF', 'Off', 'off', 'NO', 'No', 'no', 'n', 'f')
-BOOLEAN: Schema = {'type': ['boolean', 'string'], 'enum': [*BOOLEAN_TRUE, *BOOLEAN_FALSE]}
+#: in a body the words must be whole ones
+BOOLEAN: Schema = {'type': ['boolean', 'string'], 'enum': [
+    word for word in (*BOOLEAN_TRUE, *BOOLEAN_FALSE) if word not in ('y', 't', 'n', 'f')]}
 
 
 def is_true(value: Any) -> bool:

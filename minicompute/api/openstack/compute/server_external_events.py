@@ -20,6 +20,7 @@ MULTI_STATUS = 207
 
 class ServerExternalEventsController(wsgi.Controller):
 
+    @wsgi.response(200, also=(MULTI_STATUS,))
     @wsgi.expected_errors(403)
     @validation.schema(schema.create, answer=schema.answer)
     def create(self, req: Request, body: dict[str, Any]) -> Answer:

@@ -16,7 +16,7 @@ class _WithProperties(dict[str, types.Schema]):
 
 query = Schemas({'2.1': types.query(_WithProperties({
     'name': _text, 'status': _text, 'server': _text, 'type': _text, 'minRam': _number, 'minDisk': _number,
-    'changes-since': types.many(types.DATE_TIME), **types.PAGING}))})
+    'changes-since': types.many(types.DATE_TIME), 'offset': _number, 'page_size': _number, **types.PAGING}))})
 nothing = Schemas({'2.1': types.query({})})
 
 _brief = types.closed({'id': types.STRING, 'name': types.NULLABLE_STRING, 'links': types.LINKS},
