@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from minicompute.conductor.flow import Flow, Outcome, Step, StepFailed, Task
+from minicompute.conductor.flows.shared import cancelled, deleted
 from minicompute.conf import CONF
 from minicompute.db.api import block_devices
 from minicompute.network import base as network
@@ -41,7 +42,7 @@ def _placed(task: Task) -> bool:
 
 def _going(task: Task) -> bool:
     """Whether there is a domain to put back in order: not when a delete has cut this action short."""
-    return _placed(task) and not task.data.get('error', {}).get('cancelled')
+    return _placed(task) and not deleted(task)
 
 
 def _put_back(task: Task, verb: str) -> Outcome:
@@ -87,7 +88,9 @@ def volumes_came_with_it(task: Task) -> None:
 
 
 def volume_not_attached(task: Task, error: dict[str, Any]) -> None:
-    task.on_commit(functools.partial(_forget, uuid=task.data['bdm']))
+    """A guest that nobody could ask may have it: it has it by the record, too, until its owner takes it away."""
+    settle = _settle_still_there if task.data.get('unreached') else _forget
+    task.on_commit(functools.partial(settle, uuid=task.data['bdm']))
 
 
 def _forget(conn: sa.Connection, uuid: str) -> None:
@@ -147,6 +150,14 @@ def interface_attached(task: Task) -> None:
     task.set(network_info=[*(card for card in task.instance.network_info if card.id != vif.id), vif])
 
 
+def interface_not_attached(task: Task, error: dict[str, Any]) -> None:
+    """As with a volume: what a guest may use nobody else gets."""
+    if task.data.get('unreached'):
+        interface_attached(task)
+    else:
+        port_released(task, error)
+
+
 def port_released(task: Task, error: dict[str, Any]) -> None:
     task.on_commit(functools.partial(_release_port, port=task.data['port'], uuid=task.uuid))
 
@@ -178,14 +189,26 @@ def copy_volume(task: Task) -> Outcome:
     return task.ask('swap_volume', device=_device(task), new=_device(task, 'new'))
 
 
-def copy_back(task: Task) -> Outcome:
+def call_off(task: Task) -> Outcome:
+    """However far the copy has come, also when the guest has switched itself off meanwhile."""
     old, new = _find(task), _find(task, 'new')
     if old is None or new is None or not _going(task):
         return {}
-    return task.ask('swap_volume', device=new, new=old)
+    return task.ask('end_swap', device=old, new=new)
+
+
+def called_off(task: Task) -> dict[str, Any]:
+    """A guest that has gone over writes to the new one alone: then the way is forward, or, when somebody broke the
+    action off, the records follow at once."""
+    assert task.report is not None
+    if not task.report.result['too_late']:
+        return {}
+    return {'too_late': True} if cancelled(task) or task.data.get('too_late') else {
+        'too_late': True, 'reschedule': True}
 
 
 def volume_swapped(task: Task) -> None:
+    task.data.pop('error', None)
     task.on_commit(functools.partial(_settle_swap, old=task.data['bdm'], new=task.data['new']))
 
 
@@ -201,7 +224,12 @@ def _settle_swap(conn: sa.Connection, old: str, new: str) -> None:
 
 
 def volume_not_swapped(task: Task, error: dict[str, Any]) -> None:
-    task.on_commit(functools.partial(_forget, uuid=task.data['new']))
+    """Which of the two a guest uses that nobody could ask is not known: the server keeps both."""
+    if task.data.get('too_late'):
+        task.on_commit(functools.partial(_settle_swap, old=task.data['bdm'], new=task.data['new']))
+        return
+    settle = _settle_still_there if task.data.get('unreached') else _forget
+    task.on_commit(functools.partial(settle, uuid=task.data['new']))
     volume_not_detached(task, error)
 
 
@@ -210,9 +238,10 @@ ATTACH_VOLUME = Flow('attach_volume', Step(check_volume), Step(plug_volume, undo
 DETACH_VOLUME = Flow('detach_volume', Step(check_volume), Step(unplug_volume, undo=plug_again),
                      finished=volume_detached, failed=volume_not_detached)
 SWAP_VOLUME = Flow('swap_volume', Step(check_volume),
-                   Step(copy_volume, undo=copy_back, deadline=lambda: CONF.conductor.build_deadline),
+                   Step(copy_volume, undo=call_off, undone=called_off, retry=lambda: 0,
+                        deadline=lambda: CONF.conductor.build_deadline),
                    finished=volume_swapped, failed=volume_not_swapped)
 ATTACH_INTERFACE = Flow('attach_interface', Step(find_port), Step(plug_interface, undo=unplug_interface_again),
-                        finished=interface_attached, failed=port_released)
+                        finished=interface_attached, failed=interface_not_attached)
 DETACH_INTERFACE = Flow('detach_interface', Step(find_port), Step(unplug_interface, undo=plug_interface_again),
                         finished=interface_detached, failed=_ended)

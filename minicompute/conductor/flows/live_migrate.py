@@ -23,10 +23,11 @@ import sqlalchemy as sa
 from minicompute import exception, servicegroup
 from minicompute.conductor.flow import Asked, Flow, Later, Outcome, Step, StepFailed, Task
 from minicompute.conductor.flows import move
+from minicompute.conductor.flows.shared import cancelled, deleted
 from minicompute.conductor.settle import owe
 from minicompute.conf import CONF
 from minicompute.db import session
-from minicompute.db.api import actions, instances, live_migrations, owed, returned
+from minicompute.db.api import instances, live_migrations, owed, returned
 from minicompute.image import base as image
 from minicompute.objects import ImageMeta, MigrationStatus, VMState
 from minicompute.virt.interface.live import ABORT, ABSENT, COMPLETED, FAILED, HELD, PAUSED, RUNNING, STOPPED
@@ -129,26 +130,15 @@ def _forgive(conn: sa.Connection, hosts: list[str], uuid: str) -> None:
 def rollback_destination(task: Task) -> Outcome:
     if 'dest' not in task.data or task.data.get('moved'):
         return {}
-    return move.at_dest(task, 'live_rollback', shared=bool(task.data.get('shared')), force=_deleted(task))
-
-
-def _cancelled(task: Task) -> bool:
-    return bool(task.data.get('error', {}).get('cancelled'))
-
-
-def _deleted(task: Task) -> bool:
-    """Whether it was cancelled for a delete, after which no copy need be left."""
-    if not _cancelled(task):
-        return False
-    with session.read() as conn:
-        waits = actions.running(conn, actions.queued_key(task.uuid))
-    return waits is not None and waits.flow == 'delete'
+    return move.at_dest(task, 'live_rollback', shared=bool(task.data.get('shared')), force=deleted(task))
 
 
 # -- the copy ------------------------------------------------------------------
 
 def migrate(task: Task) -> Asked:
-    _check_order(task)
+    """One that has turned round has its guest at the destination: an abort that comes now comes too late."""
+    if not task.data.get('turns'):
+        _check_order(task)
     return move.at_source(task, 'live_migrate', there=task.data['there'], migration=task.data['migration'])
 
 
@@ -165,7 +155,7 @@ def keep_at_source(task: Task) -> Outcome:
     down = _down(move.source(task), move.dest(task))
     if move.source(task) not in down:
         return move.at_source(task, 'live_keep')
-    if _stays(task) or _deleted(task):
+    if _stays(task) or deleted(task):
         return {}
     if move.dest(task) in down:
         raise Later(AGAIN)
@@ -179,9 +169,9 @@ def kept(task: Task) -> dict[str, Any]:
     where = task.report.result['where']
     asked_source = task.report.host == move.source(task)
     gone = where == ABSENT if asked_source else where in HERE
-    if not gone or _stays(task) or _deleted(task):
+    if not gone or _stays(task) or deleted(task):
         return {'at_source' if asked_source else 'at_destination': where}
-    if _cancelled(task):
+    if cancelled(task):
         move.switch(task)
         return {'moved': True}
     turns = task.data.get('turns', 0) + 1
@@ -282,14 +272,14 @@ def finished(task: Task) -> None:
 
 def failed(task: Task, error: dict[str, Any]) -> None:
     """The server is where it was. Of Nova's words for the end: `failed` when a copy had begun."""
-    cancelled, data = bool(error.get('cancelled')), task.data
+    broken_off, data = bool(error.get('cancelled')), task.data
     status = MigrationStatus.FAILED if data.get('outcome') else MigrationStatus.ERROR
     if data.get('moved'):
         status = MigrationStatus.COMPLETED
-    elif cancelled or data.get('aborted'):
+    elif broken_off or data.get('aborted'):
         status = MigrationStatus.CANCELLED
     move.note(task, status=status)
-    if cancelled:
+    if broken_off:
         return      # what waits behind this action has the last word
     task.on_commit(functools.partial(_forgive, hosts=[move.source(task)], uuid=task.uuid))
     task.set(task_state=None, progress=0, fault=instances.fault(error))

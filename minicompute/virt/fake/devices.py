@@ -7,7 +7,8 @@ from __future__ import annotations
 import os
 import shutil
 
-from minicompute.objects import VIF, BlockDevice, ImageMeta, Instance
+from minicompute import exception
+from minicompute.objects import VIF, BlockDevice, ImageMeta, Instance, PowerState
 from minicompute.virt.fake.base import FakeBase
 from minicompute.virt.interface.devices import DeviceVerbs
 
@@ -26,9 +27,17 @@ class FakeDevices(FakeBase, DeviceVerbs):
 
     def swap_volume(self, instance: Instance, device: BlockDevice, new: BlockDevice) -> None:
         self._fault('swap_volume', instance.uuid)
-        self._unplug(instance.uuid, f'volume.{device.volume_id}')
-        self._plug(instance.uuid, f'volume.{new.volume_id}')
+        if f'volume.{new.volume_id}' not in self.plugged(instance.uuid):
+            self._require_running(instance.uuid)
+            self._unplug(instance.uuid, f'volume.{device.volume_id}')
+            self._plug(instance.uuid, f'volume.{new.volume_id}')
         self._fault('swap_volume.after', instance.uuid)
+
+    def end_swap(self, instance: Instance, device: BlockDevice, new: BlockDevice) -> bool:
+        self._fault('end_swap', instance.uuid)
+        too_late = f'volume.{new.volume_id}' in self.plugged(instance.uuid)
+        self._fault('end_swap.after', instance.uuid)
+        return too_late
 
     def attach_interface(self, instance: Instance, vif: VIF) -> None:
         self._fault('attach_interface', instance.uuid)
@@ -46,6 +55,11 @@ class FakeDevices(FakeBase, DeviceVerbs):
             return set(os.listdir(self._devices(uuid)))
         except FileNotFoundError:
             return set()
+
+    def _require_running(self, uuid: str) -> None:
+        """QEMU copies, and a guest that is off has none."""
+        if self._read(uuid).power_state not in (PowerState.RUNNING, PowerState.PAUSED):
+            raise exception.InstanceNotRunning(instance_id=uuid)
 
     def _devices(self, uuid: str) -> str:
         return self._path(os.path.join('.devices', uuid))

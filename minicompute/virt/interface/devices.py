@@ -23,7 +23,12 @@ class DeviceVerbs:
 
     def swap_volume(self, instance: Instance, device: BlockDevice, new: BlockDevice) -> None:
         """Copy the content of `device` to the volume of `new` while the guest writes, and let it go on with that one.
-        Blocks until then."""
+        Blocks until then. Raises InstanceNotRunning, DeviceNotAttached."""
+        raise exception.NotImplementedHere('This host cannot exchange volumes.')
+
+    def end_swap(self, instance: Instance, device: BlockDevice, new: BlockDevice) -> bool:
+        """Call off a `swap_volume` of the same two, also after the guest has switched itself off. -> whether it is too
+        late for that: the server uses `new`, and only that has what the guest wrote since."""
         raise exception.NotImplementedHere('This host cannot exchange volumes.')
 
     def attach_interface(self, instance: Instance, vif: VIF) -> None:

@@ -11,6 +11,7 @@ import libvirt
 from oslo_log import log as logging
 
 from minicompute import exception
+from minicompute.virt.libvirt import hotplug
 from minicompute.virt.libvirt.config.base import Element
 from minicompute.virt.libvirt.guest import Guest
 
@@ -44,6 +45,17 @@ def replace(guest: Guest, old: str, new: str, xml: str, prepare: Callable[[], ob
     if _disk(guest, new) is None:
         raise exception.DeviceNotAttached(device=target, reason='the copy has ended before its time')
     LOG.info('Disk %s of instance %s is now %s', target, guest.uuid, new)
+
+
+def call_off(guest: Guest, old: str, new: str) -> bool:
+    """End a copy that is under way. -> whether it is too late: the domain has `new` in the place of `old`. Of one that
+    has been switched off its definition says it, which changes when the guest goes over."""
+    if guest.running():
+        disk = _disk(guest, old)
+        if disk is not None:
+            _drop_mirror(guest, disk)
+    find = hotplug.disk_of(new)
+    return find(guest.tree(inactive=not guest.running())) is not None
 
 
 def _disk(guest: Guest, path: str) -> Element | None:

@@ -23,6 +23,10 @@ def swap_volume(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
     return {}
 
 
+def end_swap(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    return {'too_late': driver.end_swap(instance_of(request), request.args['device'], request.args['new'])}
+
+
 def attach_interface(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
     driver.attach_interface(instance_of(request), request.args['vif'])
     return {}
@@ -36,4 +40,5 @@ def detach_interface(driver: ComputeDriver, request: StepRequest) -> dict[str, A
 #: a guest may be slow to let go
 LONG = frozenset({'swap_volume', 'detach_volume', 'detach_interface'})
 VERBS: dict[str, Verb] = {'attach_volume': attach_volume, 'detach_volume': detach_volume, 'swap_volume': swap_volume,
+                          'end_swap': end_swap,
                           'attach_interface': attach_interface, 'detach_interface': detach_interface}

@@ -44,13 +44,21 @@ class LibvirtDevices(LibvirtBase, DeviceVerbs):
             hotplug.unplug(domain, find, str(device.device_name))
 
     def swap_volume(self, instance: Instance, device: BlockDevice, new: BlockDevice) -> None:
-        domain = self._domain(instance)
+        domain, path = self._domain(instance), files.path_of(str(new.volume_id))
         if domain is None or not domain.running():
+            if domain is not None and hotplug.disk_of(path)(domain.tree(inactive=True)) is not None:
+                return      # it was, when the guest switched itself off
             raise exception.InstanceNotRunning(instance_id=instance.uuid)
         wanted = self._builder.hardware(instance)
         disk = layout.volume(new, wanted, [])
         blockcopy.replace(domain, files.path_of(str(device.volume_id)), disk.path, render(file_disk(disk, wanted)),
                           lambda: volumes.make(new, None, self._cache))
+
+    def end_swap(self, instance: Instance, device: BlockDevice, new: BlockDevice) -> bool:
+        domain = self._domain(instance)
+        if domain is None:
+            return False
+        return blockcopy.call_off(domain, files.path_of(str(device.volume_id)), files.path_of(str(new.volume_id)))
 
     def attach_interface(self, instance: Instance, vif: VIF) -> None:
         one = dataclasses.replace(instance, network_info=[vif])
