@@ -8,13 +8,12 @@ All others are one step, for which the API rings the compute itself.
 """
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from minicompute.conductor.flow import Asked, Flow, Step, Task
 from minicompute.conductor.flows.power import became, failed, finished
+from minicompute.conductor.flows.shared import leave
 from minicompute.conf import CONF
-from minicompute.db.api import system_metadata
 from minicompute.db.session import utcnow
 from minicompute.objects import VMState, from_primitive
 from minicompute.virt import password
@@ -66,20 +65,17 @@ def unrescued(task: Task) -> dict[str, Any]:
 
 
 def rescue_failed(task: Task, error: dict[str, Any]) -> None:
+    """No start of the server must take it for a rescued one, also when somebody broke the rescue off."""
+    _forget_rescue(task)
     if error.get('cancelled'):
         return
-    _forget_rescue(task)
     failed(task, error)
     if error.get('step') != 'prepare_rescue':
         task.set(vm_state=VMState.ERROR)
 
 
 def _forget_rescue(task: Task) -> None:
-    _merge(task, dict.fromkeys(RESCUE_FACTS))
-
-
-def _merge(task: Task, changes: dict[str, Any]) -> None:
-    task.on_commit(functools.partial(system_metadata.merge, uuid=task.uuid, changes=changes))
+    leave(task, **dict.fromkeys(RESCUE_FACTS))
 
 
 # -- looked for by the guest ---------------------------------------------------
@@ -100,7 +96,7 @@ def over(task: Task) -> None:
 def password_set(task: Task) -> dict[str, Any]:
     """The new one is kept for os-server-password; where it cannot be sealed, the old one is not it any more."""
     assert task.report is not None
-    _merge(task, password.to_metadata(task.report.result.get('sealed_password')))
+    leave(task, **password.to_metadata(task.report.result.get('sealed_password')))
     return {}
 
 

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from minicompute import exception
 from minicompute.conductor.flow import Asked, Flow, Outcome, Step, StepFailed, Task
 from minicompute.conductor.flows import move
+from minicompute.conductor.flows.shared import leave
 from minicompute.conf import CONF
 from minicompute.db.api import instances
 from minicompute.db.session import utcnow
@@ -146,9 +147,9 @@ def switch_host(task: Task) -> Outcome:
     if task.spec is not None:
         _remember(task, flavor)
     old = instance.flavor
+    leave(task, old_vm_state=task.data['old_vm_state'])
     return move.switch(
-        task, flavor=flavor, old_flavor=old, power_state=task.data.get('power_state', PowerState.NOSTATE),
-        system_metadata={**instance.system_metadata, 'old_vm_state': task.data['old_vm_state']})
+        task, flavor=flavor, old_flavor=old, power_state=task.data.get('power_state', PowerState.NOSTATE))
 
 
 def resized(task: Task) -> None:
@@ -251,8 +252,8 @@ def _ends(task: Task, status: str, vm_state: str) -> None:
     assert task.instance is not None
     move.release(task)
     move.note(task, status=status)
-    kept = {key: value for key, value in task.instance.system_metadata.items() if key != 'old_vm_state'}
-    task.set(vm_state=vm_state, task_state=None, old_flavor=None, due_at=None, fault=None, system_metadata=kept)
+    leave(task, old_vm_state=None)
+    task.set(vm_state=vm_state, task_state=None, old_flavor=None, due_at=None, fault=None)
 
 
 def still_resized(task: Task, error: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from oslo_log import log as logging
 from minicompute import exception, servicegroup
 from minicompute.conductor.flow import Asked, Flow, Outcome, Step, StepFailed, Task
 from minicompute.conductor.flows import build, snapshot
+from minicompute.conductor.flows.shared import leave
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import allocations, instances, networks, owed, services
@@ -33,7 +34,7 @@ LOG = logging.getLogger(__name__)
 
 #: of `system_metadata`, while a server is on the shelf
 IMAGE, HOST, AT = 'shelved_image_id', 'shelved_host', 'shelved_at'
-#: the host that fell silent while the server was started there: it may be running
+#: the hosts that fell silent while the server was started there: it may be running
 DOUBT = 'unshelve_doubt'
 #: seconds until an offload that failed is tried again
 TRY_AGAIN = 300
@@ -76,13 +77,12 @@ def put_on_shelf(task: Task) -> Outcome:
     instance = task.instance
     assert instance is not None
     if snapshot.wanted(task):
-        image.load().finish(task.data['image_id'], task.data['image'])
+        snapshot.activate_image(task)
     now, wait = utcnow(), int(CONF.shelved_offload_time)
     task.set(vm_state=VMState.SHELVED, power_state=PowerState.SHUTDOWN, fault=None,
              task_state=TaskState.SHELVING_OFFLOADING if offloads_at_once(task) else TaskState.SHELVING,
-             due_at=now + datetime.timedelta(seconds=wait) if wait > 0 else None,
-             system_metadata={**instance.system_metadata, IMAGE: task.data.get('image_id'), HOST: instance.host,
-                              AT: now.isoformat()})
+             due_at=now + datetime.timedelta(seconds=wait) if wait > 0 else None)
+    leave(task, **{IMAGE: task.data.get('image_id'), HOST: instance.host, AT: now.isoformat()})
     return {}
 
 
@@ -167,13 +167,15 @@ def find_image(task: Task) -> Outcome:
 def _check_doubt(task: Task) -> None:
     """A host that fell silent in the middle of an unshelve may have the guest running: nobody starts a second one
     before it has come back and cleaned up, or somebody has said that it is dead. Raises StepFailed."""
-    host = task.instance.system_metadata.get(DOUBT) if task.instance else None
-    if not host:
+    said = task.instance.system_metadata.get(DOUBT) if task.instance else None
+    hosts = [said] if isinstance(said, str) else said or []      # a name alone is what an older version left
+    if not hosts:
         return
     with session.read() as conn:
-        owes = (host, task.uuid) in owed.of_hosts(conn, [host])
-        said_dead = any(service.forced_down for service in services.every(conn, host=host, binary=servicegroup.COMPUTE))
-    if owes and not said_dead:
+        owing = {host for host, uuid in owed.of_hosts(conn, hosts) if uuid == task.uuid}
+        said_dead = {host for host in owing if any(
+            service.forced_down for service in services.every(conn, host=host, binary=servicegroup.COMPUTE))}
+    if owing - said_dead:
         raise StepFailed('The host that it was last unshelved on is silent and may be running it: it can be unshelved '
                          'when that host is back, or when an administrator has forced it down.', code=409)
 
@@ -221,7 +223,6 @@ def bind_ports(task: Task) -> Outcome:
 
 
 def spawn_from_image(task: Task) -> Asked:
-    task.data['spawned_on'] = task.instance.host if task.instance else None
     return build.spawn(task)
 
 
@@ -241,21 +242,22 @@ def forget_image(task: Task) -> Outcome:
             pass
         except exception.Forbidden as error:
             task.notes = str(error)
-    task.set(due_at=None, system_metadata={
-        name: value for name, value in instance.system_metadata.items() if name not in (IMAGE, HOST, AT, DOUBT)})
+    task.set(due_at=None)
+    leave(task, **dict.fromkeys((IMAGE, HOST, AT, DOUBT)))
     return {}
 
 
 def unshelve_failed(task: Task, error: dict[str, Any]) -> None:
-    """It is on the shelf still, unless there is nothing on it."""
+    """It is on the shelf still, unless there is nothing on it. A host that could not be asked to remove it may have it
+    running, whatever ended the unshelve."""
+    if hosts := [host for host in task.data.get('unreached', ()) if host]:
+        leave(task, **{DOUBT: hosts})
     if error.get('cancelled'):
         return
     task.set(task_state=None, fault=instances.fault(error))
     if is_offloaded(task):
         lost = error.get('step') == 'find_image' and error.get('code') == 404
         task.set(vm_state=VMState.ERROR if lost else VMState.SHELVED_OFFLOADED, host=None, node=None)
-    if error.get('step') == 'spawn_from_image' and error.get('code') == exception.HostDown.code and task.instance:
-        task.set(system_metadata={**task.instance.system_metadata, DOUBT: task.data.get('spawned_on')})
 
 
 SHELVE = Flow(

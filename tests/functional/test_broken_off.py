@@ -1,0 +1,323 @@
+"""What somebody breaks off, and what gets stuck: what the server has is what its record says."""
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import uuid as uuidlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from minicompute.conf import CONF
+from minicompute.context import admin_context
+from minicompute.db import session
+from minicompute.db.api import actions, instances, live_migrations, migrations, system_metadata
+from minicompute.db.models import services
+from minicompute.objects import Action, Instance, Migration, PowerState
+from minicompute.virt.fake import FakeDriver
+from tests.functional.cloud import Cloud
+from tests.functional.small import Caller
+from tests.functional.test_snapshots import act, action_of
+from tests.functional.test_volumes import attach, mapped, plugged, quiet
+
+
+@pytest.fixture
+def server(cloud: Cloud) -> str:
+    return str(cloud.wait(cloud.boot(networks='auto')['id'])['id'])
+
+
+@pytest.fixture
+def blocks(cloud: Cloud) -> Caller:
+    return Caller(cloud.app, '/volume/v3', token='admin:demo')
+
+
+@pytest.fixture
+def volume(blocks: Caller) -> Callable[[], str]:
+    return lambda: str(blocks('POST', '/volumes', {'volume': {'size': 1}}, status=202)['volume']['id'])
+
+
+def record(uuid: str) -> Instance:
+    with session.read() as conn:
+        return instances.get(conn, uuid)
+
+
+def driver_of(cloud: Cloud, uuid: str) -> Any:
+    return cloud.services[str(record(uuid).host)].manager.driver   # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def held(verb: str) -> Iterator[threading.Event]:
+    """The next host that comes to `verb` waits there until the end of the block."""
+    there, gate = threading.Event(), threading.Event()
+
+    def hold(driver: Any, uuid: str) -> None:
+        FakeDriver.faults.pop(verb, None)
+        there.set()
+        gate.wait(20)
+    FakeDriver.faults[verb] = hold
+    try:
+        yield there
+    finally:
+        gate.set()
+
+
+def reset(cloud: Cloud, uuid: str, state: str = 'active') -> None:
+    act(cloud, uuid, 'os-resetState', {'state': state})
+
+
+# -- devices -------------------------------------------------------------------------
+
+def test_a_reset_leaves_no_volume_with_a_guest(cloud: Cloud, server: str, blocks: Caller, volume: Any) -> None:
+    one = volume()
+    with held('attach_volume.after') as there:
+        attach(cloud, server, one)
+        assert there.wait(20)
+        assert plugged(cloud, server) == {one}
+        reset(cloud, server)
+    quiet(cloud)
+    assert plugged(cloud, server) == set() and mapped(server) == []
+    assert blocks('GET', f'/volumes/{one}')['volume']['status'] == 'available'
+
+    attach(cloud, server, one)
+    quiet(cloud)
+    with held('detach_volume.after') as there:
+        cloud.api('DELETE', f'/servers/{server}/os-volume_attachments/{one}', expect=202)
+        assert there.wait(20)
+        reset(cloud, server)
+    quiet(cloud)
+    assert plugged(cloud, server) == {one}
+    assert [device.connection_info['state'] for device in mapped(server)] == ['attached']
+
+
+def test_a_reset_leaves_no_card_with_a_guest(cloud: Cloud, server: str) -> None:
+    cards = {card.id for card in record(server).network_info}
+    with held('attach_interface.after') as there:
+        answer = threading.Thread(target=lambda: cloud.request(
+            'POST', f'/servers/{server}/os-interface', {'interfaceAttachment': {}}))
+        answer.start()
+        assert there.wait(20)
+        reset(cloud, server)
+    answer.join()
+    quiet(cloud)
+    left = {name.removeprefix('vif.') for name in driver_of(cloud, server).plugged(server) if name.startswith('vif.')}
+    assert left == set() and {card.id for card in record(server).network_info} == cards
+
+
+def test_a_host_that_falls_silent_keeps_what_it_may_have(cloud: Cloud, server: str, blocks: Caller,
+                                                         volume: Any) -> None:
+    """The guest may use the volume: so nobody else gets it."""
+    cloud.services['conductor1'].manager.engine._steady = lambda: True      # type: ignore[attr-defined]
+    host, one = record(server).host, volume()
+    with held('attach_volume.after') as there:
+        attach(cloud, server, one)
+        assert there.wait(20)
+        session.write(lambda conn: conn.execute(services.update().where(services.c.host == host).values(
+            forced_down=True)))
+        cloud.until(lambda: 'locks' not in cloud.leaks(), 'the attachment to end')
+    assert [device.connection_info['state'] for device in mapped(server)] == ['attached']
+    assert blocks('GET', f'/volumes/{one}')['volume']['status'] == 'in-use'
+
+
+def swap(cloud: Cloud, uuid: str, old: str, new: str) -> None:
+    cloud.api('PUT', f'/servers/{uuid}/os-volume_attachments/{old}', {'volumeAttachment': {'volumeId': new}},
+              expect=202, version='2.84')
+
+
+@pytest.mark.parametrize('verb', ['swap_volume', 'swap_volume.after'])
+@pytest.mark.parametrize('ends', ['off', 'reset', 'both'])
+def test_a_swap_that_is_broken_off(cloud: Cloud, server: str, blocks: Caller, volume: Any, verb: str,
+                                   ends: str) -> None:
+    """Also by the guest, which switches itself off: it goes on with the volume that it wrote to last."""
+    old, new = volume(), volume()
+    attach(cloud, server, old)
+    quiet(cloud)
+    with held(verb) as there:
+        swap(cloud, server, old, new)
+        assert there.wait(20)
+        if ends in ('off', 'both'):
+            driver_of(cloud, server).change_by_itself(server, PowerState.SHUTDOWN)
+        if ends in ('reset', 'both'):
+            reset(cloud, server)
+    quiet(cloud)
+    has = {'swap_volume': {'off': old, 'both': old, 'reset': new}[ends], 'swap_volume.after': new}[verb]
+    assert plugged(cloud, server) == {has}
+    assert [(device.volume_id, device.connection_info['state']) for device in mapped(server)] == [(has, 'attached')]
+    other = ({old, new} - {has}).pop()
+    assert blocks('GET', f'/volumes/{other}')['volume']['status'] == 'available'
+
+
+# -- images ----------------------------------------------------------------------------
+
+def test_a_rebuild_that_is_broken_off_leaves_the_old_image(cloud: Cloud, server: str) -> None:
+    before = record(server)
+    act(cloud, server, 'createImage', {'name': 'other'})
+    cloud.wait(server)
+    other = next(one['id'] for one in cloud.api('GET', '/images', version='2.35')['images'] if one['name'] == 'other')
+    with held('fetch_image') as there:
+        act(cloud, server, 'rebuild', {'imageRef': other})
+        assert there.wait(20)
+        assert record(server).image_ref == other
+        reset(cloud, server)
+    cloud.wait(server)
+    quiet(cloud)
+    now = record(server)
+    assert (now.image_ref, now.image_properties) == (before.image_ref, before.image_properties)
+    assert [device.image_id for device in now.block_devices] == [before.image_ref]
+    with session.read() as conn:
+        assert instances.specs(conn, [server])[server].image_id == before.image_ref
+
+
+def test_a_rescue_that_is_broken_off_leaves_no_facts(cloud: Cloud, server: str) -> None:
+    with held('prepare_rescue') as there:
+        cloud.api('POST', f'/servers/{server}/action', {'rescue': None})
+        assert there.wait(20)
+        assert 'rescue_image_ref' in record(server).system_metadata
+        reset(cloud, server)
+    cloud.wait(server)
+    quiet(cloud)
+    assert record(server).system_metadata == {}
+
+
+# -- facts that several leave ------------------------------------------------------------
+
+def test_what_others_leave_meanwhile_stays(cloud: Cloud, server: str) -> None:
+    """Each action changes only its own keys of the server's facts."""
+    places = iter(range(100))
+
+    def leave(driver: Any, uuid: str) -> None:
+        session.write(system_metadata.merge, uuid, {f'fact{next(places)}': 'x'})
+    for verb in ('check_move', 'extract', 'destroy'):
+        FakeDriver.faults[verb] = leave
+    act(cloud, server, 'resize', {'flavorRef': cloud.flavor(ram=128, disk=2)})
+    cloud.wait(server, 'VERIFY_RESIZE')
+    act(cloud, server, 'confirmResize', expect=204)
+    cloud.wait(server)
+    CONF.set_override('shelved_offload_time', 0)
+    act(cloud, server, 'shelve')
+    cloud.wait(server, 'SHELVED_OFFLOADED')
+    FakeDriver.faults['spawn'] = leave
+    act(cloud, server, 'unshelve', None)
+    cloud.wait(server)
+    assert record(server).system_metadata == {f'fact{place}': 'x' for place in range(next(places))}
+    assert next(places) > 3
+
+
+# -- one copy ----------------------------------------------------------------------------
+
+def test_an_unshelve_that_is_broken_off_on_a_silent_host(cloud: Cloud, server: str) -> None:
+    CONF.set_override('shelved_offload_time', 0)
+    act(cloud, server, 'shelve')
+    cloud.wait(server, 'SHELVED_OFFLOADED')
+    cloud.services['conductor1'].manager.engine._steady = lambda: True      # type: ignore[attr-defined]
+    with held('spawn.after') as there:
+        act(cloud, server, 'unshelve', None)
+        assert there.wait(20)
+        host = record(server).host
+        session.write(lambda conn: conn.execute(services.update().where(services.c.host == host).values(
+            forced_down=True)))
+        reset(cloud, server, 'error')
+        cloud.until(lambda: 'locks' not in cloud.leaks(), 'the conductor to give it up')
+    assert record(server).system_metadata['unshelve_doubt'] == [host]
+
+
+def test_an_abort_that_comes_too_late(cloud: Cloud, server: str) -> None:
+    """The copy has ended: the guest is at the destination, and the records follow."""
+    source = record(server).host
+
+    def fail(driver: Any, uuid: str) -> None:
+        FakeDriver.faults.clear()
+        with session.read() as conn:
+            (move,) = migrations.of_instance(conn, uuid)
+        session.write(live_migrations.order, move.uuid, 'abort')
+        raise RuntimeError('the connection broke off')
+    FakeDriver.faults['live_migrate.after'] = fail
+    act(cloud, server, 'os-migrateLive', {'host': None, 'block_migration': 'auto'})
+    cloud.wait(server)
+    quiet(cloud)
+    now = record(server)
+    assert now.host != source and cloud.domains() == {server: now.host}
+    assert action_of(cloud, server, 'live-migration')['message'] is None
+
+
+@pytest.mark.parametrize('first', ['delete', 'reset'])
+def test_the_delete_of_a_stuck_move_asks_both_hosts(cloud: Cloud, server: str, first: str) -> None:
+    home = str(record(server).host)
+    other = 'compute2' if home == 'compute1' else 'compute1'
+    move = Migration(uuid=str(uuidlib.uuid4()), instance_uuid=server, migration_type='live-migration',
+                     status='running', source_compute=home, dest_compute=other, source_node=home, dest_node=other)
+
+    def write(conn: Any) -> None:
+        migrations.create(conn, move)
+        actions.begin(conn, [Action(action='live-migration', flow='live-migration', step='switch', busy=server,
+                                    instance_uuid=server, request_id='req-1', state='stuck',
+                                    data={'migration': move.uuid})])
+    session.write(write)
+    copy = os.path.join(CONF.fake.state_dir, other, server)
+    os.makedirs(os.path.dirname(copy), exist_ok=True)
+    os.symlink('1:copy', copy)
+    if first == 'reset':
+        reset(cloud, server)
+    cloud.api('DELETE', f'/servers/{server}', expect=204)
+    cloud.wait_gone(server)
+    assert not os.path.lexists(copy) and not cloud.leaks()
+
+
+# -- power states --------------------------------------------------------------------------
+
+def test_one_server_that_is_busy_costs_the_others_nothing(cloud: Cloud, server: str,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something begins with one of them between the look and the insert."""
+    others = [str(cloud.wait(cloud.boot()['id'])['id']) for _ in range(2)]
+    everyone = sorted([server, *others])
+    host, busy = str(record(server).host), everyone[0]
+    for uuid in everyone:
+        session.write(instances.update, uuid, {'vm_state': 'stopped', 'power_state': 4, 'host': host})
+    session.write(lambda conn: actions.begin(conn, [Action(
+        action='x', flow='unknown here', step='x', busy=busy, instance_uuid=busy, request_id='req-1')]))
+    monkeypatch.setattr(actions, 'running', lambda conn, uuid: None)
+    manager: Any = cloud.services['conductor1'].manager     # type: ignore[attr-defined]
+    manager.power_states(admin_context(), host, dict.fromkeys(everyone, 1))
+    begun = {uuid for uuid in everyone if any(
+        one['action'] == 'stop' for one in cloud.api('GET', f'/servers/{uuid}/os-instance-actions')['instanceActions'])}
+    assert begun == set(everyone) - {busy}
+    assert record(busy).task_state is None
+
+
+# -- servers that never ran --------------------------------------------------------------------
+
+@pytest.mark.parametrize(('action', 'argument', 'state'), [
+    ('os-stop', None, 'active'), ('os-start', None, 'stopped'), ('reboot', {'type': 'HARD'}, 'error'),
+    ('pause', None, 'active'), ('suspend', None, 'active'), ('rescue', None, 'error'), ('shelve', None, 'active'),
+    ('createImage', {'name': 'x'}, 'active'), ('rebuild', {'imageRef': None}, 'error'),
+    ('trigger_crash_dump', None, 'error'), ('changePassword', {'adminPass': 'x'}, 'active'),
+    ('migrate', None, 'active'), ('os-migrateLive', {'host': None, 'block_migration': 'auto'}, 'active')])
+def test_a_server_that_never_ran(cloud: Cloud, server: str, action: str, argument: Any, state: str) -> None:
+    if action == 'rebuild':
+        argument = {'imageRef': cloud.image()}
+    session.write(instances.update, server, {'launched_at': None, 'vm_state': state})
+    said = cloud.api('POST', f'/servers/{server}/action', {action: argument}, expect=409)
+    assert 'launched_at' in said['conflictingRequest']['message']
+
+
+def test_what_a_server_may_that_never_ran(cloud: Cloud, server: str, volume: Any) -> None:
+    session.write(instances.update, server, {'launched_at': None})
+    attach(cloud, server, volume(), expect=409)
+    cloud.api('PUT', f'/servers/{server}/metadata', {'metadata': {'a': 'b'}}, expect=409)
+    cloud.api('PUT', f'/servers/{server}/tags', {'tags': ['a']})
+    act(cloud, server, 'lock')
+    cloud.api('DELETE', f'/servers/{server}', expect=204)
+    cloud.wait_gone(server)
+
+
+def test_a_limit_of_nothing_is_none(cloud: Cloud, server: str, volume: Any) -> None:
+    one, two = volume(), volume()
+    attach(cloud, server, one)
+    attach(cloud, server, two)
+    quiet(cloud)
+
+    def shown(query: str) -> list[str]:
+        found = cloud.api('GET', f'/servers/{server}/os-volume_attachments?{query}')
+        return [each['volumeId'] for each in found['volumeAttachments']]
+    assert shown('limit=0') == [one, two] == shown('') and shown('limit=1&offset=1') == [two]
