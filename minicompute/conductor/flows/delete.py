@@ -14,6 +14,7 @@ from minicompute.conductor.flow import Flow, Outcome, Step, Task
 from minicompute.conductor.flows import shelve
 from minicompute.conf import CONF
 from minicompute.db import session
+from minicompute.db.api import actions as journal
 from minicompute.db.api import allocations, instances, migrations, networks, owed
 from minicompute.network import base as network
 from minicompute.objects import MigrationStatus, VMState
@@ -29,7 +30,8 @@ def destroy(task: Task) -> Outcome:
 def may_be_elsewhere(task: Task) -> bool:
     """Most servers have never moved, and cost no question."""
     one = task.instance
-    return one is not None and (one.old_flavor is not None or one.vm_state in (VMState.RESIZED, VMState.ERROR))
+    return one is not None and (one.old_flavor is not None or one.vm_state in (VMState.RESIZED, VMState.ERROR)
+                                or journal.UNENDED in one.system_metadata)
 
 
 def destroy_elsewhere(task: Task) -> Outcome:

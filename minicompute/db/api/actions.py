@@ -13,6 +13,7 @@ from oslo_utils import uuidutils
 
 from minicompute import exception
 from minicompute.db import bulk
+from minicompute.db.api import system_metadata
 from minicompute.db.models import instance_actions as actions
 from minicompute.db.models import instance_actions_events as events
 from minicompute.db.session import now as db_now
@@ -21,6 +22,8 @@ from minicompute.objects import Action, ActionState
 _FIELDS = tuple(Action.__dataclass_fields__)
 #: key of `data` whose values are wiped when the action ends
 SECRET = 'secret'
+#: key of a server's `system_metadata`: a migration that was given up where it stood
+UNENDED = 'unended_move'
 #: a caller that is about to run an action directly has so long before the sweep steps in
 GRACE = datetime.timedelta(seconds=5)
 
@@ -159,9 +162,12 @@ def any_running(conn: sa.Connection, uuids: Collection[str]) -> bool:
 
 
 def put_aside(conn: sa.Connection, action_id: int, message: str) -> None:
-    """End a stuck action where it is; its secrets go with it."""
+    """End a stuck action where it is; its secrets go with it. A move that is given up may have left the server on two
+    hosts: whoever deletes it asks both."""
     found = load(conn, [action_id])[0]
     found.data.pop(SECRET, None)
+    if 'migration' in found.data:
+        system_metadata.merge(conn, found.instance_uuid, {UNENDED: found.data['migration']})
     now = db_now(conn)
     conn.execute(actions.update().where(actions.c.id == action_id).values(
         state=ActionState.FAILED, data=found.data, message=message[:1000], busy=None, owner=None, finish_time=now,
