@@ -1,6 +1,7 @@
 """The conductor daemon: runs the flows, and is the database's door for the computes."""
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any
 
@@ -9,15 +10,27 @@ from oslo_db import exception as db_exc
 from oslo_log import log as logging
 from oslo_utils import uuidutils
 
-from minicompute import rpc, servicegroup
+from minicompute import exception, metrics, rpc, servicegroup
 from minicompute.compute import rpcapi as compute
-from minicompute.conductor import auditor, due, flows, image_caching, progress, wire
+from minicompute.conductor import auditor, due, flows, image_caching, progress, usage_audits, wire
 from minicompute.conductor.engine import Engine
 from minicompute.conductor.wire import Wire
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db import session
-from minicompute.db.api import actions, compute_nodes, instances, live_migrations, owed, residents, returned
+from minicompute.db.api import (
+    actions,
+    audit,
+    compute_nodes,
+    events,
+    figures,
+    idempotency,
+    instances,
+    live_migrations,
+    owed,
+    residents,
+    returned,
+)
 from minicompute.image import base as image
 from minicompute.objects import Action, ComputeNode, PowerState, StepProgress, StepReport, TaskState, VMState
 from minicompute.service import Manager, Periodic
@@ -28,6 +41,9 @@ LOG = logging.getLogger(__name__)
 #: seconds between two reminders of hosts that owe something
 REMIND_INTERVAL = 60
 TIMER_INTERVAL = 0.1
+#: seconds between two looks for events and answers that are too old, and how many go at once
+FORGET_INTERVAL = 60.0
+MOST_FORGOTTEN = 500
 #: seconds between two looks for volumes and images that are to be deleted
 COLLECT_INTERVAL = 10
 #: seconds that heartbeats gather, so that those of thousands of hosts are one commit and not one each
@@ -48,11 +64,12 @@ class ConductorManager(Manager):
 
     def endpoints(self) -> list[Any]:
         return [rpc.Endpoint(self, 'ring', 'cancel', 'report', 'progress', 'host_started', 'hosts_started',
-                             'heartbeats', 'hello', 'hellos', 'servers', 'paid', 'present', 'power_states', 'echo',
-                             'removed', 'images_cached', 'move_order')]
+                             'heartbeats', 'hello', 'hellos', 'servers', 'strangers', 'deleted', 'paid', 'present',
+                             'power_states', 'echo', 'removed', 'images_cached', 'move_order')]
 
     def start(self) -> None:
         self.engine.start()
+        metrics.gauges(self.figures)
 
     def stop(self) -> None:
         self.engine.stop()
@@ -65,8 +82,26 @@ class ConductorManager(Manager):
                 Periodic(self.write_heartbeats, BEAT_INTERVAL),
                 Periodic(self.collect, COLLECT_INTERVAL), Periodic(self.begin_due, conf.sweep_interval),
                 Periodic(image_caching.sweep, image_caching.INTERVAL),
-                Periodic(self.desk.write, progress.INTERVAL),
+                Periodic(usage_audits.sweep, usage_audits.INTERVAL),
+                Periodic(self.desk.write, progress.INTERVAL), Periodic(self.forget, FORGET_INTERVAL),
                 Periodic(self.auditor.watch, auditor.INTERVAL), Periodic(self.auditor.compare, BEAT_INTERVAL)]
+
+    def figures(self) -> metrics.Gauges:
+        """What there is to do, for who measures."""
+        with session.read() as conn:
+            open_actions, unclaimed = figures.open_actions(conn), figures.unclaimed(conn)
+        yield 'open_actions', 'Actions that have not ended, by age. All conductors say the same.', (
+            'flow', 'state', 'older_than'), open_actions
+        yield 'unclaimed_seconds', 'For how long the oldest action that may run waits for a conductor.', (), {
+            (): unclaimed}
+        yield 'engine_actions', 'Actions in the hands of this conductor.', ('what',), {
+            (what,): float(number) for what, number in self.engine.load().items()}
+
+    def forget(self) -> None:
+        """Remove events and answers that are too old to count."""
+        for purge in (events.purge, idempotency.purge):
+            while session.write(purge) == MOST_FORGOTTEN:
+                pass
 
     def images_cached(self, context: RequestContext, items: list[dict[str, Any]]) -> None:
         image_caching.note(items)
@@ -158,6 +193,14 @@ class ConductorManager(Manager):
         with session.read() as conn:
             return residents.of_hosts(conn, [host])[host]
 
+    def strangers(self, context: RequestContext, host: str, uuids: list[str]) -> dict[str, str | None]:
+        with session.read() as conn:
+            return audit.strangers(conn, {host: uuids}).get(host, {})
+
+    def deleted(self, context: RequestContext, uuids: list[str]) -> list[str]:
+        with session.read() as conn:
+            return audit.deleted(conn, uuids)
+
     def move_order(self, context: RequestContext, migration: str) -> str | None:
         with session.read() as conn:
             return live_migrations.ordered(conn, migration)
@@ -175,7 +218,10 @@ class ConductorManager(Manager):
 
     def power_states(self, context: RequestContext, host: str, states: dict[str, int]) -> None:
         """Domains that changed by themselves; a server that something is being done to is left alone."""
-        self.engine.ring(session.write(_note_power, host, states))
+        for uuid in session.write(_note_power, host, states):
+            # Each by itself: what somebody begins with one of them at this moment costs the others nothing.
+            with contextlib.suppress(exception.ActionInProgress):
+                self.engine.ring(session.write(_stop_again, uuid, states[uuid]))
 
 
 def _collectable(conn: sa.Connection) -> dict[str, list[str]]:
@@ -203,9 +249,9 @@ _OFF = {VMState.STOPPED: ('stop', TaskState.POWERING_OFF),
         VMState.SOFT_DELETED: ('soft_delete', TaskState.SOFT_DELETING)}
 
 
-def _note_power(conn: sa.Connection, host: str, states: dict[str, int]) -> list[int]:
-    """-> actions that this began: a stopped server that runs is stopped again, as its owner asked."""
-    begun = []
+def _note_power(conn: sa.Connection, host: str, states: dict[str, int]) -> list[str]:
+    """-> servers that run although they were stopped."""
+    running = []
     for uuid, instance in instances.get_many(conn, states).items():
         state = states[uuid]
         if instance.host != host or instance.task_state is not None or actions.running(conn, uuid):
@@ -214,14 +260,21 @@ def _note_power(conn: sa.Connection, host: str, states: dict[str, int]) -> list[
             LOG.info('Instance %s has shut itself down', uuid)
             instances.expect(conn, uuid, _ON, [None], {'vm_state': VMState.STOPPED, 'power_state': state})
         elif instance.vm_state in _OFF and state in (PowerState.RUNNING, PowerState.PAUSED):
-            LOG.warning('Instance %s runs although it was stopped: stopped again', uuid)
-            flow, task_state = _OFF[instance.vm_state]
-            if not instances.expect(conn, uuid, [instance.vm_state], [None],
-                                    {'task_state': task_state, 'power_state': state}):
-                continue
-            begun += actions.begin(conn, [Action(
-                action='stop', flow=flow, step='power_off', instance_uuid=uuid, busy=uuid,
-                request_id='req-' + uuidutils.generate_uuid(), project_id=instance.project_id)])
+            running.append(uuid)
         elif instance.power_state != state:
             instances.update(conn, uuid, {'power_state': state})
-    return begun
+    return running
+
+
+def _stop_again(conn: sa.Connection, uuid: str, state: int) -> list[int]:
+    """As its owner asked. -> the action, if it is still so. Raises ActionInProgress."""
+    instance = instances.get_many(conn, [uuid]).get(uuid)
+    if instance is None or instance.vm_state not in _OFF:
+        return []
+    flow, task_state = _OFF[instance.vm_state]
+    if not instances.expect(conn, uuid, [instance.vm_state], [None], {'task_state': task_state, 'power_state': state}):
+        return []
+    LOG.warning('Instance %s runs although it was stopped: stopped again', uuid)
+    return actions.begin(conn, [Action(
+        action='stop', flow=flow, step='power_off', instance_uuid=uuid, busy=uuid,
+        request_id='req-' + uuidutils.generate_uuid(), project_id=instance.project_id)])
