@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from oslo_log import log as logging
 
+from minicompute import metrics
 from minicompute.compute import rpcapi as compute
 from minicompute.db import session
 from minicompute.db.api import audit
@@ -28,6 +29,8 @@ INTERVAL = 20.0
 SHARE = 100
 #: things told of that are not told again
 MOST_TOLD = 10000
+#: servers of hosts that are compared with the records at a time
+PART = 1000
 
 
 class Auditor:
@@ -51,6 +54,7 @@ class Auditor:
 
     def _tell(self, finding: Finding) -> None:
         """What cannot be mended is there in the next round as well, and is told once."""
+        metrics.count('drift', 1, finding.kind, 'mended' if finding.safe else 'told')
         if finding.safe:
             LOG.warning('Mended: %s: %s: %s', finding.kind, finding.subject, finding.reason)
             return
@@ -69,9 +73,9 @@ class Auditor:
             self._present.update((str(item['host']), list(item['uuids'])) for item in items)
 
     def compare(self) -> None:
-        """What hosts told since the last time, together."""
-        with self._lock:
-            present, self._present = self._present, {}
+        """What hosts told since the last time, together, but no more servers at a time than `PART`: the rest waits for
+        the next second, and one that tells again before that replaces what it told."""
+        present = self._take_part()
         if not present:
             return
         with session.read() as conn:
@@ -84,6 +88,19 @@ class Auditor:
                 LOG.info('%s listed something of server %s, which %s: it is told so', host, uuid,
                          f'lives on {home}' if home else 'is not there')
             compute.remove_strangers(host, homes)
+
+
+    def _take_part(self) -> dict[str, Sequence[str]]:
+        """Those that wait longest."""
+        taken: dict[str, Sequence[str]] = {}
+        size = 0
+        with self._lock:
+            for host, uuids in list(self._present.items()):
+                size += max(1, len(uuids))
+                if taken and size > PART:
+                    break
+                taken[host] = self._present.pop(host)
+        return taken
 
 
 def look(checks: Sequence[Check], *, mend: bool) -> list[Finding]:
@@ -102,5 +119,7 @@ def _mend(conn: sa.Connection, check: Check) -> list[Finding]:
     found = check.find(conn)
     safe = [finding for finding in found if finding.safe]
     if safe and check.mend is not None:
-        check.mend(conn, safe)
+        mended = check.mend(conn, safe)
+        if mended is not None:
+            return [finding for finding in found if not finding.safe] + list(mended)
     return found

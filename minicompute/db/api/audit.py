@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from oslo_db import exception as db_exc
 
 from minicompute.db import session
 from minicompute.db.api import allocations as claims
@@ -37,22 +38,24 @@ PART, MOST = 1000, 500
 @dataclasses.dataclass(slots=True)
 class Finding:
     """`subject` is whom it concerns (a server, mostly), `key` what the mending needs. What is not `safe` to mend is
-    only told."""
+    only told. `seen` is when the server's row was last written, as it was found."""
 
     kind: str
     subject: str
     reason: str
     key: Any = None
     safe: bool = True
+    seen: datetime.datetime | None = None
 
 
 @dataclasses.dataclass(slots=True, frozen=True)
 class Check:
-    """`mend(conn, findings)` runs in the transaction that found them."""
+    """`mend(conn, findings)` runs in the transaction that found them, and says which it mended (None: all): what began
+    in between knows better."""
 
     kind: str
     find: Callable[[sa.Connection], list[Finding]]
-    mend: Callable[[sa.Connection, Sequence[Finding]], Any] | None = None
+    mend: Callable[[sa.Connection, Sequence[Finding]], Sequence[Finding] | None] | None = None
 
 
 def _old(conn: sa.Connection, column: sa.Column[Any]) -> sa.ColumnElement[bool]:
@@ -65,6 +68,19 @@ def _idle(uuid: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
         instance_actions.c.instance_uuid == uuid,
         instance_actions.c.state.in_((*ActionState.LIVE, ActionState.STUCK)))
     return ~busy.exists()
+
+
+def _unchanged(conn: sa.Connection, found: Sequence[Finding]) -> list[Finding]:
+    """Those whose server is still as it was found, with nothing under way. Their rows are held from here on: what
+    begins with them waits for the mending."""
+    uuids = sorted({finding.subject for finding in found})
+    now = {row.uuid: row.updated_at for row in conn.execute(sa.select(instances.c.uuid, instances.c.updated_at).where(
+        instances.c.uuid.in_(uuids), _live()).order_by(instances.c.id).with_for_update())}
+    busy = set(conn.scalars(sa.select(instance_actions.c.instance_uuid).where(
+        instance_actions.c.instance_uuid.in_(uuids),
+        instance_actions.c.state.in_((*ActionState.LIVE, ActionState.STUCK)))))
+    return [finding for finding in found if finding.subject not in busy
+            and finding.subject in now and now[finding.subject] == finding.seen]
 
 
 def _live() -> sa.ColumnElement[bool]:
@@ -88,12 +104,12 @@ def claims_of_gone(conn: sa.Connection) -> list[Finding]:
 
 def claims_without_place(conn: sa.Connection) -> list[Finding]:
     """A scheduler that answered late claimed for a server that no longer wants a host."""
-    query = sa.select(allocations).join(instances, sa.and_(
+    query = sa.select(allocations, instances.c.updated_at.label('seen')).join(instances, sa.and_(
         instances.c.uuid == allocations.c.instance_uuid, _live())).where(
         allocations.c.consumer_uuid == allocations.c.instance_uuid, instances.c.host.is_(None),
         _old(conn, allocations.c.created_at), _idle(allocations.c.instance_uuid)).limit(MOST)
     return [Finding('claim without a place', row.instance_uuid, f'the server is on no host, but holds room on node '
-                    f'{row.node_id}', row.consumer_uuid) for row in conn.execute(query)]
+                    f'{row.node_id}', row.consumer_uuid, seen=row.seen) for row in conn.execute(query)]
 
 
 def claims_of_ended_moves(conn: sa.Connection) -> list[Finding]:
@@ -112,7 +128,14 @@ def release(conn: sa.Connection, found: Sequence[Finding]) -> None:
     claims.release(conn, [finding.key for finding in found])
 
 
-_SERVER = (instances.c.uuid, instances.c.host, instances.c.node, instances.c.flavor, instances.c.request_spec)
+def release_unplaced(conn: sa.Connection, found: Sequence[Finding]) -> list[Finding]:
+    mended = _unchanged(conn, found)
+    release(conn, mended)
+    return mended
+
+
+_SERVER = (instances.c.uuid, instances.c.host, instances.c.node, instances.c.flavor, instances.c.request_spec,
+           instances.c.updated_at)
 
 
 def servers_without_claim(conn: sa.Connection) -> list[Finding]:
@@ -122,18 +145,23 @@ def servers_without_claim(conn: sa.Connection) -> list[Finding]:
         _live(), instances.c.host.is_not(None), _old(conn, instances.c.updated_at), ~mine.exists(),
         _idle(instances.c.uuid)).limit(MOST)
     return [Finding('server without a claim', row.uuid, f'it is on {row.host}, but holds no room there'
-                    + ('' if row.node_id else ', and the records do not know that host'), row, bool(row.node_id))
+                    + ('' if row.node_id else ', and the records do not know that host'), row, bool(row.node_id),
+                    row.updated_at)
             for row in conn.execute(query)]
 
 
-def claim_for(conn: sa.Connection, found: Sequence[Finding]) -> None:
+def claim_for(conn: sa.Connection, found: Sequence[Finding]) -> list[Finding]:
     """What is there is there, whether or not the host has room for it."""
-    now = session.now(conn)
+    held = _unchanged(conn, found)
+    there = set(conn.scalars(sa.select(allocations.c.consumer_uuid).where(
+        allocations.c.consumer_uuid.in_([f.subject for f in held]))))
+    mended, now = [f for f in held if f.subject not in there], session.now(conn)
     rows = [{'consumer_uuid': f.subject, 'instance_uuid': f.subject, 'node_id': f.key.node_id, 'created_at': now,
-             **_size(f.key)} for f in found]
+             **_size(f.key)} for f in mended]
     if rows:
         conn.execute(allocations.insert(), rows)
         claims.touch(conn, {row['node_id'] for row in rows})
+    return mended
 
 
 class Sizes:
@@ -160,9 +188,10 @@ def _measure(row: Any) -> Finding | None:
     held = {name: getattr(row, name) for name in wanted}
     if row.held_on != row.node_id:
         return Finding('claim on another host', row.uuid, f'it is on {row.host}, but holds room on node '
-                       f'{row.held_on}', row)
+                       f'{row.held_on}', row, seen=row.updated_at)
     if held != wanted:
-        return Finding('claim of a wrong size', row.uuid, f'it holds {held}, but needs {wanted}', row)
+        return Finding('claim of a wrong size', row.uuid, f'it holds {held}, but needs {wanted}', row,
+                       seen=row.updated_at)
     return None
 
 
@@ -180,11 +209,13 @@ def _size(row: Any) -> dict[str, int]:
     return size
 
 
-def resize(conn: sa.Connection, found: Sequence[Finding]) -> None:
-    for finding in found:
+def resize(conn: sa.Connection, found: Sequence[Finding]) -> list[Finding]:
+    mended = _unchanged(conn, found)
+    for finding in mended:
         conn.execute(allocations.update().where(allocations.c.consumer_uuid == finding.subject).values(
             node_id=finding.key.node_id, **_size(finding.key)))
-    claims.touch(conn, {node for f in found for node in (f.key.node_id, f.key.held_on)})
+    claims.touch(conn, {node for f in mended for node in (f.key.node_id, f.key.held_on)})
+    return mended
 
 
 # -- what goes with a server ---------------------------------------------------
@@ -214,20 +245,23 @@ def forget_devices(conn: sa.Connection, found: Sequence[Finding]) -> None:
 
 def attachments_of_nothing(conn: sa.Connection) -> list[Finding]:
     said = sa.type_coerce(block_device_mappings.c.connection_info, sa.Text)
-    rows = conn.execute(sa.select(block_device_mappings).join(instances, sa.and_(
+    going = (devices.ATTACHING, devices.DETACHING, devices.SWAPPING)
+    rows = conn.execute(sa.select(block_device_mappings, instances.c.updated_at.label('seen')).join(instances, sa.and_(
         instances.c.uuid == block_device_mappings.c.instance_uuid, _live())).where(
         block_device_mappings.c.volume_id.is_not(None),
-        sa.or_(*(said.like(f'%"state":"{state}"%') for state in (devices.ATTACHING, devices.DETACHING))),
+        sa.or_(*(said.like(f'%"state":"{state}"%') for state in going)),
         _old(conn, block_device_mappings.c.created_at), _idle(block_device_mappings.c.instance_uuid)).limit(MOST))
     return [Finding('attachment without an action', row.instance_uuid, f'volume {row.volume_id} is '
-                    f'{row.connection_info["state"]}, but nothing is under way', servers.bdm_from_row(row))
-            for row in rows]
+                    f'{row.connection_info["state"]}, but nothing is under way', servers.bdm_from_row(row),
+                    seen=row.seen) for row in rows]
 
 
-def attach_for_good(conn: sa.Connection, found: Sequence[Finding]) -> None:
+def attach_for_good(conn: sa.Connection, found: Sequence[Finding]) -> list[Finding]:
     """Whether the guest has it is not known here: so nobody else may, until its owner detaches it."""
-    for finding in found:
+    mended = _unchanged(conn, found)
+    for finding in mended:
         devices.set_state(conn, finding.key, devices.ATTACHED)
+    return mended
 
 
 # -- the journal ---------------------------------------------------------------
@@ -260,30 +294,43 @@ def waits_for_nothing(conn: sa.Connection) -> list[Finding]:
                     f'{row.after}, which has ended', row) for row in nearest.values()]
 
 
-def let_go(conn: sa.Connection, found: Sequence[Finding]) -> None:
+def let_go(conn: sa.Connection, found: Sequence[Finding]) -> list[Finding]:
+    mended = []
     for finding in found:
-        conn.execute(instance_actions.update().where(
-            instance_actions.c.id == finding.key.id, instance_actions.c.state == ActionState.QUEUED).values(
-            state=ActionState.RUNNING, busy=finding.subject, lease_until=None))
+        # Something may have begun with the server since, or let the action go, or put it behind another.
+        try:
+            with conn.begin_nested():
+                going = conn.execute(instance_actions.update().where(
+                    instance_actions.c.id == finding.key.id, instance_actions.c.state == ActionState.QUEUED,
+                    instance_actions.c.after == finding.key.after).values(
+                    state=ActionState.RUNNING, busy=finding.subject, lease_until=None)).rowcount
+        except db_exc.DBDuplicateEntry:
+            continue
+        if going:
+            mended.append(finding)
+    return mended
 
 
 def tasks_without_action(conn: sa.Connection) -> list[Finding]:
     """A server says that something is being done to it, and nothing is."""
-    rows = conn.execute(sa.select(instances.c.uuid, instances.c.vm_state, instances.c.task_state).where(
+    rows = conn.execute(sa.select(
+        instances.c.uuid, instances.c.vm_state, instances.c.task_state, instances.c.updated_at).where(
         _live(), sa.or_(instances.c.task_state.is_not(None), instances.c.vm_state == VMState.BUILDING),
         _old(conn, instances.c.updated_at), _idle(instances.c.uuid)).limit(MOST))
     return [Finding('task without an action', row.uuid, f'it is {row.vm_state} with task {row.task_state}, but nothing '
-                    'is under way', row) for row in rows]
+                    'is under way', row, seen=row.updated_at) for row in rows]
 
 
-def end_tasks(conn: sa.Connection, found: Sequence[Finding]) -> None:
+def end_tasks(conn: sa.Connection, found: Sequence[Finding]) -> list[Finding]:
     """It is at rest; one that was never finished, or half gone, is in ERROR, where its owner may delete it."""
-    for finding in found:
+    mended = _unchanged(conn, found)
+    for finding in mended:
         changes: dict[str, Any] = {'task_state': None}
         if finding.key.vm_state == VMState.BUILDING or finding.key.task_state == 'deleting':
             changes.update(vm_state=VMState.ERROR, fault=servers.fault({
                 'code': 500, 'message': f'What was under way ({finding.key.task_state}) was lost.'}))
         servers.update(conn, finding.subject, changes)
+    return mended
 
 
 def moves_without_action(conn: sa.Connection) -> list[Finding]:
@@ -319,7 +366,7 @@ def checks() -> list[Check]:
         Check('move without an action', moves_without_action, end_moves),
         Check('claim of an ended move', claims_of_ended_moves, release),
         Check('claim of no server', claims_of_gone, release),
-        Check('claim without a place', claims_without_place, release),
+        Check('claim without a place', claims_without_place, release_unplaced),
         Check('server without a claim', servers_without_claim, claim_for),
         Check('claim of a wrong size', Sizes().find, resize),
         Check('port of no server', ports_of_gone, release_ports),
@@ -352,14 +399,30 @@ def strangers(conn: sa.Connection, present: dict[str, Sequence[str]]) -> dict[st
     return {host: those for host, those in found.items() if those}
 
 
+def deleted(conn: sa.Connection, uuids: Sequence[str]) -> list[str]:
+    """-> those of `uuids` that were servers once and are none now, and that nothing is under way for."""
+    there = instances.alias('there')
+    alive = sa.select(there.c.id).where(there.c.uuid == instances.c.uuid, there.c.deleted == 0)
+    found: list[str] = []
+    for start in range(0, len(uuids), MOST):
+        found += conn.scalars(sa.select(instances.c.uuid).where(
+            instances.c.uuid.in_(uuids[start:start + MOST]), ~alive.exists(), _idle(instances.c.uuid)).distinct())
+    return found
+
+
 def missing(conn: sa.Connection, present: dict[str, Sequence[str]]) -> list[Finding]:
     """Servers of these hosts that have nothing there, and that nothing is under way for: told, for only their owner
     knows whether an empty guest is better than none."""
-    rows = conn.execute(sa.select(instances.c.uuid, instances.c.host).where(
-        instances.c.host.in_(list(present)), _live(), instances.c.vm_state.in_(
-            (VMState.ACTIVE, VMState.PAUSED, VMState.SUSPENDED, VMState.STOPPED, VMState.RESCUED)),
-        _old(conn, instances.c.updated_at), _idle(instances.c.uuid)))
     there = {host: set(uuids) for host, uuids in present.items()}
+    recorded = conn.execute(sa.select(instances.c.uuid, instances.c.host).where(
+        instances.c.host.in_(list(present)), _live(), instances.c.vm_state.in_(
+            (VMState.ACTIVE, VMState.PAUSED, VMState.SUSPENDED, VMState.STOPPED, VMState.RESCUED))))
+    lost = [row.uuid for row in recorded if row.uuid not in there[row.host]][:MOST]
+    if not lost:
+        return []
+    # Few are: only of these it is asked what they do.
+    rows = conn.execute(sa.select(instances.c.uuid, instances.c.host).where(
+        instances.c.uuid.in_(lost), instances.c.host.in_(list(present)), _live(), _old(conn, instances.c.updated_at),
+        _idle(instances.c.uuid)))
     return [Finding('server without a domain', row.uuid, f'it should be on {row.host}, which has nothing of it; '
-                    'reboot it hard, rebuild it or delete it', row.host, safe=False)
-            for row in rows if row.uuid not in there[row.host]]
+                    'reboot it hard, rebuild it or delete it', row.host, safe=False) for row in rows]
