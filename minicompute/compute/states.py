@@ -1,6 +1,7 @@
 """Which states each action is legal in. One table, for the API and for what guards its UPDATE.
 
 `vm` None: in every state.  `task` None: whatever the server is doing; (IDLE,): only when it does nothing.
+What is not `launched=False` a server refuses that has never run.
 """
 from __future__ import annotations
 
@@ -27,6 +28,8 @@ class Legal:
     task: tuple[str | None, ...] | None = (IDLE,)
     #: the task state while the action runs; None: it stays what it was
     becomes: str | None = None
+    #: only of a server that has run at least once
+    launched: bool = True
 
 
 ACTIONS: dict[str, Legal] = {
@@ -42,7 +45,7 @@ ACTIONS: dict[str, Legal] = {
     'unrescue':        Legal((VM.RESCUED,), becomes=Task.UNRESCUING),
     'set_password':    Legal((VM.ACTIVE,), becomes=Task.UPDATING_PASSWORD),
     'crash_dump':      Legal((VM.ACTIVE, VM.PAUSED, VM.RESCUED, VM.RESIZED, VM.ERROR)),
-    'inject_network':  Legal(None, ANY_TASK),
+    'inject_network':  Legal(None, ANY_TASK, launched=False),
     'rebuild':         Legal((VM.ACTIVE, VM.STOPPED, VM.ERROR), becomes=Task.REBUILDING),
     'snapshot':        Legal(_AT_REST, becomes=Task.IMAGE_SNAPSHOT_PENDING),
     'backup':          Legal(_AT_REST, becomes=Task.IMAGE_BACKUP),
@@ -64,23 +67,26 @@ ACTIONS: dict[str, Legal] = {
     'port_deleted':    Legal(None, ANY_TASK),
     'attach_interface': Legal((VM.ACTIVE, VM.PAUSED, VM.STOPPED)),
     'detach_interface': Legal((VM.ACTIVE, VM.PAUSED, VM.STOPPED)),
-    'security_group':  Legal((VM.ACTIVE,), ANY_TASK),
+    'security_group':  Legal((VM.ACTIVE,), ANY_TASK, launched=False),
     'soft_delete':     Legal(None, ANY_TASK, becomes=Task.SOFT_DELETING),
     'restore':         Legal((VM.SOFT_DELETED,), becomes=Task.RESTORING),
-    'delete':          Legal(None, ANY_TASK, becomes=Task.DELETING),
+    'delete':          Legal(None, ANY_TASK, becomes=Task.DELETING, launched=False),
     'update_metadata': Legal(_AT_REST, ANY_TASK),
-    'update_tags':     Legal(_AT_REST, ANY_TASK),
+    'update_tags':     Legal(_AT_REST, ANY_TASK, launched=False),
 }  # fmt: skip
 
 
 def check(action: str, instance_uuid: str, vm_state: str, task_state: str | None, *,
-          method: str | None = None) -> None:
-    """Raises InstanceInvalidState, naming what is in the way. `method`: the action for users."""
+          method: str | None = None, launched: bool = True) -> None:
+    """Raises InstanceInvalidState, naming what is in the way. `method`: the action for users; `launched`: whether the
+    server has run at least once."""
     legal = ACTIONS[action]
     if legal.vm is not None and vm_state not in legal.vm:
         attr, state = 'vm_state', str(vm_state)
     elif legal.task is not None and task_state not in legal.task:
         attr, state = 'task_state', str(task_state)
+    elif legal.launched and not launched:
+        attr, state = 'launched_at', 'None'
     else:
         return
     raise exception.InstanceInvalidState(

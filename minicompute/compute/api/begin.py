@@ -30,7 +30,8 @@ def check(context: RequestContext, instance: Instance, rule: str, method: str, *
     Raises InstanceIsLocked, InstanceInvalidState."""
     if not locked_too:
         check_lock(context, instance)
-    states.check(rule, instance.uuid, instance.vm_state, instance.task_state, method=method)
+    states.check(rule, instance.uuid, instance.vm_state, instance.task_state, method=method,
+                 launched=bool(instance.launched_at))
 
 
 def direct(context: RequestContext, instance: Instance, name: str, rule: str, verb: str, *, flow: str = '',
@@ -75,7 +76,8 @@ def _write(conn: sa.Connection, instance: Instance, action: Action, rule: str, h
     changes = {**changes, 'task_state': legal.becomes} if legal.becomes else changes
     if not instances.expect(conn, instance.uuid, legal.vm, legal.task, changes):
         now = instances.get(conn, instance.uuid)
-        states.check(rule, now.uuid, now.vm_state, now.task_state, method=action.action)
+        states.check(rule, now.uuid, now.vm_state, now.task_state, method=action.action,
+                     launched=bool(now.launched_at))
         raise exception.ActionInProgress(method=action.action, instance_uuid=now.uuid)
     if write is not None:
         write(conn, action)

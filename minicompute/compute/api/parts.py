@@ -17,12 +17,12 @@ from minicompute.compute.api.lookup import scope
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db import session
-from minicompute.db.api import aggregates, instance_list, instances, quotas, tags
+from minicompute.db.api import aggregates, instance_list, instances, tags
 
 MOST_TAGS = 50
 Allow = Callable[[Any], None]
 T = TypeVar('T')
-_COLUMNS = ('uuid', 'project_id', 'user_id', 'vm_state', 'task_state', 'locked', 'metadata')
+_COLUMNS = ('uuid', 'project_id', 'user_id', 'vm_state', 'task_state', 'locked', 'metadata', 'launched_at')
 
 
 def find(context: RequestContext, uuid: str, allow: Allow, *columns: str) -> Any:
@@ -46,14 +46,18 @@ def pin_zone(context: RequestContext, uuid: str, zone: str | None) -> None:
     """Pin the server to the zone that it is in, or let it go (None). Raises Invalid, Conflict."""
     def write(conn: sa.Connection) -> None:
         row = instance_list.one(conn, uuid, (*_COLUMNS, 'host'), project_id=scope(context), lock=True)
-        if zone is not None and row.host is not None:
-            here = aggregates.zones(conn).get(row.host, CONF.default_availability_zone)
-            if zone != here:
-                raise exception.Conflict(f'The server is in availability zone {here}: it cannot be pinned to '
-                                         f'{zone} where it stands.')
         spec = instances.specs(conn, [uuid]).get(uuid)
         if spec is None:
             raise exception.Conflict(f'The request of instance {uuid} is not in the records.')
+        if zone is not None:
+            pinned = spec.availability_zone
+            if pinned is not None and zone != pinned:
+                raise exception.Conflict(f'The server is pinned to availability zone {pinned}: set '
+                                         'pinned_availability_zone to null before another one.')
+            here = aggregates.zones(conn).get(row.host, CONF.default_availability_zone)
+            if pinned is None and row.host is not None and zone != here:
+                raise exception.Conflict(f'The server is in availability zone {here}: it cannot be pinned to '
+                                         f'{zone} where it stands.')
         spec.availability_zone = zone
         instances.update(conn, uuid, {'request_spec': spec})
     session.write(write)
@@ -68,8 +72,8 @@ def change_metadata(context: RequestContext, uuid: str, allow: Allow,
         row = _to_change(conn, context, uuid, allow, 'update_metadata')
         before = document(row.metadata)
         after = change(dict(before))
-        if len(after) > len(before):
-            quota.check_metadata(quotas.limits(conn, row.project_id, row.user_id), len(after))
+        if after.keys() - before.keys() or len(after) == len(before):    # to remove some is never too much
+            quota.check_metadata(quota.limits(conn, row.project_id, row.user_id), len(after))
         instances.update(conn, uuid, {'metadata': after})
         return after
     return session.write(write)
@@ -80,22 +84,27 @@ def document(text: str | None) -> dict[str, Any]:
     return orjson.loads(text) if text else {}
 
 
-def _to_change(conn: sa.Connection, context: RequestContext, uuid: str, allow: Allow, rule: str) -> Any:
-    """Held until the transaction ends. Raises InstanceNotFound, InstanceIsLocked, InstanceInvalidState."""
-    row = instance_list.one(conn, uuid, _COLUMNS, project_id=scope(context), lock=True)
+def _to_change(conn: sa.Connection, context: RequestContext, uuid: str, allow: Allow, rule: str, *,
+               of_all: bool = False) -> Any:
+    """Held until the transaction ends; `of_all`: `allow` alone refuses the servers of other projects. Raises
+    InstanceNotFound, InstanceIsLocked, InstanceInvalidState."""
+    row = instance_list.one(conn, uuid, _COLUMNS, project_id=None if of_all else scope(context), lock=True)
     allow(row)
     if row.locked and not context.is_admin:
         raise exception.InstanceIsLocked(instance_uuid=uuid)
-    states.check(rule, uuid, row.vm_state, row.task_state, method=rule.replace('_', ' '))
+    states.check(rule, uuid, row.vm_state, row.task_state, method=rule.replace('_', ' '),
+                 launched=bool(row.launched_at))
     return row
 
 
 # -- tags ------------------------------------------------------------------------
 
+# As in Nova the tags of another project's server are forbidden, where all else of it is not to be found.
+
 def list_tags(context: RequestContext, uuid: str, allow: Allow) -> list[str]:
-    row = find(context, uuid, allow)
     with session.read() as conn:
-        return tags.of(conn, row.uuid)
+        allow(instance_list.one(conn, uuid, ('uuid', 'project_id', 'user_id')))
+        return tags.of(conn, uuid)
 
 
 def replace_tags(context: RequestContext, uuid: str, allow: Allow, wanted: Sequence[str]) -> list[str]:
@@ -127,7 +136,7 @@ def remove_tag(context: RequestContext, uuid: str, allow: Allow, tag: str) -> No
 def _change_tags(context: RequestContext, uuid: str, allow: Allow, change: Callable[[sa.Connection], T]) -> T:
     """`change` under the server's lock; what it answers False to was no change."""
     def write(conn: sa.Connection) -> T:
-        _to_change(conn, context, uuid, allow, 'update_tags')
+        _to_change(conn, context, uuid, allow, 'update_tags', of_all=True)
         changed = change(conn)
         if changed is not False:
             instances.update(conn, uuid, {})

@@ -53,7 +53,8 @@ def _write(conn: sa.Connection, action: Action, rule: str, reserve: Reserve) -> 
     expected = instances.expect(conn, action.instance_uuid, legal.vm, legal.task, {})
     now = instances.get(conn, action.instance_uuid)
     if not expected:
-        states.check(rule, now.uuid, now.vm_state, now.task_state, method=action.action)
+        states.check(rule, now.uuid, now.vm_state, now.task_state, method=action.action,
+                     launched=bool(now.launched_at))
         raise exception.ActionInProgress(method=action.action, instance_uuid=now.uuid)
     if now.host and servicegroup.down_hosts(conn, {now.host}):
         raise exception.ServiceUnavailable      # without the host's name, which is not the user's business

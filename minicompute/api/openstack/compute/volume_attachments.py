@@ -11,6 +11,7 @@ from minicompute.api.openstack.compute.servers import find
 from minicompute.api.openstack.wsgi import Request
 from minicompute.api.validation import parameter_types as types
 from minicompute.compute.api import lookup, volumes
+from minicompute.conf import CONF
 from minicompute.objects import BlockDevice, Instance, VMState
 
 RULE = 'os_compute_api:os-volumes-attachments:%s'
@@ -24,7 +25,7 @@ class VolumeAttachmentController(wsgi.Controller):
     @validation.schema(query=schema.index_query, answer=schema.index)
     def index(self, req: Request, server_id: str) -> dict[str, Any]:
         devices = volumes.attachments(find(req, server_id, RULE % 'index'))
-        limit, _ = common.paging(req)
+        limit = common.paging(req)[0] or CONF.api.max_limit     # 0 is no limit here
         first = int(common.last(req, 'offset') or 0)
         return {'volumeAttachments': [_view(req, device) for device in devices[first:first + limit]]}
 
