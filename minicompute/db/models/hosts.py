@@ -62,6 +62,15 @@ image_caching = table(
     'image_caching', Id(), sa.Column('host', sa.String(255), nullable=False),
     sa.Column('image_id', sa.String(36), nullable=False), sa.Column('aggregate_id', sa.BigInteger, nullable=False),
     sa.Column('image', Json), sa.Column('status', sa.String(16), nullable=False), sa.Column('percent', sa.Integer),
-    sa.Column('message', sa.Text), *born(), sa.UniqueConstraint('host', 'image_id'),
+    sa.Column('message', sa.Text), *born(), sa.UniqueConstraint('host', 'image_id', name='uq_image_caching_host'),
     sa.Index('ix_image_caching_status', 'status', 'updated_at'),
+)
+
+#: Which servers each host had in a period that is over, once it was counted.
+usage_audits = table(
+    'usage_audits', Id(), sa.Column('host', sa.String(255), nullable=False),
+    sa.Column('period_beginning', Timestamp, nullable=False), sa.Column('period_ending', Timestamp, nullable=False),
+    sa.Column('state', sa.String(16), nullable=False), sa.Column('message', sa.Text),
+    sa.Column('instances', sa.Integer, nullable=False), sa.Column('errors', sa.Integer, nullable=False), *born(),
+    sa.UniqueConstraint('period_ending', 'period_beginning', 'host'),
 )
