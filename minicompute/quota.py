@@ -10,7 +10,8 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 
 from minicompute import exception
-from minicompute.db.api import instance_groups, instances, quotas
+from minicompute.context import RequestContext
+from minicompute.db.api import instance_groups, instances, keypairs, quotas
 from minicompute.objects import Flavor, InstanceGroup
 
 RESOURCES = ('instances', 'cores', 'ram')
@@ -43,6 +44,10 @@ class Limits:
     project: Mapping[str, int]
     user: Mapping[str, int]
 
+    def most(self, name: str) -> int:
+        """The tighter of the two, -1 for no bound: what one request may ask for of what is not counted."""
+        return min((bound[name] for bound in (self.project, self.user) if bound[name] >= 0), default=-1)
+
 
 def limits(conn: sa.Connection, project_id: str, user_id: str) -> Limits:
     return Limits(*quotas.both(conn, project_id, user_id))
@@ -56,6 +61,7 @@ class Reservations:
         self._conn, self._project_id = conn, project_id
         self._rows: dict[str | None, dict[str, int]] = {}        # what the records add up to; None: the project
         self._reserved: dict[str | None, dict[str, int]] = {}    # what is not among the records yet
+        self._members: dict[tuple[int, str], int] = {}           # the users' servers in groups: records and reserved
 
     def room(self, user_id: str, allowed: Limits, flavor: Flavor, least: int, most: int) -> int:
         """How many servers of `least` to `most` may be made now: as many as the quotas leave room for.
@@ -76,6 +82,20 @@ class Reservations:
             mine = self._reserved.setdefault(owner, dict.fromkeys(RESOURCES, 0))
             for name, each in _per_server(flavor).items():
                 mine[name] += count * each
+
+    def join(self, user_id: str, allowed: Limits, group: InstanceGroup, count: int) -> None:
+        """So many servers of the user join the group: counted is what the user has in it. Raises
+        GroupMembersExceeded."""
+        most = allowed.user['server_group_members']
+        if most < 0:
+            return
+        key = (group.id or 0, user_id)
+        if key not in self._members:
+            instance_groups.lock(self._conn, [key[0]])       # an administrator's server may be of another project
+            self._members[key] = instance_groups.members_of_user(self._conn, *key)
+        if most < self._members[key] + count:
+            raise GroupMembersExceeded
+        self._members[key] += count
 
     def _usage(self, user_id: str | None) -> dict[str, int]:
         if not self._rows:
@@ -132,33 +152,44 @@ def check_growth(conn: sa.Connection, project_id: str, user_id: str, old: Flavor
                 allowed=', '.join(str(bound[name]) for name in over))
 
 
-def check_metadata(limits: Mapping[str, int], items: int) -> None:
+def check_metadata(limits: Limits, items: int) -> None:
     """Raises MetadataLimitExceeded."""
-    allowed = limits['metadata_items']
+    allowed = limits.most('metadata_items')
     if 0 <= allowed < items:
         raise exception.MetadataLimitExceeded(allowed=allowed)
 
 
-def check_files(limits: Mapping[str, int], files: Mapping[str, int]) -> None:
-    """`files`: {path: bytes of its content}. Raises TooManyFiles, FilePathTooLong, FileTooLarge."""
-    if 0 <= limits['injected_files'] < len(files):
+def check_files(limits: Limits, files: Mapping[str, str]) -> None:
+    """`files`: {path: content in base64}, whose length as it was sent is what counts, as in Nova. Raises
+    TooManyFiles, FilePathTooLong, FileTooLarge."""
+    if 0 <= limits.most('injected_files') < len(files):
         raise TooManyFiles
-    longest = max((len(path) for path in files), default=0)
-    if 0 <= limits['injected_file_path_length'] < longest:
-        raise FilePathTooLong(allowed=limits['injected_file_path_length'])
-    if 0 <= limits['injected_file_content_bytes'] < max(files.values(), default=0):
-        raise FileTooLarge(allowed=limits['injected_file_content_bytes'])
+    for name, texts, refusal in (('injected_file_path_length', files.keys(), FilePathTooLong),
+                                 ('injected_file_content_bytes', files.values(), FileTooLarge)):
+        allowed = limits.most(name)
+        if 0 <= allowed < max((len(text) for text in texts), default=0):
+            raise refusal(allowed=allowed)
 
 
-def check_members(limits: Mapping[str, int], group: InstanceGroup, more: int) -> None:
-    """Raises GroupMembersExceeded."""
-    if 0 <= limits['server_group_members'] < len(group.members) + more:
-        raise GroupMembersExceeded
-
-
-def reserve_group(conn: sa.Connection, project_id: str) -> None:
+def reserve_group(conn: sa.Connection, project_id: str, user_id: str) -> None:
     """One more server group, in the transaction that makes it. Raises ServerGroupsExceeded."""
+    allowed = limits(conn, project_id, user_id)
     instances.lock_project(conn, project_id)
-    allowed = quotas.limits(conn, project_id)['server_groups']
-    if 0 <= allowed <= instance_groups.count(conn, project_id):
-        raise ServerGroupsExceeded
+    for bound, owner in ((allowed.project, None), (allowed.user, user_id)):
+        most = bound['server_groups']
+        if 0 <= most <= instance_groups.count(conn, project_id, owner):
+            raise ServerGroupsExceeded
+
+
+def check_keypairs(conn: sa.Connection, context: RequestContext, owner: str, more: int = 1) -> None:
+    """`owner` has so many key pairs more: the limit is the caller's, who may be an administrator that makes them for
+    others. Raises KeypairLimitExceeded."""
+    most = limits(conn, context.project_id or '', context.user_id or '').user['key_pairs']
+    if 0 <= most < keypairs.count(conn, owner) + more:
+        raise exception.KeypairLimitExceeded
+
+
+def reserve_keypair(conn: sa.Connection, context: RequestContext, owner: str) -> None:
+    """`check_keypairs` in the transaction that makes one: of two at the same moment one waits for the other."""
+    instances.lock_project(conn, f'{owner[:254]}\n')     # no project has a line's end in its name
+    check_keypairs(conn, context, owner)

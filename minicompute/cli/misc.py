@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from minicompute.cli import base
+from minicompute.cli.client import root
 from minicompute.cli.format import Plain, Status, table
 
 
@@ -45,7 +46,7 @@ class Limits(base.Lister):
 
     def take_action(self, args: argparse.Namespace) -> Any:
         params: dict[str, Any] = {'tenant_id': args.tenant} if args.tenant else {}
-        if args.reserved:
+        if args.reserved and not self.client.at_least(75):     # which refuses it: there are no reservations
             params['reserved'] = 1
         absolute = self.client.get('/limits', params)['limits']['absolute']
         return ['Name', 'Used', 'Max'], limit_rows(absolute)
@@ -70,18 +71,8 @@ class VersionList(base.Lister):
         # The root is public and knows no microversions; keystoneauth finds it above whatever endpoint we
         # have.
         found = self.client.compute.get_endpoint_data()
-        url = _root(found.url if found else self.client.compute.get_endpoint())
+        url = root(found.url if found else self.client.compute.get_endpoint())
         response = self.client.target.session.get(url, authenticated=False)
         columns = [('Id', 'id'), ('Status', 'status'), ('Updated', 'updated'), ('Min Version', 'min_version'),
                    ('Version', 'version')]
         return table(response.json()['versions'], columns)
-
-
-def _root(url: str) -> str:
-    """The document above `/v2.1` or `/v2.1/{project}`."""
-    head, _slash, tail = url.rstrip('/').rpartition('/')
-    while head and not tail.startswith('v2'):
-        head, _slash, tail = head.rpartition('/')
-        if head.endswith('/') or '//' not in head:
-            return url
-    return head + '/'

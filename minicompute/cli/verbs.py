@@ -75,6 +75,9 @@ MODULES: dict[str, dict[str, str]] = {
         'hypervisor-stats': 'Stats', 'hypervisor-uptime': 'Uptime',
     },
     'timeline': {'timeline': 'Timeline'},
+    'explain': {'explain': 'Explain'},
+    'follow': {'events': 'Events'},
+    'top': {'top': 'Top'},
     'quotas': {
         'quota-show': 'Show', 'quota-defaults': 'Defaults', 'quota-update': 'Update', 'quota-delete': 'Delete',
         'quota-class-show': 'ClassShow', 'quota-class-update': 'ClassUpdate',

@@ -1,7 +1,12 @@
 """The conductor and its flow engine."""
 from oslo_config import cfg
 
-OPTIONS = {'conductor': [
+OPTIONS = {'DEFAULT': [
+    cfg.BoolOpt('instance_usage_audit', default=False,
+                help='Write down after each period how many servers each host had in it.'),
+    cfg.StrOpt('instance_usage_audit_period', default='month', regex='^(hour|month|day|year)(@([0-9]+))?$',
+               help='hour, day, month or year, and behind an @ where in it one begins: month@15, day@18.'),
+], 'conductor': [
     cfg.IntOpt('workers', default=8, min=1, help='Threads that run steps of flows.'),
     cfg.IntOpt('batch', default=64, min=1, help='Actions that one thread advances in one transaction.'),
     cfg.FloatOpt('lease', default=10.0, min=2, help='Seconds that a claim of an action lasts without renewal.'),

@@ -17,7 +17,7 @@ DESCRIPTION = (
     'Made of the handlers themselves: each schema here is the one that requests and answers are checked with.\n\n'
     'Formats that OpenAPI does not know are ours: `name` and `name_with_spaces` (printable, not empty, without space '
     'around it or of more than space), `printable`, `text` (no NUL), `base64`, `cidr`, `keypair_name`, '
-    '`keypair_name_2_92`, and `non_negative_int`, `positive_int`, `positive_number` for numbers in strings.')
+    '`keypair_name_2_92`, and `non_negative_int`, `positive_int`, `limit_int` (from -1 on), `positive_number` for numbers in strings.')
 #: what every answer of the router has, whatever was asked
 ALWAYS = Operation.ALWAYS | {404, 406}
 

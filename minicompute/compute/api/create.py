@@ -42,15 +42,26 @@ MOST_AT_ONCE = 10000
 
 def create(context: RequestContext, request: CreateRequest) -> Created:
     """Accept `least` to `most` servers. Raises Invalid, Forbidden, Conflict; nothing is written then."""
+    if context.ticket is not None and context.ticket.effect:
+        return Created(**context.ticket.effect)     # its daemon was killed between the commit and the answer
     # What asks other services is asked here, by the caller's own thread.
     wanted = lookup.Wanted(context, request, lookup.remote_image(context, request))
-    order = _creates.put(context.project_id, (wanted, _networks_are_there(context, request)))
+    # Others may write it for us, and we for others: each order says in the transaction whose it is.
+    with session.guarded(None):
+        order = _creates.put(context.project_id, (wanted, _networks_are_there(context, request)))
     rpc.outbox.put(rpc.CONDUCTOR, 'ring', order.leader)
-    return Created(order.uuids[0], str(order.pattern.reservation_id), order.pattern.auto_disk_config)
+    return _created(order)
+
+
+def draft(context: RequestContext, request: CreateRequest) -> Order:
+    """Everything that a create finds out but whether the quotas and a host have room. Writes nothing; raises what
+    `create` raises."""
+    wanted = lookup.Wanted(context, request, lookup.remote_image(context, request))
+    return _prepare(wanted, lookup.for_creates([wanted])[0], _networks_are_there(context, request))
 
 
 @dataclasses.dataclass(slots=True)
-class _Order:
+class Order:
     """A create that was found to be right. `uuids` are made as they are needed (`most` is any number until the
     quota is counted) and kept, so that a second try cannot write other servers."""
 
@@ -67,15 +78,15 @@ class _Order:
 _Asked = tuple[lookup.Wanted, exception.Invalid | None]
 
 
-def _create_all(asked: Sequence[_Asked]) -> list[_Order | Exception]:
+def _create_all(asked: Sequence[_Asked]) -> list[Order | Exception]:
     """Creates of one project that came at the same moment, each with its own answer."""
-    prepared: list[_Order | Exception] = []
+    prepared: list[Order | Exception] = []
     for (wanted, trouble), found in zip(asked, lookup.for_creates([wanted for wanted, _ in asked]), strict=True):
         try:
             prepared.append(_prepare(wanted, found, trouble))
         except exception.ComputeException as error:
             prepared.append(error)
-    orders = [one for one in prepared if isinstance(one, _Order)]
+    orders = [one for one in prepared if isinstance(one, Order)]
     refused: dict[int, Exception] = {}
     for order, result in zip(orders, _commit(orders) if orders else [], strict=True):
         if isinstance(result, Exception):
@@ -85,25 +96,29 @@ def _create_all(asked: Sequence[_Asked]) -> list[_Order | Exception]:
     return [refused.get(id(one), one) for one in prepared]
 
 
-_creates: GroupCommit[_Asked, _Order] = GroupCommit(_create_all)
+_creates: GroupCommit[_Asked, Order] = GroupCommit(_create_all)
 
 
-def _prepare(wanted: lookup.Wanted, found: lookup.Found | Exception, trouble: exception.Invalid | None) -> _Order:
+def _prepare(wanted: lookup.Wanted, found: lookup.Found | Exception, trouble: exception.Invalid | None) -> Order:
     if isinstance(found, Exception):
         raise found
     context, request = wanted.context, wanted.request
     pattern = _pattern(context, request, found)
-    devices = block_devices.plan(request.block_devices, request.image_id, found.flavor, found.volumes,
-                                 root_device_name=pattern.root_device_name)
+    devices = block_devices.plan(found.entries, found.root_image, found.flavor, found.volumes,
+                                 root_device_name=pattern.root_device_name, snapshots=found.snapshots)
     _check(request, found, devices)
     if trouble is not None:
         raise trouble
     spec = _spec(pattern, request, found)
     spec.is_volume_backed = devices[0].destination_type == 'volume'
-    return _Order(context, request, found, pattern, spec, devices)
+    return Order(context, request, found, pattern, spec, devices)
 
 
-def _commit(orders: Sequence[_Order], again: bool = True) -> list[int | Exception]:
+def _created(order: Order) -> Created:
+    return Created(order.uuids[0], str(order.pattern.reservation_id), order.pattern.auto_disk_config)
+
+
+def _commit(orders: Sequence[Order], again: bool = True) -> list[int | Exception]:
     """In one transaction. -> the leaders' actions."""
     try:
         return session.write(_write, orders)
@@ -119,7 +134,7 @@ def _commit(orders: Sequence[_Order], again: bool = True) -> list[int | Exceptio
 
 
 def _check(request: CreateRequest, found: lookup.Found, devices: list[BlockDevice]) -> None:
-    limits, root = found.limits.user, devices[0]
+    root = devices[0]
     if root.destination_type == 'volume':
         fitting.check_volume(found.image, found.flavor, root.volume_size or 0)
     else:
@@ -127,10 +142,8 @@ def _check(request: CreateRequest, found: lookup.Found, devices: list[BlockDevic
     if request.most > 1 and any(device.source_type == 'volume' for device in devices):
         raise exception.Invalid('block_device_mapping_v2: a volume can be attached to one server only, and max_count '
                                 'is more than 1')
-    quota.check_metadata(limits, len(request.metadata))
-    quota.check_files(limits, {path: len(text) * 3 // 4 for path, text in request.files.items()})
-    if found.group is not None:
-        quota.check_members(limits, found.group, request.least)
+    quota.check_metadata(found.limits, len(request.metadata))
+    quota.check_files(found.limits, request.files)
     if request.hostname is not None and request.most > 1:
         raise exception.Invalid('Unable to allocate a single hostname to multiple instances')
 
@@ -183,7 +196,7 @@ def _spec(pattern: Instance, request: CreateRequest, found: lookup.Found) -> Req
         group=found.group, requested_networks=request.networks, security_groups=request.security_groups)
 
 
-def _write(conn: sa.Connection, orders: Sequence[_Order]) -> list[int | Exception]:
+def _write(conn: sa.Connection, orders: Sequence[Order]) -> list[int | Exception]:
     """-> for each order its leader's action, or why it is refused."""
     reservations = quota.Reservations(conn, orders[0].pattern.project_id)
     made: dict[int, list[Instance]] = {}
@@ -197,10 +210,12 @@ def _write(conn: sa.Connection, orders: Sequence[_Order]) -> list[int | Exceptio
         try:
             _reserve_volumes(conn, order, taken)
             made[place] = _servers(order, reservations)
+            _mark(conn, order)
             _make_volumes(conn, order, made[place])
         except exception.ComputeException as error:
             results[place] = error
             made.pop(place, None)
+            _unmark(conn, order)
     good = [(orders[place], many) for place, many in made.items()]
     instances.create(conn, [(many, order.spec) for order, many in good])
     instance_groups.join(conn, {(order.found.group.id, one.uuid) for order, many in good for one in many
@@ -213,7 +228,7 @@ def _write(conn: sa.Connection, orders: Sequence[_Order]) -> list[int | Exceptio
     return results
 
 
-def _reserve_volumes(conn: sa.Connection, order: _Order, taken: set[str]) -> None:
+def _reserve_volumes(conn: sa.Connection, order: Order, taken: set[str]) -> None:
     """`taken` are those that others in this transaction have. Raises InvalidBDM."""
     named = [device.volume_id for device in order.devices if device.source_type == 'volume' and device.volume_id]
     if not named:
@@ -227,34 +242,50 @@ def _reserve_volumes(conn: sa.Connection, order: _Order, taken: set[str]) -> Non
     taken.update(named)
 
 
-def _make_volumes(conn: sa.Connection, order: _Order, servers: list[Instance]) -> None:
+def _mark(conn: sa.Connection, order: Order) -> None:
+    """What an Idempotency-Key stands for, if it came with one. Raises Conflict when another attempt is on its way."""
+    if order.context.ticket is not None:
+        order.context.ticket.mark(conn, dataclasses.asdict(_created(order)))
+
+
+def _unmark(conn: sa.Connection, order: Order) -> None:
+    if order.context.ticket is not None and order.context.ticket.marked:
+        order.context.ticket.unmark(conn)
+
+
+def _make_volumes(conn: sa.Connection, order: Order, servers: list[Instance]) -> None:
     """Those that come into being with the servers."""
-    new = [block_devices.new_volume(device, one.project_id, one.user_id, one.image_properties)
+    new = [block_devices.new_volume(device, one.project_id, one.user_id, one.image_properties, order.found.snapshots)
            for one in servers for device in one.block_devices
            if device.destination_type == 'volume' and device.volume_id is None]
-    if new:
-        volume.load().create_for_servers(conn, new)
+    try:
+        if new:
+            volume.load().create_for_servers(conn, new)
+    except exception.SnapshotNotFound as error:
+        raise exception.InvalidBDM(reason=error.message) from None
 
 
-def _of_a_lost_answer(conn: sa.Connection, orders: Sequence[_Order]) -> dict[str, int]:
+def _of_a_lost_answer(conn: sa.Connection, orders: Sequence[Order]) -> dict[str, int]:
     """{first server: its action} of orders that were written when this ran before, and nobody heard it."""
     tried = [order.uuids[0] for order in orders if order.uuids]
     return actions.that_made(conn, tried) if tried else {}
 
 
-def _servers(order: _Order, reservations: quota.Reservations) -> list[Instance]:
+def _servers(order: Order, reservations: quota.Reservations) -> list[Instance]:
     request, pattern = order.request, order.pattern
     count = reservations.room(pattern.user_id, order.found.limits, order.found.flavor, request.least,
                               min(request.most, max(MOST_AT_ONCE, request.least)))
     if count > MOST_AT_ONCE:
         raise exception.Invalid(f'min_count: {MOST_AT_ONCE} servers at once are the most that can be asked for')
+    if order.found.group is not None:
+        reservations.join(pattern.user_id, order.found.limits, order.found.group, count)
     reservations.take(pattern.user_id, order.found.flavor, count)
     order.uuids += [str(uuid.uuid4()) for _ in range(count - len(order.uuids))]
     order.spec.num_instances = count
     return [_server(pattern, request, order.devices, place, count, order.uuids[place]) for place in range(count)]
 
 
-def _actions(order: _Order, many: list[Instance]) -> tuple[Action, list[Action]]:
+def _actions(order: Order, many: list[Instance]) -> tuple[Action, list[Action]]:
     """-> (leader, followers)."""
     data = _data(order.request, order.found)
     leader = _action(order.context, many[0], {**data, 'group': [one.uuid for one in many]})

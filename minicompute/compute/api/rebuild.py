@@ -83,9 +83,9 @@ def _check_quota(context: RequestContext, instance: Instance, request: RebuildRe
     if not request.columns.get('metadata') and not request.files:
         return
     with session.read() as conn:
-        limits = quota.limits(conn, instance.project_id, str(context.user_id)).user
+        limits = quota.limits(conn, instance.project_id, str(context.user_id))
     quota.check_metadata(limits, len(request.columns.get('metadata') or {}))
-    quota.check_files(limits, {path: len(text) * 3 // 4 for path, text in request.files.items()})
+    quota.check_files(limits, request.files)
 
 
 def _change_image(conn: sa.Connection, uuid: str, meta: ImageMeta, action: Action) -> None:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from oslo_utils import uuidutils
 
 from minicompute import exception
-from minicompute.db.models import allocations, compute_nodes, instance_group_members, instance_groups
+from minicompute.db.models import allocations, compute_nodes, instance_group_members, instance_groups, instances
 from minicompute.objects import InstanceGroup
 from minicompute.utils import utcnow
 
@@ -77,9 +77,20 @@ def list_groups(conn: sa.Connection, project_id: str | None = None, limit: int |
     return _with_members(conn, conn.execute(query).all())
 
 
-def count(conn: sa.Connection, project_id: str) -> int:
-    return conn.execute(sa.select(sa.func.count()).where(
-        instance_groups.c.project_id == project_id)).scalar_one()
+def count(conn: sa.Connection, project_id: str, user_id: str | None = None) -> int:
+    """How many groups the project has, or this user of it."""
+    query = sa.select(sa.func.count()).where(instance_groups.c.project_id == project_id)
+    if user_id is not None:
+        query = query.where(instance_groups.c.user_id == user_id)
+    return conn.execute(query).scalar_one()
+
+
+def members_of_user(conn: sa.Connection, group_id: int, user_id: str) -> int:
+    """How many live servers this user has in the group."""
+    member = instance_group_members.c
+    return conn.execute(sa.select(sa.func.count()).select_from(instance_group_members).join(
+        instances, instances.c.uuid == member.instance_uuid).where(
+        member.group_id == group_id, instances.c.user_id == user_id, instances.c.deleted == 0)).scalar_one()
 
 
 def delete(conn: sa.Connection, uuid: str) -> None:

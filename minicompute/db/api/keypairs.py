@@ -26,8 +26,8 @@ def get(conn: sa.Connection, user_id: str, name: str) -> KeyPair:
     return from_row(row)
 
 
-def page(conn: sa.Connection, user_id: str, *, limit: int = 1000, marker: str | None = None) -> list[KeyPair]:
-    """By name. Raises MarkerNotFound."""
+def page(conn: sa.Connection, user_id: str, *, limit: int | None = None, marker: str | None = None) -> list[KeyPair]:
+    """By name; all of them without a limit. Raises MarkerNotFound."""
     query = sa.select(*_COLUMNS).where(key_pairs.c.user_id == user_id)
     if marker is not None:
         own = sa.select(key_pairs.c.id).where(key_pairs.c.user_id == user_id, key_pairs.c.name == marker)
@@ -41,10 +41,8 @@ def count(conn: sa.Connection, user_id: str) -> int:
     return int(conn.execute(sa.select(sa.func.count()).where(key_pairs.c.user_id == user_id)).scalar_one())
 
 
-def create(conn: sa.Connection, keypair: KeyPair, most: int) -> KeyPair:
-    """`most`: how many the user may have, -1 for any number. Raises KeyPairExists, KeypairLimitExceeded."""
-    if 0 <= most <= count(conn, keypair.user_id):
-        raise exception.KeypairLimitExceeded
+def create(conn: sa.Connection, keypair: KeyPair) -> KeyPair:
+    """Raises KeyPairExists."""
     keypair.created_at = utcnow()
     values = {column.name: getattr(keypair, column.name) for column in _COLUMNS if column.name != 'id'}
     try:

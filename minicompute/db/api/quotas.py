@@ -12,10 +12,15 @@ from minicompute.db.models import quotas
 
 PROJECT, USER, CLASS = 'project', 'user', 'class'
 DEFAULT_CLASS = 'default'
+#: of a network service that is not ours any more: they are kept for who sets and shows them, and bound nothing
+NETWORK = ('fixed_ips', 'floating_ips', 'security_groups', 'security_group_rules')
+#: limits of the project as a whole, whichever user they are set for
+OF_PROJECTS = ('fixed_ips', 'floating_ips')
+_NO_BOUND = dict.fromkeys(NETWORK, -1)
 
 
 def configured() -> dict[str, int]:
-    return {name: CONF.quota[name] for name in DEFAULTS}
+    return {**{name: CONF.quota[name] for name in DEFAULTS}, **_NO_BOUND}
 
 
 def limits(conn: sa.Connection, project_id: str, user_id: str = '') -> dict[str, int]:
@@ -32,25 +37,43 @@ def both(conn: sa.Connection, project_id: str, user_id: str) -> tuple[dict[str, 
     return of_project, {**of_project, **by_scope.get(USER, {})}
 
 
-def defaults(conn: sa.Connection) -> dict[str, int]:
-    """What a project has of which nothing was said."""
-    rows = conn.execute(sa.select(quotas.c.resource, quotas.c.hard_limit).where(_is(CLASS, DEFAULT_CLASS, '')))
-    return {**configured(), **{row.resource: row.hard_limit for row in rows}}
+def of_class(conn: sa.Connection, name: str = DEFAULT_CLASS) -> dict[str, int]:
+    """The limits of a class; those of `default` are what a project has of which nothing was said."""
+    return {**configured(), **_set(conn, CLASS, name)}
+
+
+def of_user(conn: sa.Connection, project_id: str, user_id: str) -> dict[str, int]:
+    """What was set for this user of the project."""
+    return _set(conn, USER, project_id, user_id)
+
+
+def given_to_users(conn: sa.Connection, project_id: str) -> dict[str, int]:
+    """{resource: sum} of what was set for users of the project."""
+    query = sa.select(quotas.c.resource, sa.func.sum(quotas.c.hard_limit)).where(
+        quotas.c.scope == USER, quotas.c.project_id == project_id).group_by(quotas.c.resource)
+    return {resource: int(total) for resource, total in conn.execute(query)}
+
+
+def _set(conn: sa.Connection, scope: str, name: str, user_id: str = '') -> dict[str, int]:
+    rows = conn.execute(sa.select(quotas.c.resource, quotas.c.hard_limit).where(_is(scope, name, user_id)))
+    return {row.resource: row.hard_limit for row in rows}
 
 
 def put(conn: sa.Connection, values: Mapping[str, int], project_id: str, *, scope: str = PROJECT,
         user_id: str = '') -> None:
     """Set these limits; the others stay."""
-    conn.execute(quotas.delete().where(_is(scope, project_id, user_id), quotas.c.resource.in_(list(values))))
     if values:
+        conn.execute(quotas.delete().where(_is(scope, project_id, user_id), quotas.c.resource.in_(list(values))))
         conn.execute(quotas.insert(), [
             {'scope': scope, 'project_id': project_id, 'user_id': user_id, 'resource': name, 'hard_limit': most}
             for name, most in values.items()])
 
 
-def forget(conn: sa.Connection, project_id: str, *, scope: str = PROJECT, user_id: str = '') -> None:
-    """Return to the defaults."""
-    conn.execute(quotas.delete().where(_is(scope, project_id, user_id)))
+def forget(conn: sa.Connection, project_id: str, user_id: str = '') -> None:
+    """Return the user to the project's limits; without one, the project and all its users to the defaults."""
+    mine = _is(USER, project_id, user_id) if user_id else sa.and_(
+        quotas.c.scope.in_((PROJECT, USER)), quotas.c.project_id == project_id)
+    conn.execute(quotas.delete().where(mine))
 
 
 def _is(scope: str, project_id: Any, user_id: Any) -> sa.ColumnElement[bool]:

@@ -38,6 +38,7 @@ instances = table(
     sa.Index('ix_instances_project_name', 'project_id', 'deleted', 'display_name', 'id'),
     sa.Index('ix_instances_project_state', 'project_id', 'deleted', 'vm_state', 'created_at', 'id'),
     sa.Index('ix_instances_list', 'deleted', 'created_at', 'id'),
+    sa.Index('ix_instances_project_uuid', 'project_id', 'uuid'),
     sa.Index('ix_instances_host', 'host', 'deleted'),
     sa.Index('ix_instances_reservation_id', 'reservation_id'),
     sa.Index('ix_instances_updated_at', 'project_id', 'updated_at'),

@@ -179,6 +179,8 @@ def test_limits(run: Run, fake: Fake) -> None:
         'maxTotalCores': 20, 'totalCoresUsed': 3, 'maxServerMeta': 128}}})
     assert run('limits', '-f', 'value').out == 'Cores 3 20\nServerMeta None 128\n'
     assert run('limits', '--tenant', 't', '--reserved').code == 0
+    assert fake.requests[-1].query == {'tenant_id': ['t']}
+    assert run('--microversion', '2.74', 'limits', '--tenant', 't', '--reserved').code == 0
     assert fake.requests[-1].query == {'tenant_id': ['t'], 'reserved': ['1']}
 
 

@@ -12,7 +12,6 @@ from minicompute.api.openstack.compute.server_metadata import Items, present
 from minicompute.api.openstack.compute.views.images import metadata
 from minicompute.api.openstack.wsgi import Request
 from minicompute.db import session
-from minicompute.db.api import quotas
 from minicompute.image import base as image
 
 LAST = '2.38'
@@ -22,13 +21,13 @@ class ImageMetadataController(wsgi.Controller):
 
     @wsgi.api_version('2.1', LAST)
     @wsgi.expected_errors((403, 404))
-    @validation.schema(answer=schema.image_items)
+    @validation.schema(query=schema.no_query, answer=schema.image_items)
     def index(self, req: Request, image_id: str) -> dict[str, Any]:
         return {'metadata': metadata(find(req, image_id))}
 
     @wsgi.api_version('2.1', LAST)
     @wsgi.expected_errors((403, 404))
-    @validation.schema(answer=schema.image_item)
+    @validation.schema(query=schema.no_query, answer=schema.image_item)
     def show(self, req: Request, image_id: str, id: str) -> dict[str, Any]:
         return {'meta': {id: present(metadata(find(req, image_id)), id)}}
 
@@ -66,7 +65,7 @@ class ImageMetadataController(wsgi.Controller):
     @staticmethod
     def _write(req: Request, image_id: str, items: Items) -> Items:
         with session.read() as conn:
-            limits = quotas.limits(conn, str(req.context.project_id), str(req.context.user_id))
+            limits = quota.limits(conn, str(req.context.project_id), str(req.context.user_id))
         quota.check_metadata(limits, len(items))
         return metadata(image.load().update(req.context, image_id, {'properties': items}))
 

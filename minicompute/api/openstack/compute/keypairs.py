@@ -5,14 +5,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from minicompute import policy
+from minicompute import policy, quota
 from minicompute.api import validation
 from minicompute.api.openstack import common, wsgi
 from minicompute.api.openstack.compute.schemas import keypairs as schema
 from minicompute.api.openstack.wsgi import Request
 from minicompute.db import session
 from minicompute.db.api import keypairs as db
-from minicompute.db.api import quotas
 from minicompute.objects import KeyPair
 
 RULE = 'os_compute_api:os-keypairs:%s'
@@ -23,10 +22,10 @@ class KeypairsController(wsgi.Controller):
     @wsgi.expected_errors(400)
     @validation.schema(query=schema.index_query, answer=schema.index_answer)
     def index(self, req: Request) -> dict[str, Any]:
-        user_id = authorized_user(req, 'index', common.last(req, 'user_id'))
+        user_id = authorized_user(req, 'index')
         limit, marker = common.paging(req)
         with session.read() as conn:
-            found = db.page(conn, user_id, limit=limit, marker=marker)
+            found = db.page(conn, user_id, limit=limit if req.since('2.35') else None, marker=marker)
         page: dict[str, Any] = {'keypairs': [{'keypair': brief(req, keypair)} for keypair in found]}
         if req.since('2.35'):
             links = common.next_links(req, 'os-keypairs', found, found[-1].name if found else None, limit)
@@ -37,7 +36,7 @@ class KeypairsController(wsgi.Controller):
     @wsgi.expected_errors(404)
     @validation.schema(query=schema.show_query, answer=schema.show_answer)
     def show(self, req: Request, id: str) -> dict[str, Any]:
-        user_id = authorized_user(req, 'show', common.last(req, 'user_id'))
+        user_id = authorized_user(req, 'show')
         with session.read() as conn:
             keypair = db.get(conn, user_id, id)
         return {'keypair': {
@@ -51,6 +50,8 @@ class KeypairsController(wsgi.Controller):
     def create(self, req: Request, body: dict[str, Any]) -> dict[str, Any]:
         wanted = body['keypair']
         user_id = authorized_user(req, 'create', wanted.get('user_id'))
+        with session.read() as conn:     # said before what is wrong with the key
+            quota.check_keypairs(conn, req.context, user_id)
         from minicompute.api import crypto  # 3 MB, for whoever makes a key
 
         kind, private_key = wanted.get('type', crypto.SSH), None
@@ -62,8 +63,8 @@ class KeypairsController(wsgi.Controller):
                           fingerprint=fingerprint, type=kind)
 
         def save(conn: sa.Connection) -> None:
-            most = quotas.limits(conn, req.context.project_id or '', user_id)['key_pairs']
-            db.create(conn, keypair, most)
+            quota.reserve_keypair(conn, req.context, user_id)
+            db.create(conn, keypair)
         session.write(save)
         row = {**brief(req, keypair), 'user_id': user_id}
         if private_key is not None:
@@ -74,7 +75,7 @@ class KeypairsController(wsgi.Controller):
     @wsgi.expected_errors(404)
     @validation.schema(query=schema.show_query)
     def delete(self, req: Request, id: str) -> None:
-        user_id = authorized_user(req, 'delete', common.last(req, 'user_id'))
+        user_id = authorized_user(req, 'delete')
         session.write(db.destroy, user_id, id)
 
 
@@ -86,9 +87,9 @@ ROUTES = (
 )
 
 
-def authorized_user(req: Request, rule: str, asked: str | None) -> str:
+def authorized_user(req: Request, rule: str, asked: str | None = None) -> str:
     """Whose keys: the caller's, or (2.10, administrators) another user's."""
-    user_id: str = asked or req.context.user_id or ''
+    user_id: str = asked or next(iter(req.query.get('user_id', ())), None) or req.context.user_id or ''
     policy.authorize(req.context, RULE % rule, {'user_id': user_id})
     return user_id
 

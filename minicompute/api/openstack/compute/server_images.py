@@ -1,9 +1,9 @@
-"""createImage: an image of a server's root disk."""
+"""createImage: an image of a server's root disk, or one that names snapshots of its volumes."""
 from __future__ import annotations
 
 from typing import Any
 
-from minicompute import exception, quota
+from minicompute import exception, policy, quota
 from minicompute.api import validation
 from minicompute.api.openstack import wsgi
 from minicompute.api.openstack.answer import Answer
@@ -25,6 +25,9 @@ class ServerImagesController(wsgi.Controller):
         asked = body['createImage']
         instance = find(req, id, SERVERS % 'create_image')
         check_metadata(req, asked)
+        if snapshot.is_volume_backed(instance):
+            policy.authorize(req.context, SERVERS % 'create_image:allow_volume_backed',
+                             {'project_id': instance.project_id, 'user_id': instance.user_id})
         image_id = snapshot.create_image(req.context, instance, asked['name'].strip(), asked.get('metadata') or {})
         return told(req, image_id)
 
@@ -38,8 +41,8 @@ def check_metadata(req: Request, asked: dict[str, Any]) -> None:
     if not metadata or req.since('2.39'):
         return
     with session.read() as conn:
-        limits = quota.limits(conn, str(req.context.project_id), str(req.context.user_id)).user
-    if 0 <= limits['metadata_items'] < len(metadata):
+        limits = quota.limits(conn, str(req.context.project_id), str(req.context.user_id))
+    if 0 <= limits.most('metadata_items') < len(metadata):
         raise exception.QuotaError('Image metadata limit exceeded')
 
 

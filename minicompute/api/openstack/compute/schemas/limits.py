@@ -1,7 +1,7 @@
 from minicompute.api.validation import Schemas
 from minicompute.api.validation import parameter_types as types
 
-_query = {'tenant_id': types.many(types.STRING), 'reserved': types.many(types.STRING)}
+_query = {'tenant_id': types.many(types.STRING)}
 query = Schemas({'2.1': types.query(_query), '2.75': types.query(_query, strict=True)})
 
 _names = ['maxServerMeta', 'maxTotalInstances', 'maxTotalCores', 'maxTotalRAMSize', 'maxTotalKeypairs',

@@ -13,12 +13,11 @@ def _policies(*known: str) -> types.Schema:
 
 _create_2_1 = types.single('server_group', types.closed(
     {'name': types.NAME, 'policies': _policies(*_HARD)}, required=['name', 'policies']))
-_create_2_0 = types.extended(_create_2_1, 'server_group', name=types.NAME_WITH_SPACES)
 _create_2_15 = types.extended(_create_2_1, 'server_group', policies=_policies(*_ALL))
 _create_2_64 = types.single('server_group', types.closed(
     {'name': types.NAME, 'policy': {'type': 'string', 'enum': _ALL},
      'rules': types.closed({'max_server_per_host': types.POSITIVE})}, required=['name', 'policy']))
-create = Schemas({'2.0': _create_2_0, '2.1': _create_2_1, '2.15': _create_2_15, '2.64': _create_2_64})
+create = Schemas({'2.1': _create_2_1, '2.15': _create_2_15, '2.64': _create_2_64})
 
 _index = {'all_projects': types.many(types.QUERY_TEXT), 'limit': types.many(types.QUERY_NUMBER),
           'offset': types.many(types.QUERY_NUMBER)}

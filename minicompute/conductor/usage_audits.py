@@ -1,0 +1,50 @@
+"""The usage audit: once a period is over, how many servers each host had in it is written down.
+
+In Nova each compute does this and needs the database for it; here a conductor does it for all of them, and that a host
+is down does not keep its servers out of the log.
+"""
+from __future__ import annotations
+
+import sqlalchemy as sa
+from oslo_db import exception as db_exc
+from oslo_log import log as logging
+
+from minicompute.conf import CONF
+from minicompute.db import session
+from minicompute.db.api import services
+from minicompute.db.api import usage_audits as db
+from minicompute.utils import audit_period
+
+LOG = logging.getLogger(__name__)
+
+#: seconds between two looks whether a period has ended
+INTERVAL = 60.0
+
+
+def sweep() -> int:
+    """-> how many hosts were audited."""
+    if not CONF.instance_usage_audit:
+        return 0
+    with session.read() as conn:
+        period = audit_period(CONF.instance_usage_audit_period, session.now(conn))
+        if not _waiting(conn, period):
+            return 0
+    try:
+        done = session.write(_audit, period)
+    except db_exc.DBDuplicateEntry:
+        return 0     # another conductor was at it in the same moment; what is left the next look finds
+    LOG.info('The usage of %d hosts from %s to %s is written down', done, *period)
+    return done
+
+
+def _audit(conn: sa.Connection, period: db.Period) -> int:
+    hosts = _waiting(conn, period)
+    if hosts:
+        counted = db.servers_of(conn, hosts, period)
+        db.note(conn, {host: counted.get(host, 0) for host in hosts}, period)
+    return len(hosts)
+
+
+def _waiting(conn: sa.Connection, period: db.Period) -> set[str]:
+    audited = {row.host for row in db.of_period(conn, period)}
+    return {service.host for service in services.every(conn, binary=services.COMPUTE)} - audited
