@@ -1,20 +1,31 @@
 """Known extra specs of flavors (checked from 2.86 on): their names and what their values may be.
 
-A name in a namespace that is not ours passes: other filters may read it.
+A name in a namespace that is not ours passes: other filters may read it. So does one without a namespace. The
+expressions are linear: no two ways to match one text, whatever an operator pastes.
 """
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 
+from oslo_utils import strutils
+
 from minicompute import exception
-from minicompute.api.validation import parameter_types as types
 
 Check = Callable[[str], bool]
 
+CUSTOM = re.compile('CUSTOM_[A-Z0-9_]+')
 
-def _number(low: int = 0, high: int = types.MAX_INTEGER) -> Check:
-    return lambda value: re.fullmatch(r'-?[0-9]{1,12}', value) is not None and low <= int(value) <= high
+
+def _number(low: int | None = None, high: int | None = None) -> Check:
+    def fits(value: str) -> bool:
+        try:
+            number = int(value)
+        except ValueError:
+            return False
+        return (low is None or low <= number) and (high is None or number <= high)
+    return fits
 
 
 def _one_of(*values: str) -> Check:
@@ -26,73 +37,126 @@ def _like(pattern: str) -> Check:
     return lambda value: compiled.fullmatch(value) is not None
 
 
-_BOOLEAN = _like(r'(?i)(true|false|yes|no|on|off|1|0|t|f|y|n)')
-_TEXT: Check = lambda value: True    # noqa: E731
-_CPUS = r'\^?[0-9]+(-[0-9]+)?(,\^?[0-9]+(-[0-9]+)?)*'
-_OPERATOR = _like(r'((<|>|==|!=|<=|>=|=|s<|s<=|s==|s!=|s>|s>=|<in>|<all-in>|<or>|<range-in>)\s+.+|[^<>=!].*)')
+def _boolean(value: str) -> bool:
+    try:
+        strutils.bool_from_string(value, strict=True)
+    except ValueError:
+        return False
+    return True
 
-# (the whole name as a pattern, what its value may be)
-KNOWN: tuple[tuple[str, Check], ...] = (
-    (r'hw:cpu_policy', _one_of('dedicated', 'shared', 'mixed')),
-    (r'hw:cpu_thread_policy', _one_of('prefer', 'isolate', 'require')),
-    (r'hw:emulator_threads_policy', _one_of('isolate', 'share')),
-    (r'hw:cpu_dedicated_mask', _like(_CPUS)),
-    (r'hw:cpu_realtime', _BOOLEAN),
-    (r'hw:cpu_realtime_mask', _like(rf'\^?{_CPUS}')),
-    (r'hw:cpu_(sockets|cores|threads|max_sockets|max_cores|max_threads)', _number(1)),
-    (r'hw:numa_nodes', _number(1)),
-    (r'hw:numa_cpus\.[0-9]+', _like(_CPUS)),
-    (r'hw:numa_mem\.[0-9]+', _number(1)),
-    (r'hw:pci_numa_affinity_policy', _one_of('required', 'preferred', 'legacy', 'socket')),
-    (r'hw:mem_page_size', _like(r'small|large|any|[0-9]+(Ki?B?|Mi?B?|Gi?B?|[kKMG]i?[bB]?)?')),
-    (r'hw:mem_encryption|hw:locked_memory|hw:boot_menu|hw:pmu|hw:vif_multiqueue_enabled|hw:hide_hypervisor_id'
-     r'|hw:virtio_packed_ring|hw:tpm_.*_enabled|hw_rng:allowed|hw:maxphysaddr_enabled', _BOOLEAN),
-    (r'hw:mem_encryption_model', _one_of('amd-sev', 'amd-sev-es')),
-    (r'hw:maxphysaddr_mode', _one_of('passthrough', 'emulate')),
-    (r'hw:maxphysaddr_bits', _number(0)),
-    (r'hw:serial_port_count', _number(0)),
-    (r'hw:watchdog_action', _one_of('none', 'pause', 'poweroff', 'reset', 'disabled')),
-    (r'hw:sound_model', _one_of('sb16', 'es1370', 'pcspk', 'ac97', 'ich6', 'ich9', 'usb', 'virtio')),
-    (r'hw:usb_model', _one_of('piix3-uhci', 'piix4-uhci', 'ehci', 'ich9-ehci1', 'ich9-uhci1', 'vt82c686b-uhci',
-                              'pci-ohci', 'nec-xhci', 'qemu-xhci')),
-    (r'hw:redirected_usb_ports', _number(0, 15)),
-    (r'hw:viommu_model', _one_of('auto', 'intel', 'smmuv3', 'virtio')),
-    (r'hw:tpm_version', _one_of('1.2', '2.0')),
-    (r'hw:tpm_model', _one_of('tpm-tis', 'tpm-crb')),
-    (r'hw:tpm_secret_security', _one_of('user', 'host', 'deployment')),
-    (r'hw:pmem', _TEXT),
-    (r'hw:ephemeral_encryption', _BOOLEAN),
-    (r'hw:ephemeral_encryption_format', _one_of('luks', 'luksv2', 'plain')),
-    (r'hw_rng:rate_(bytes|period)', _number(0)),
-    (r'hw_video:ram_max_mb', _number(0)),
-    (r'quota:(cpu_shares|cpu_period|memory_limit|memory_reservation|memory_shares_share|disk_io_limit'
-     r'|disk_io_reservation|disk_io_shares_share|vif_limit|vif_reservation|vif_shares_share|cpu_limit'
-     r'|cpu_reservation|cpu_shares_share|disk_(read|write|total)_(bytes|iops)_sec(_max(_length)?)?'
-     r'|vif_(inbound|outbound)_(average|burst|peak))', _number(0)),
-    (r'quota:cpu_quota', _number(-1)),
-    (r'quota:(cpu|memory|disk_io|vif)_shares_level', _one_of('custom', 'high', 'low', 'normal')),
-    (r'os:secure_boot', _one_of('required', 'disabled', 'optional')),
-    (r'os:monitors', _number(1, 8)),
-    (r'os:vgpu.*', _TEXT),
-    (r'trait(_?[A-Za-z0-9_,-]{1,64})?:[A-Z0-9_]{1,255}', _one_of('required', 'forbidden')),
-    (r'resources(_?[A-Za-z0-9_,-]{1,64})?:[A-Z0-9_]{1,255}', _number(0)),
-    (r'group_policy', _one_of('none', 'isolate')),
-    (r'accel:device_profile', _TEXT),
-    (r'aggregate_instance_extra_specs:.+', _TEXT),
-    (r'capabilities:.+', _OPERATOR),
-    (r'pci_passthrough:alias', _like(r'[^:]+:[0-9]+(,[^:]+:[0-9]+)*')),
-    (r'powervm:.+|vmware:.+|hide_hypervisor_id', _TEXT),
+
+def _text(_value: str) -> bool:
+    return True
+
+
+_CPUS = _like(r'\^?[0-9]+(-[0-9]+|,\^?[0-9]+)*')
+_AMOUNT, _COUNT = _number(0), _number(1)
+
+#: whole name, or name up to a `{parameter}` -> what its value may be
+KNOWN: dict[str, Check] = {
+    'hide_hypervisor_id': _boolean,
+    'group_policy': _one_of('isolate', 'none'),
+    'accel:device_profile': _text,
+    'hw:cpu_policy': _one_of('dedicated', 'shared', 'mixed'),
+    'hw:cpu_thread_policy': _one_of('prefer', 'isolate', 'require'),
+    'hw:emulator_threads_policy': _one_of('isolate', 'share'),
+    'hw:cpu_dedicated_mask': _CPUS,
+    'hw:cpu_realtime_mask': _CPUS,
+    'hw:numa_nodes': _COUNT,
+    'hw:pci_numa_affinity_policy': _one_of('required', 'preferred', 'legacy', 'socket'),
+    'hw:mem_page_size': _like(r'large|small|any|[0-9]+([kKMGT]i?)?(b|bit|B)?'),
+    'hw:mem_encryption_model': _one_of('amd-sev', 'amd-sev-es', 'amd-sev-snp', 'intel-tdx'),
+    'hw:pmem': _like(r'[a-zA-Z0-9_]+(,[a-zA-Z0-9_]+)*,?'),
+    'hw:serial_port_count': _AMOUNT,
+    'hw:tpm_model': _one_of('tpm-tis', 'tpm-crb'),
+    'hw:tpm_version': _one_of('1.2', '2.0'),
+    'hw:tpm_secret_security': _one_of('user', 'host', 'deployment'),
+    'hw:watchdog_action': _one_of('none', 'pause', 'poweroff', 'reset', 'disabled'),
+    'hw:viommu_model': _one_of('intel', 'smmuv3', 'virtio', 'auto'),
+    'hw:sound_model': _one_of('sb16', 'es1370', 'pcspk', 'ac97', 'ich6', 'ich9', 'usb', 'virtio'),
+    'hw:usb_model': _one_of('none', 'nec-xhci', 'qemu-xhci'),
+    'hw:redirected_usb_ports': _number(0, 15),
+    'hw:ephemeral_encryption_format': _one_of('plain', 'luks', 'luksv2'),
+    'hw_rng:allowed': _boolean,
+    'hw_rng:rate_bytes': _AMOUNT,
+    'hw_rng:rate_period': _AMOUNT,
+    'hw_video:ram_max_mb': _AMOUNT,
+    'os:secure_boot': _one_of('disabled', 'required'),
+    'pci_passthrough:alias': _like(r'[^:]+:[0-9]+(\s*,[^:]+:[0-9]+)*'),
+    'quota:cpu_shares': _AMOUNT,
+    'quota:cpu_period': _AMOUNT,
+    'quota:cpu_quota': _number(),
+    'vmware:hw_version': _text,
+    'vmware:storage_policy': _text,
+    **dict.fromkeys((f'hw:{name}' for name in (
+        'boot_menu', 'cpu_realtime', 'ephemeral_encryption', 'hide_hypervisor_id', 'locked_memory', 'mem_encryption',
+        'pmu', 'vif_multiqueue_enabled', 'virtio_packed_ring')), _boolean),
+    **dict.fromkeys((f'hw:cpu_{most}{part}' for most in ('', 'max_') for part in ('sockets', 'cores', 'threads')),
+                    _COUNT),
+    **{f'quota:{part}_{name}': check for part in ('cpu', 'memory', 'disk_io', 'vif') for name, check in (
+        ('limit', _AMOUNT), ('reservation', _number()), ('shares_share', _AMOUNT),
+        ('shares_level', _one_of('custom', 'high', 'normal', 'low')))},
+    **{f'quota:disk_{way}_{unit}_sec': _AMOUNT for way in ('read', 'write', 'total') for unit in ('bytes', 'iops')},
+    **{f'quota:vif_{way}_{figure}': _AMOUNT for way in ('inbound', 'outbound')
+       for figure in ('average', 'peak', 'burst')},
+    **{f'capabilities:{name}': _text for name in (
+        'id', 'uuid', 'service_id', 'host', 'vcpus', 'memory_mb', 'local_gb', 'vcpus_used', 'memory_mb_used',
+        'local_gb_used', 'hypervisor_type', 'hypervisor_version', 'hypervisor_hostname', 'free_ram_mb', 'free_disk_gb',
+        'current_workload', 'running_vms', 'disk_available_least', 'host_ip', 'mapped', 'cpu_allocation_ratio',
+        'ram_allocation_ratio', 'disk_allocation_ratio', 'total_usable_ram_mb', 'total_usable_disk_gb', 'disk_mb_used',
+        'free_disk_mb', 'vcpus_total', 'num_instances', 'num_io_ops', 'failed_builds', 'aggregates', 'cell_uuid',
+        'updated')},
+}
+
+_NESTED = ('cpu_info', 'metrics', 'stats', 'numa_topology', 'supported_hv_specs', 'pci_device_pools', 'nodename',
+           'pci_stats', 'supported_instances', 'limits', 'instances')
+#: names with a parameter in them
+PATTERNS: tuple[tuple[re.Pattern[str], Check], ...] = (
+    (re.compile(r'hw:numa_cpus\.[0-9]+'), _CPUS),
+    (re.compile(r'hw:numa_mem\.[0-9]+'), _COUNT),
+    (re.compile(r'aggregate_instance_extra_specs:.+'), _text),
+    (re.compile(rf'capabilities:({"|".join(_NESTED)})(:\w+)*'), _text),
 )
-_COMPILED = [(re.compile(pattern), check) for pattern, check in KNOWN]
-_NAMESPACES = re.compile(r'(hw|hw_rng|hw_video|quota|os|trait\w*|resources\w*|accel|pci_passthrough):.*')
+_GROUPED = re.compile('(resources|trait)[a-zA-Z0-9_-]{0,64}')
+NAMESPACES = frozenset(name.partition(':')[0] for name in KNOWN if ':' in name) | {
+    'aggregate_instance_extra_specs'}
 
 
 def check(name: str, value: str) -> None:
     """Raises Invalid for a name that is none in a namespace of ours, or a value that its name cannot have."""
-    for pattern, fits in _COMPILED:
+    found = _check_of(name)
+    if found is None:
+        namespace, colon, _rest = name.partition(':')
+        if colon and (namespace in NAMESPACES or _GROUPED.fullmatch(namespace)):
+            raise exception.Invalid(f"Validation failed; '{name[:64]}' is not the name of an extra spec.")
+    elif not found(value):
+        raise exception.Invalid(f"Validation failed; invalid value '{value[:64]}' of extra spec '{name[:64]}'.")
+
+
+def _check_of(name: str) -> Check | None:
+    if name in KNOWN:
+        return KNOWN[name]
+    for pattern, check in PATTERNS:
         if pattern.fullmatch(name):
-            if not fits(value):
-                raise exception.Invalid(f"Validation failed; invalid value '{value[:64]}' of extra spec '{name}'.")
-            return
-    if _NAMESPACES.fullmatch(name):
-        raise exception.Invalid(f"Validation failed; '{name[:64]}' is not the name of an extra spec.")
+            return check
+    namespace, _colon, thing = name.partition(':')
+    grouped = _GROUPED.fullmatch(namespace)
+    if grouped is None:
+        return None
+    if grouped[1] == 'resources':
+        return _number() if thing in _resource_classes() or CUSTOM.fullmatch(thing) else None
+    return _one_of('required', 'forbidden') if thing in _traits() or CUSTOM.fullmatch(thing) else None
+
+
+@functools.cache
+def _resource_classes() -> frozenset[str]:
+    import os_resource_classes  # here, because few requests change extra specs
+
+    return frozenset(os_resource_classes.STANDARDS)
+
+
+@functools.cache
+def _traits() -> frozenset[str]:
+    import os_traits  # it looks through a folder of modules
+
+    return frozenset(os_traits.get_traits())

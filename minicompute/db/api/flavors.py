@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exc
+from sqlalchemy import exc as sa_exc
 
 from minicompute import exception
 from minicompute.db.models import flavor_projects, flavors
@@ -16,7 +17,9 @@ from minicompute.objects import Flavor
 _FIELDS = tuple(name for name in Flavor.__dataclass_fields__)
 _COLUMNS = [flavors.c[name] for name in _FIELDS]
 SORT_KEYS = ('created_at', 'description', 'disabled', 'ephemeral_gb', 'flavorid', 'id', 'is_public', 'memory_mb',
-             'name', 'root_gb', 'rxtx_factor', 'swap', 'updated_at', 'vcpus')
+             'name', 'root_gb', 'rxtx_factor', 'swap', 'updated_at', 'vcpu_weight', 'vcpus')
+#: no flavor has one: the order is what it is without
+_ABSENT = {'vcpu_weight': 'id'}
 
 
 def from_row(row: Any) -> Flavor:
@@ -53,18 +56,21 @@ def page(conn: sa.Connection, *, project_id: str | None, is_public: bool | None 
          min_ram: int = 0, min_disk: int = 0, name: str | None = None, sort_key: str = 'flavorid',
          descending: bool = False, limit: int = 1000, marker: str | None = None) -> list[Flavor]:
     """One page, in one query (two with a marker). `is_public` True also shows what is granted to the project,
-    None shows all; `name` is a part of the name. Raises MarkerNotFound."""
+    None shows all; `name` is a regular expression that fits somewhere in the name. Raises MarkerNotFound, and Invalid
+    for an expression that the database cannot work with."""
+    sort_key = _ABSENT.get(sort_key, sort_key)
     value, identity = _marker(conn, sort_key, marker)
     after = None if identity is None else 'null' if value is None else 'value'
-    rows = conn.execute(_page(is_public, disabled, name is not None, sort_key, descending, after), {
-        'project': project_id or '', 'ram': min_ram, 'disk': min_disk, 'limit': limit, 'value': value,
-        'identity': identity, 'part': None if name is None else f'%{_escaped(name)}%'})
-    return [from_row(row) for row in rows]
-
-
-def _escaped(text: str) -> str:
-    """For LIKE with the escape character /."""
-    return text.replace('/', '//').replace('%', '/%').replace('_', '/_')
+    query = _page(is_public, disabled, bool(name), sort_key, descending, after)
+    params = {'project': project_id or '', 'ram': min_ram, 'disk': min_disk, 'limit': limit, 'value': value,
+              'identity': identity, 'part': name}
+    try:
+        return [from_row(row) for row in conn.execute(query, params)]
+    except (db_exc.DBError, sa_exc.OperationalError) as error:
+        if not name or isinstance(error, db_exc.DBConnectionError):
+            raise
+        raise exception.Invalid('Invalid input for query parameters name: the regular expression '
+                                f"'{name[:64]}' is wrong, or takes too long.") from None
 
 
 def _marker(conn: sa.Connection, sort_key: str, marker: str | None) -> tuple[Any, int | None]:
@@ -89,7 +95,7 @@ def _page(is_public: bool | None, disabled: bool | None, named: bool, sort_key: 
     if disabled is not None:
         query = query.where(flavors.c.disabled.is_(disabled))
     if named:
-        query = query.where(flavors.c.name.like(sa.bindparam('part'), escape='/'))
+        query = query.where(flavors.c.name.regexp_match(sa.bindparam('part', type_=sa.String)))
     if after is not None:
         query = query.where(_behind(column, descending, after))
     keys = [sa.case((column.is_(None), 0), else_=1), column, flavors.c.id]

@@ -95,8 +95,22 @@ def test_filters(api):
     make(api, id='2', name='m1.large', ram=8192, disk=80)
     assert [row['id'] for row in api.get('/flavors?minRam=1000')['flavors']] == ['2']
     assert [row['id'] for row in api.get('/flavors?minDisk=80')['flavors']] == ['2']
-    assert [row['id'] for row in api.get('/flavors?name=lar', version='2.102')['flavors']] == ['2']
-    assert api.get('/flavors?name=%25', version='2.102')['flavors'] == []
+    for below in ('minRam=-5', 'minDisk=-99999999999', 'minDisk=0'):
+        assert len(api.get(f'/flavors?{below}')['flavors']) == 2
+    assert api.get('/flavors?minRam=99999999999')['flavors'] == []
+    assert [row['id'] for row in api.get('/flavors?sort_key=vcpu_weight&sort_dir=desc')['flavors']] == ['2', '1']
+    for query in ('is_public=TRUE', 'is_public=y', 'is_public=None', 'is_public=%20on'):
+        assert len(api.get(f'/flavors?{query}')['flavors']) == 2
+
+
+def test_names_are_regular_expressions_from_2_102(api):
+    make(api)
+    make(api, id='2', name='m1.large')
+    for name, found in (('lar', ['2']), ('^m1', ['1', '2']), ('m1.(small|tiny)$', ['1']), ('%25', []), ('', ['1', '2']),
+                        ('LARGE', [])):
+        assert [row['id'] for row in api.get(f'/flavors?name={name}', version='2.102')['flavors']] == found
+        assert [row['id'] for row in api.get(f'/flavors/detail?name={name}', version='2.104')['flavors']] == found
+    assert 'name' in fault(api.get('/flavors?name=(', version='2.102', code=400))[2]
 
 
 def test_bad_queries(api):
@@ -155,9 +169,10 @@ def test_unknown_actions(api):
 def test_extra_specs(api, member):
     make(api)
     specs = '/flavors/1/os-extra_specs'
-    assert api.post(specs, {'extra_specs': {'a:b': 'c', 'n': 2}}) == {'extra_specs': {'a:b': 'c', 'n': '2'}}
+    # the answer is what was sent, the record is text
+    assert api.post(specs, {'extra_specs': {'a:b': 'c', 'n': 2}}) == {'extra_specs': {'a:b': 'c', 'n': 2}}
     assert member.get(specs) == {'extra_specs': {'a:b': 'c', 'n': '2'}}
-    assert api.put(f'{specs}/n', {'n': '3'}) == {'n': '3'}
+    assert api.put(f'{specs}/n', {'n': 3}) == {'n': 3}
     assert member.get(f'{specs}/n') == {'n': '3'}
     api.put(f'{specs}/n', {'m': '3'}, code=400)
     api.put(f'{specs}/n', {'m': '3', 'n': '4'}, code=400)

@@ -1,12 +1,13 @@
 """Which projects may use a private flavor."""
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import sqlalchemy as sa
 
 from minicompute import exception, policy
-from minicompute.api import validation
+from minicompute.api import identity, validation
 from minicompute.api.openstack import wsgi
 from minicompute.api.openstack.compute.schemas import flavors as schema
 from minicompute.api.openstack.wsgi import Request
@@ -33,12 +34,14 @@ class FlavorAccessController(wsgi.Controller):
     @validation.schema(schema.add_access, answer=schema.access_answer)
     def add(self, req: Request, id: str, body: dict[str, Any]) -> dict[str, Any]:
         policy.authorize(req.context, f'{ACCESS}:add_tenant_access')
+        project = body['addTenantAccess']['tenant']
+        identity.verify_project(req, project)
 
         def change(conn: sa.Connection) -> dict[str, Any]:
             flavor = db.get(conn, id)
             if flavor.is_public and req.since('2.7'):
                 raise exception.Conflict('Can not add access to a public flavor.')
-            db.grant(conn, flavor, body['addTenantAccess']['tenant'])
+            db.grant(conn, flavor, project)
             return _shown(conn, id)
         return session.write(change)
 
@@ -47,9 +50,12 @@ class FlavorAccessController(wsgi.Controller):
     @validation.schema(schema.remove_access, answer=schema.access_answer)
     def remove(self, req: Request, id: str, body: dict[str, Any]) -> dict[str, Any]:
         policy.authorize(req.context, f'{ACCESS}:remove_tenant_access')
+        project = body['removeTenantAccess']['tenant']
+        with contextlib.suppress(identity.ProjectUnknown):    # one that is gone must not keep its access
+            identity.verify_project(req, project)
 
         def change(conn: sa.Connection) -> dict[str, Any]:
-            db.revoke(conn, db.get(conn, id), body['removeTenantAccess']['tenant'])
+            db.revoke(conn, db.get(conn, id), project)
             return _shown(conn, id)
         return session.write(change)
 

@@ -34,22 +34,22 @@ class FlavorExtraSpecsController(wsgi.Controller):
         return {id: specs[id]}
 
     @wsgi.expected_errors((400, 404, 409))
-    @validation.schema(schema.create_specs, answer=schema.specs_answer)
+    @validation.schema(schema.create_specs, answer=schema.create_specs_answer)
     def create(self, req: Request, flavor_id: str, body: dict[str, Any]) -> dict[str, Any]:
         policy.authorize(req.context, RULE % 'create')
         specs = checked(req, body['extra_specs'])
         session.write(db.set_extra_specs, flavor_id, specs)
-        return {'extra_specs': specs}
+        return body
 
     @wsgi.expected_errors((400, 404, 409))
-    @validation.schema(schema.update_spec, answer=schema.spec_answer)
-    def update(self, req: Request, flavor_id: str, id: str, body: dict[str, Any]) -> dict[str, str]:
+    @validation.schema(schema.update_spec, answer=schema.update_spec_answer)
+    def update(self, req: Request, flavor_id: str, id: str, body: dict[str, Any]) -> dict[str, Any]:
         policy.authorize(req.context, RULE % 'update')
+        specs = checked(req, body)
         if id not in body:
             raise exception.Invalid('Request body and URI mismatch')
-        specs = checked(req, body)
         session.write(db.set_extra_specs, flavor_id, specs)
-        return specs
+        return body
 
     @wsgi.expected_errors(404)
     @validation.schema(answer=validation.EMPTY)

@@ -4,6 +4,8 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from oslo_utils import strutils
+
 from minicompute import exception, policy
 from minicompute.api import validation
 from minicompute.api.openstack import common, wsgi
@@ -61,7 +63,7 @@ class FlavorsController(wsgi.Controller):
             found = db.page(
                 conn, project_id=req.context.project_id, is_public=wanted_public(req),
                 disabled=None if req.context.is_admin else False,
-                min_ram=int(common.last(req, 'minRam') or 0), min_disk=int(common.last(req, 'minDisk') or 0),
+                min_ram=_least(req, 'minRam'), min_disk=_least(req, 'minDisk'),
                 name=common.last(req, 'name'), sort_key=common.last(req, 'sort_key') or 'flavorid',
                 descending=common.last(req, 'sort_dir') == 'desc', limit=limit, marker=marker)
         return found, limit
@@ -90,11 +92,19 @@ def wanted_public(req: Request) -> bool | None:
         return True
     if asked.lower() == 'none':
         return None
-    if asked in types.BOOLEAN_TRUE:
-        return True
-    if asked in types.BOOLEAN_FALSE:
-        return False
-    raise exception.Invalid(f'Invalid is_public filter [{asked[:64]}]')
+    try:
+        return bool(strutils.bool_from_string(asked, strict=True))
+    except ValueError:
+        raise exception.Invalid(f'Invalid is_public filter [{asked[:64]}]') from None
+
+
+def _least(req: Request, name: str) -> int:
+    """minRam, minDisk: what is above all flavors matches none, what is below all matches all."""
+    asked = common.last(req, name)
+    try:
+        return 0 if asked is None else max(0, min(int(asked), types.MAX_INTEGER))
+    except ValueError:
+        raise exception.Invalid(f'Invalid {name} filter [{asked[:64]}]') from None
 
 
 def new_flavor(body: dict[str, Any]) -> Flavor:

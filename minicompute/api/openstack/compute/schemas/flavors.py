@@ -24,8 +24,8 @@ create = Schemas({'2.0': _create_2_0, '2.1': _create_2_1, '2.55': _create_2_55, 
 
 update = Schemas({'2.55': types.single('flavor', types.single('description', _DESCRIPTION))})
 
-_index = {**types.PAGING, 'is_public': types.many(types.STRING), 'minRam': types.many(types.QUERY_NUMBER),
-          'minDisk': types.many(types.QUERY_NUMBER), 'sort_key': types.many({'type': 'string', 'enum': [*SORT_KEYS]}),
+_index = {**types.PAGING, 'is_public': types.many(types.STRING), 'minRam': types.many(types.QUERY_TEXT),
+          'minDisk': types.many(types.QUERY_TEXT), 'sort_key': types.many({'type': 'string', 'enum': [*SORT_KEYS]}),
           'sort_dir': types.many({'type': 'string', 'enum': ['asc', 'desc']})}
 _SORT_2_102 = types.many({'type': 'string', 'enum': [key for key in SORT_KEYS if key != 'rxtx_factor']})
 index_query = Schemas({'2.1': types.query(_index), '2.75': types.query(_index, strict=True),
@@ -82,3 +82,5 @@ update_spec = Schemas({'2.1': {**_specs, 'minProperties': 1, 'maxProperties': 1}
 _answered = {'type': 'object', 'additionalProperties': types.STRING}
 specs_answer = Schemas({'2.1': types.single('extra_specs', _answered)})
 spec_answer = Schemas({'2.1': _answered})
+# What was sent is sent back as it was: a number stays one, though it is kept as text.
+create_specs_answer, update_spec_answer = create_specs, update_spec
