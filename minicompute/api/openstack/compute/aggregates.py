@@ -97,7 +97,7 @@ ROUTES = (
 
 
 def number(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or len(text) > 18:
+    if not text.isascii() or not text.removeprefix('-').isdecimal() or len(text) > 18:
         raise exception.Invalid(f'Invalid input received: id: {text[:64]} is not an integer')
     return int(text)
 

@@ -22,9 +22,9 @@ class AvailabilityZonesController(wsgi.Controller):
     def index(self, req: Request) -> dict[str, Any]:
         policy.authorize(req.context, RULE % 'list', {})
         available, other = by_zone()
-        available.pop(CONF.internal_service_availability_zone, None)
-        return {'availabilityZoneInfo': [*(_zone(zone, True) for zone in available),
-                                         *(_zone(zone, False) for zone in other)]}
+        internal = CONF.internal_service_availability_zone
+        return {'availabilityZoneInfo': [*(_zone(zone, True) for zone in available if zone != internal),
+                                         *(_zone(zone, False) for zone in other if zone != internal)]}
 
     @validation.schema(query=schema.query, answer=schema.answer)
     def detail(self, req: Request) -> dict[str, Any]:

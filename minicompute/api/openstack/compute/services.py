@@ -43,10 +43,10 @@ class ServicesController(wsgi.Controller):
         changes, shown = named_change(id, body)
 
         def change(conn: sa.Connection) -> None:
-            service = db.find(conn, body['host'], body['binary'])
-            if changes.get('forced_down') is False and service.binary == db.COMPUTE:
-                db.check_evacuations(conn, service.host)
-            db.update(conn, service, **changes)
+            if changes.get('forced_down') is False and body['binary'] == db.COMPUTE:
+                db.check_evacuations(conn, body['host'])
+            check_compute(body['binary'])
+            db.update(conn, db.find(conn, body['host'], body['binary']), **changes)
         session.write(change)
         return {'service': {'host': body['host'], 'binary': body['binary'], **shown}}
 
@@ -58,9 +58,7 @@ class ServicesController(wsgi.Controller):
 
         def change(conn: sa.Connection) -> dict[str, Any]:
             service = db.get(conn, uuid=_uuid(id))
-            if service.binary != db.COMPUTE:
-                raise exception.Invalid(f'Updating a {service.binary} service is not supported. Only '
-                                        f'{db.COMPUTE} services can be updated.')
+            check_compute(service.binary)
             changes = checked_change(body)
             if changes.get('forced_down') is False:
                 db.check_evacuations(conn, service.host)
@@ -106,6 +104,12 @@ class View:
         return row
 
 
+def check_compute(binary: str) -> None:
+    if binary != db.COMPUTE:
+        raise exception.Invalid(f'Updating a {binary[:64]} service is not supported. Only {db.COMPUTE} services can be '
+                                'updated.')
+
+
 def named_change(name: str, body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """-> (columns to set, what the answer shows of it)."""
     if name == 'enable':
@@ -129,8 +133,8 @@ def checked_change(body: dict[str, Any]) -> dict[str, Any]:
     """The columns that a body of 2.53 sets."""
     changes: dict[str, Any] = {}
     status, reason = body.get('status'), body.get('disabled_reason')
-    if reason is not None and status != 'disabled':
-        raise exception.Invalid("Specifying disabled_reason requires that status is 'disabled'.")
+    if reason is not None and status == 'enabled':
+        raise exception.Invalid("Specifying 'disabled_reason' with status 'enabled' is invalid.")
     if status is not None:
         changes.update(disabled=status == 'disabled', disabled_reason=reason)
     if 'forced_down' in body:
@@ -147,6 +151,6 @@ def _uuid(text: str) -> str:
 
 
 def _number(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or len(text) > 18:
+    if not text.isascii() or not text.removeprefix('-').isdecimal() or len(text) > 18:
         raise exception.Invalid(f'Invalid service id {text[:64]}: it must be a whole number')
     return int(text)

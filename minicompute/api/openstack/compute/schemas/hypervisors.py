@@ -5,7 +5,7 @@ no_query = Schemas({'2.1': types.query({})})
 
 _SERVERS = types.once({'type': 'string', 'enum': [text for text in types.BOOLEAN['enum'] if isinstance(text, str)]})
 _index_2_53 = {'limit': types.once(types.QUERY_NUMBER), 'marker': types.once(types.QUERY_TEXT),
-               'hypervisor_hostname_pattern': types.once({'type': 'string', 'minLength': 1, 'maxLength': 255}),
+               'hypervisor_hostname_pattern': types.once(types.HOSTNAME),
                'with_servers': _SERVERS}
 index_query = Schemas({'2.1': types.query({}), '2.33': types.query(types.PAGING),
                        '2.53': types.query(_index_2_53, strict=True)})
