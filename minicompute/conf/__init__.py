@@ -20,13 +20,14 @@ from minicompute.conf import (
     console,
     database,
     libvirt,
+    metadata,
     neighbours,
     quota,
     scheduler,
 )
 
 CONF = cfg.CONF
-MODULES = (base, api, beyond, compute, conductor, console, database, libvirt, neighbours, quota, scheduler)
+MODULES = (base, api, beyond, compute, conductor, console, database, libvirt, metadata, neighbours, quota, scheduler)
 
 for _module in MODULES:
     for _group, _opts in _module.OPTIONS.items():

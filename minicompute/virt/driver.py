@@ -20,6 +20,7 @@ from minicompute.virt.interface.consoles import ConsoleVerbs
 from minicompute.virt.interface.devices import DeviceVerbs
 from minicompute.virt.interface.guest import GuestVerbs
 from minicompute.virt.interface.live import LiveVerbs
+from minicompute.virt.interface.metadata import MetadataVerbs
 from minicompute.virt.interface.moves import MoveVerbs, Stop, never
 from minicompute.virt.interface.snapshots import SnapshotVerbs
 from minicompute.virt.interface.volume_files import VolumeFileVerbs
@@ -31,7 +32,7 @@ __all__ = ['ComputeDriver', 'DomainInfo', 'PowerListener', 'Progress', 'SpawnReq
 
 
 class ComputeDriver(VolumeFileVerbs, AdminVerbs, GuestVerbs, SnapshotVerbs, MoveVerbs, LiveVerbs, DeviceVerbs,
-                    ConsoleVerbs, abc.ABC):
+                    ConsoleVerbs, MetadataVerbs, abc.ABC):
     """One hypervisor on this host. What not every hypervisor can do is in `virt/interface`."""
 
     @abc.abstractmethod

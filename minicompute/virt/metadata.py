@@ -18,11 +18,14 @@ from minicompute.objects import VIF, Instance, Subnet
 
 FOLSOM, GRIZZLY, HAVANA, LIBERTY = '2012-08-10', '2013-04-04', '2013-10-17', '2015-10-15'
 NEWTON_ONE, NEWTON_TWO, OCATA = '2016-06-30', '2016-10-06', '2017-02-22'
-ROCKY, VICTORIA, LATEST = '2018-08-27', '2020-10-14', 'latest'
+ROCKY, VICTORIA, EPOXY, LATEST = '2018-08-27', '2020-10-14', '2025-04-04', 'latest'
 # 'latest' sorts behind every date, so versions compare as text.
 OPENSTACK_VERSIONS = (FOLSOM, GRIZZLY, HAVANA, LIBERTY, NEWTON_ONE, NEWTON_TWO, OCATA, ROCKY, VICTORIA,
-                      LATEST)
-EC2_VERSIONS = ('2009-04-04', LATEST)
+                      EPOXY, LATEST)
+EC2_VERSIONS = ('1.0', '2007-01-19', '2007-03-01', '2007-08-29', '2007-10-10', '2007-12-15', '2008-02-01',
+                '2008-09-01', '2009-04-04', LATEST)
+#: what a config drive has of them
+EC2_ON_DRIVES = ('2009-04-04', LATEST)
 
 SEED_SIZE = 512
 # Link types that guests know; a card plugged in any other way looks physical to them.
@@ -133,14 +136,15 @@ def openstack_tree(md: InstanceMetadata) -> dict[str, bytes]:
     """{'openstack/<version>/meta_data.json': ..., ..., 'openstack/content/0000': ...}"""
     tree = {}
     for version in OPENSTACK_VERSIONS:
-        for name, content in _version_files(md, version).items():
+        for name, content in version_files(md, version).items():
             tree[f'openstack/{version}/{name}'] = content
     for number, content in enumerate(md.files.values()):
         tree[f'openstack/content/{number:04}'] = content
     return tree
 
 
-def _version_files(md: InstanceMetadata, version: str) -> dict[str, bytes]:
+def version_files(md: InstanceMetadata, version: str) -> dict[str, bytes]:
+    """{'meta_data.json': ..., ...}: what one version has."""
     files = {'meta_data.json': _json(meta_data(md, version))}
     if md.user_data is not None:
         files['user_data'] = md.user_data
@@ -229,15 +233,26 @@ def _network(subnet: Subnet, address: str) -> dict[str, Any]:
 def ec2_tree(md: InstanceMetadata) -> dict[str, bytes]:
     """{'ec2/<version>/meta-data.json': ..., 'ec2/<version>/user-data': ...}"""
     tree = {}
-    for version in EC2_VERSIONS:
-        tree[f'ec2/{version}/meta-data.json'] = _json(ec2_meta_data(md))
+    for version in EC2_ON_DRIVES:
+        tree[f'ec2/{version}/meta-data.json'] = _json(ec2_meta_data(md, version))
         if md.user_data is not None:
             tree[f'ec2/{version}/user-data'] = md.user_data
     return tree
 
 
-def ec2_meta_data(md: InstanceMetadata) -> dict[str, Any]:
+#: from which version on EC2 knows what; all else it has always known
+_EC2_SINCE = {
+    'local-hostname': '2007-01-19', 'public-hostname': '2007-01-19', 'public-ipv4': '2007-01-19',
+    'instance-type': '2007-08-29', 'block-device-mapping': '2007-12-15', 'kernel-id': '2007-12-15',
+    'ramdisk-id': '2007-12-15', 'placement': '2008-02-01', 'instance-action': '2008-09-01'}
+
+
+def ec2_meta_data(md: InstanceMetadata, version: str = LATEST) -> dict[str, Any]:
     """EC2's nested facts; a dict is a directory, a list is one value a line."""
+    return {name: value for name, value in _ec2_facts(md).items() if _EC2_SINCE.get(name, '') <= version}
+
+
+def _ec2_facts(md: InstanceMetadata) -> dict[str, Any]:
     fixed = [ip for vif in md.network_info for ip in vif.fixed_ips if ip.version == 4]
     floating = [address for ip in fixed for address in ip.floating_ips]
     facts: dict[str, Any] = {
@@ -266,7 +281,7 @@ def ec2_meta_data(md: InstanceMetadata) -> dict[str, Any]:
     return facts
 
 
-def ec2_paths(md: InstanceMetadata) -> dict[str, str]:
+def ec2_paths(md: InstanceMetadata, version: str = LATEST) -> dict[str, str]:
     """What the service answers below /<version>/meta-data/, by path: '' is the index,
     'placement/' a directory's, 'placement/availability-zone' a value."""
     answers: dict[str, str] = {}
@@ -281,7 +296,7 @@ def ec2_paths(md: InstanceMetadata) -> dict[str, str]:
                 answers[prefix + name] = '\n'.join(value) if isinstance(value, list) else _text(value)
         answers[prefix] = '\n'.join(names)
 
-    add('', ec2_meta_data(md))
+    add('', ec2_meta_data(md, version))
     if md.keys:
         answers['public-keys/'] = f'0={md.keys[0].name}'
     return answers

@@ -11,7 +11,7 @@ import logging as std_logging
 import mmap
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
@@ -111,6 +111,13 @@ class FairWorker(ThreadWorker):
         self._left = 0
         super().accept(listener)
 
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """A connection that the application has taken (api/beyond/stream.py) is not ours to shut down."""
+        if conn.sock.fileno() < 0:
+            self.nr_conns -= 1
+            return
+        super().finish_request(conn, fs)
+
 
 class GreenWorker(FairWorker):
     """The same under eventlet, where a signal arrives in the hub, which may not touch a queue."""
@@ -120,20 +127,22 @@ class GreenWorker(FairWorker):
 
 
 class Server(BaseApplication):
-    """`load` makes the application, once, before the fork; `after_fork` and `before_exit` run in each worker."""
+    """`load` makes the application, once, before the fork; `after_fork` and `before_exit` run in each worker. `also`:
+    further addresses on which the same workers listen."""
 
     def __init__(self, name: str, host: str, port: int, load: Callable[[], WSGIApplication],
-                 after_fork: Callable[[], None], before_exit: Callable[[], None]) -> None:
-        self._name = name
-        self._bind = f'[{host}]:{port}' if ':' in host else f'{host}:{port}'
+                 after_fork: Callable[[], None], before_exit: Callable[[], None],
+                 also: Sequence[tuple[str, int]] = (), workers: int | None = None) -> None:
+        self._name, self._workers = name, workers or CONF.osapi_compute_workers
+        self._bind = [f'[{one}]:{number}' if ':' in one else f'{one}:{number}' for one, number in [(host, port), *also]]
         self._load = load
         self._after_fork, self._before_exit = after_fork, before_exit
         super().__init__()
 
     def load_config(self) -> None:
         settings: dict[str, Any] = {
-            'bind': [self._bind],
-            'workers': CONF.osapi_compute_workers,
+            'bind': self._bind,
+            'workers': self._workers,
             'threads': CONF.osapi_compute_threads,
             'worker_class': GreenWorker if concurrency.backend() == concurrency.EVENTLET else FairWorker,
             'worker_connections': 4096,

@@ -7,11 +7,12 @@ from typing import Any
 
 from oslo_log import log as logging
 
-from minicompute import crash, exception, rpc
+from minicompute import crash, exception, metrics, rpc
 from minicompute.compute.guard import Guard
 from minicompute.compute.manager import consoles, progress, verbs
 from minicompute.compute.manager.housekeeping import Housekeeping
 from minicompute.compute.manager.image_caching import ImageCaching
+from minicompute.compute.manager.metadata import MetadataProxy
 from minicompute.conductor import rpcapi as conductor
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
@@ -56,6 +57,7 @@ class ComputeManager(Manager):
         path = os.path.join(CONF.state_path, 'fences', self.host)
         self.guard = Guard(path, self._submit, self._run, conductor.report)
         self._images = ImageCaching(self.host, self.driver, self._pools.builds.submit)
+        self.metadata = MetadataProxy(self.driver)
         self.housekeeping = Housekeeping(self.host, self.driver, self.guard, api or conductor.ConductorAPI())
 
     # -- the daemon --------------------------------------------------------
@@ -73,11 +75,12 @@ class ComputeManager(Manager):
         self.housekeeping.say_started()
 
     def stop(self) -> None:
+        self.metadata.stop()
         self._pools.close()
         self.driver.stop()
 
     def periodics(self) -> list[Periodic]:
-        return self.housekeeping.periodics()
+        return self.housekeeping.periodics() + self.metadata.periodics()
 
     # -- what flows ask ----------------------------------------------------
 
@@ -114,6 +117,8 @@ class ComputeManager(Manager):
             level = LOG.warning if isinstance(error, exception.ComputeException) else LOG.exception
             level('%s of %s failed: %s', request.verb, request.key, error)
         report.finished_at = utcnow()
+        metrics.observe('verb_seconds', (report.finished_at - report.started_at).total_seconds(), request.verb,
+                        'Error' if report.error else 'Success')
         return report
 
     def pay(self, context: RequestContext, items: list[list[str]]) -> None:

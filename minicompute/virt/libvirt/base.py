@@ -30,6 +30,8 @@ class LibvirtBase:
         self._disks = Disks(self._cache)
         self._networks = Networks(self._host)
         self._serial_ports = SerialPorts(self._host)
+        #: {MAC address: the domain that was last seen with it}, for `LibvirtMetadata`
+        self._seen_with: dict[str, str] = {}
         self._events: Events | None = None
         self._capabilities: capabilities.Capabilities | None = None
 

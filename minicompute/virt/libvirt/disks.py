@@ -13,7 +13,7 @@ from oslo_log import log as logging
 from minicompute import concurrency, exception
 from minicompute.conf import CONF
 from minicompute.objects import ImageMeta
-from minicompute.virt import configdrive, hardware, images, metadata
+from minicompute.virt import configdrive, guest_data, hardware, images, metadata
 from minicompute.virt.driver import Progress, SpawnRequest, no_progress
 from minicompute.virt.libvirt import layout, rescue, sharers, space
 from minicompute.virt.libvirt.imagecache import Base, ImageCache
@@ -219,7 +219,7 @@ def make_simple(request: SpawnRequest, disk: Disk) -> None:
 
 
 def config_drive(request: SpawnRequest, disk: Disk) -> None:
-    told = metadata.from_instance(request.instance, admin_pass=request.admin_password, files=request.files)
+    told = guest_data.describe(request.instance, admin_pass=request.admin_password, files=request.files)
     configdrive.build(disk.path, metadata.config_drive_tree(told), CONF.config_drive_format)
 
 

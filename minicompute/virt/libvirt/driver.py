@@ -30,6 +30,7 @@ from minicompute.virt.libvirt.verbs.consoles import LibvirtConsoles
 from minicompute.virt.libvirt.verbs.devices import LibvirtDevices
 from minicompute.virt.libvirt.verbs.guest import LibvirtGuest
 from minicompute.virt.libvirt.verbs.live import LibvirtLive
+from minicompute.virt.libvirt.verbs.metadata import LibvirtMetadata
 from minicompute.virt.libvirt.verbs.moves import LibvirtMoves
 from minicompute.virt.libvirt.verbs.snapshots import LibvirtSnapshots
 from minicompute.virt.libvirt.verbs.volume_files import LibvirtVolumeFiles
@@ -38,7 +39,7 @@ LOG = logging.getLogger(__name__)
 
 
 class LibvirtDriver(LibvirtAdmin, LibvirtGuest, LibvirtSnapshots, LibvirtMoves, LibvirtLive, LibvirtDevices,
-                    LibvirtVolumeFiles, LibvirtConsoles, ComputeDriver):
+                    LibvirtVolumeFiles, LibvirtConsoles, LibvirtMetadata, ComputeDriver):
     """QEMU and KVM guests under the libvirtd of this host."""
 
     # -- the host ------------------------------------------------------------------

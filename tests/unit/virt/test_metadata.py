@@ -53,6 +53,7 @@ EVERY = {'uuid', 'name', 'hostname', 'launch_index', 'availability_zone', 'meta'
     ('2017-02-22', set(), set()),
     ('2018-08-27', set(), set()),
     ('2020-10-14', {'dedicated_cpus'}, set()),
+    ('2025-04-04', set(), set()),
     ('latest', set(), set()),
 ])
 def test_each_version_adds(version: str, added: set[str], files: set[str], md: InstanceMetadata) -> None:
@@ -146,6 +147,13 @@ def test_ec2_paths(md: InstanceMetadata) -> None:
     assert paths['public-keys/0/openssh-key'] == 'ssh-rsa AAA'
     assert paths['security-groups'] == 'default\nweb'
     assert paths['ami-launch-index'] == '3'
+
+
+def test_ec2_knew_less_before(md: InstanceMetadata) -> None:
+    first = metadata.ec2_paths(md, '1.0')
+    assert 'placement/' not in first and 'public-ipv4' not in first and first['ami-id'] == 'ami-1'
+    assert 'placement/' in metadata.ec2_paths(md, '2008-02-01')
+    assert 'instance-action' not in metadata.ec2_paths(md, '2008-02-01')
 
 
 def test_from_instance() -> None:

@@ -115,7 +115,7 @@ def same(part, expected: str) -> None:
         <serial type="pty"><log file="/i/console.log" append="off"/><target port="0"/></serial>""",
         ),
         (
-            devices.Vnc('127.0.0.1'),
+            devices.Screen('vnc', '127.0.0.1'),
             """<graphics type="vnc" port="-1" autoport="yes" listen="127.0.0.1">
         <listen type="address" address="127.0.0.1"/></graphics>""",
         ),

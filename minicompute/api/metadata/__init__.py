@@ -1,0 +1,1 @@
+"""What a guest asks at 169.254.169.254."""
