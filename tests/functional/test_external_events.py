@@ -270,3 +270,33 @@ def test_servers_by_their_other_name(cloud: Cloud) -> None:
     cloud.api('POST', f'{base}/{uuid}/action', {'pause': None}, version='2.102', expect=400)
     cloud.api('DELETE', f'{base}/{uuid}', version='2.102', expect=204)
     cloud.wait_gone(uuid)
+
+
+# -- help with snapshots of volumes that are files -----------------------------------
+
+def test_assisted_volume_snapshots(cloud: Cloud, server: str) -> None:
+    """Local volumes need no help: what is wrong with a request is said first, then that."""
+    path, volume = '/os-assisted-volume-snapshots', attach_volume(cloud, server)
+    info = {'snapshot_id': NOWHERE, 'type': 'qcow2', 'new_file': 'volume.1'}
+
+    def create(expect: int = 400, user: str = 'admin', **changes: Any) -> str:
+        body = {'snapshot': {'volume_id': volume, 'create_info': info, **changes}}
+        return str(cloud.api('POST', path, body, expect=expect, user=user))
+
+    def delete(more: str, version: str = '2.74', user: str = 'admin', expect: int = 400) -> str:
+        return str(cloud.api('DELETE', f'{path}/{NOWHERE}?{more}', version=version, expect=expect, user=user))
+
+    assert 'is a local one' in create()
+    assert 'No volume Block Device Mapping' in create(volume_id=NOWHERE)
+    assert 'attribute type' in create(create_info={**info, 'type': 'raw'})
+    assert 'more' in create(more=1)
+    create(403, user='alice')
+    named = f'delete_info={{"volume_id":"{volume}"}}'
+    assert 'is a local one' in delete(named) and 'is a local one' in delete(f'{named}&more=1')
+    assert 'more' in delete(f'{named}&more=1', '2.75')
+    for bad in ('', 'delete_info=', 'delete_info=[]', 'delete_info={"volume_id":1}', 'delete_info={'):
+        delete(bad)
+    delete(named, user='alice', expect=403)
+    cloud.api('POST', f'/servers/{server}/action', {'os-stop': None}, expect=202)
+    cloud.wait(server, 'SHUTOFF')
+    assert 'vm_state' in delete(f'delete_info={{"volume_id":"{volume}","merge_target_file":"x"}}')

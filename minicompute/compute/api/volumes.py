@@ -13,7 +13,7 @@ from minicompute import exception
 from minicompute.compute.api import device_names, queue
 from minicompute.context import RequestContext
 from minicompute.db import session
-from minicompute.db.api import block_devices
+from minicompute.db.api import block_devices, instances
 from minicompute.objects import Action, BlockDevice, Instance, VMState, Volume
 from minicompute.volume import base as volume
 
@@ -30,6 +30,14 @@ def find(instance: Instance, volume_id: str) -> BlockDevice:
         if device.volume_id == volume_id:
             return device
     raise exception.VolumeNotAttached(instance_uuid=instance.uuid, volume_id=volume_id[:64])
+
+
+def server_of(volume_id: str) -> Instance | None:
+    """Whoever asks: the server that has the volume."""
+    with session.read() as conn:
+        device = block_devices.of_volume(conn, volume_id)
+        uuids = [str(device.instance_uuid)] if device is not None else []
+        return next(iter(instances.get_many(conn, uuids).values()), None)
 
 
 def state_of(device: BlockDevice) -> str:

@@ -30,6 +30,12 @@ def get(conn: sa.Connection, uuid: str) -> BlockDevice | None:
     return bdm_from_row(row) if row else None
 
 
+def of_volume(conn: sa.Connection, volume_id: str) -> BlockDevice | None:
+    """The mapping of a server that has this volume, the oldest of several."""
+    row = conn.execute(sa.select(bdms).where(bdms.c.volume_id == volume_id).order_by(bdms.c.id).limit(1)).first()
+    return bdm_from_row(row) if row else None
+
+
 def update(conn: sa.Connection, uuid: str, **changes: Any) -> bool:
     """-> whether it is there"""
     return conn.execute(bdms.update().where(bdms.c.uuid == uuid).values(**changes)).rowcount == 1
