@@ -68,7 +68,7 @@ class HypervisorsController(wsgi.Controller):
 
     @wsgi.api_version('2.1', '2.52')
     @wsgi.expected_errors(404)
-    @validation.schema(query=schema.no_query, answer=schema.index_answer)
+    @validation.schema(query=schema.no_query, answer=schema.search_answer)
     def search(self, req: Request, id: str) -> dict[str, Any]:
         policy.authorize(req.context, RULE % 'search', {})
         return self._matching(req, id, servers=False)

@@ -49,6 +49,7 @@ index_answer = Schemas({'2.1': _page(_brief, linked=False), '2.33': _page(_brief
 detail_answer = Schemas({'2.1': _page(_full, linked=False), '2.28': _page(_full_2_28, linked=False),
                          '2.33': _page(_full_2_28), '2.53': _page(_full_2_53), '2.88': _page(_full_2_88)})
 show_answer = Schemas({version: types.single('hypervisor', row) for version, row in _FULL.items()})
+search_answer = Schemas({'2.1': _page(_brief, linked=False)})
 servers_answer = Schemas({'2.1': _page(_brief_servers, linked=False)})
 
 

@@ -26,9 +26,8 @@ _event_2_62 = types.extended(_event, host=types.NULLABLE_STRING, hostId=types.ST
 _event_2_84 = types.extended(_event_2_62, details=types.NULLABLE_STRING)
 
 
-def _page(row: types.Schema) -> types.Schema:
-    return types.closed({'instanceActions': {'type': 'array', 'items': row}, 'links': types.LINKS},
-                        required=['instanceActions'])
+def _page(row: types.Schema, **more: types.Schema) -> types.Schema:
+    return types.closed({'instanceActions': {'type': 'array', 'items': row}, **more}, required=['instanceActions'])
 
 
 def _one(row: types.Schema, event: types.Schema, always: bool) -> types.Schema:
@@ -37,7 +36,7 @@ def _one(row: types.Schema, event: types.Schema, always: bool) -> types.Schema:
         row, events={'type': 'array', 'items': event}, required=required))
 
 
-index_answer = Schemas({'2.1': _page(_action), '2.58': _page(_action_2_58)})
+index_answer = Schemas({'2.1': _page(_action), '2.58': _page(_action_2_58, links=types.LINKS)})
 show_answer = Schemas({
     '2.1': _one(_action, _event, always=False), '2.51': _one(_action, _event, always=True),
     '2.58': _one(_action_2_58, _event, always=True), '2.62': _one(_action_2_58, _event_2_62, always=True),
