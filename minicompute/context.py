@@ -9,8 +9,11 @@ from oslo_context import context as oslo_context
 class RequestContext(oslo_context.RequestContext):
     """oslo's context (user_id, project_id, roles, request_id, is_admin, ...).
 
-    `read_deleted` is not here on purpose: each database call says what it wants.
+    `read_deleted` is not here on purpose: each database call says what it wants.  `ticket` is of a request that came
+    with an Idempotency-Key (`db.api.idempotency.Ticket`); it stays in the api.
     """
+
+    ticket: Any = None
 
     def __init__(self, *, service_roles: list[str] | None = None,
                  remote_address: str | None = None, **kwargs: Any) -> None:

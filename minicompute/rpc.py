@@ -16,7 +16,7 @@ from typing import Any
 import oslo_messaging as messaging
 from oslo_log import log as logging
 
-from minicompute import concurrency
+from minicompute import concurrency, metrics
 from minicompute.conf import CONF
 from minicompute.context import RequestContext, admin_context
 from minicompute.objects import from_primitive, to_primitive
@@ -85,7 +85,11 @@ class Client:
     def call(self, context: RequestContext, method: str, *, server: str | None = None,
              timeout: float | None = None, **kwargs: Any) -> Any:
         """Ask and wait. Raises MessagingTimeout, or what the other side raised (RemoteError)."""
-        return self._prepare(server, timeout=timeout).call(context, method, **kwargs)
+        began = time.perf_counter()
+        try:
+            return self._prepare(server, timeout=timeout).call(context, method, **kwargs)
+        finally:
+            metrics.observe('rpc_seconds', time.perf_counter() - began, self._topic, method)
 
     def cast(self, context: RequestContext, method: str, *, server: str | None = None,
              fanout: bool = False, **kwargs: Any) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from oslo_log import log as logging
 
-from minicompute import exception, rpc
+from minicompute import exception, health, metrics, rpc
 from minicompute.conf import CONF
 
 LOG = logging.getLogger(__name__)
@@ -144,10 +144,13 @@ class Service:
             os.write(ring, b'.')
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, on_signal)
+        # First of all: a daemon that waits for its database says so there.
+        stop_telling = metrics.start(CONF.metrics[f'{self.topic}_port'], health.Doctor(database=self._database))
         self.start()
         self._started = True
         select.select([bell], [], [])
         LOG.info('%s leaves', self.binary)
+        stop_telling()
         # A handler that hangs must not keep us: after the grace we are gone.
         threading.Thread(target=_leave_anyway, daemon=True).start()
         self.stop()

@@ -31,7 +31,8 @@ ENV_VERSION = 'minicompute.api_version'
 GLOBAL_ID = re.compile(r'req-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}')
 
 CORS_HEADERS = ['X-Auth-Token', 'X-Openstack-Request-Id', 'X-Identity-Status', 'X-Roles', 'X-Service-Catalog',
-                'X-User-Id', 'X-Tenant-Id', 'X-OpenStack-Nova-API-Version', 'OpenStack-API-Version']
+                'X-User-Id', 'X-Tenant-Id', 'X-OpenStack-Nova-API-Version', 'OpenStack-API-Version', 'Idempotency-Key',
+                'Idempotency-Replayed', 'Last-Event-ID']
 
 Filter = Callable[['WSGIApplication'], 'WSGIApplication']
 

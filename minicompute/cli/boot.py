@@ -29,9 +29,19 @@ class Boot(base.ShowOne):
     """Boot a new server, or several."""
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument('name', metavar='<name>',
+                            help='Name of the new server; with several, -1, -2, ... is appended.')
+        parser.add_argument('--flavor', required=True, metavar='<flavor>', help='Name or ID.')
+        self.options(parser)
+        parser.add_argument('--poll', action='store_true', help='Wait until the server is built, and say how it goes.')
+        parser.add_argument('--idempotency-key', metavar='<key>',
+                            help='The same command again with this key, best a random UUID, finds the same server '
+                                 'instead of making another one, for 24 hours.')
+
+    @staticmethod
+    def options(parser: argparse.ArgumentParser) -> None:
+        """What a server may be made of besides its flavor."""
         add = parser.add_argument
-        add('name', metavar='<name>', help='Name of the new server; with several, -1, -2, ... is appended.')
-        add('--flavor', required=True, metavar='<flavor>', help='Name or ID.')
         add('--image', metavar='<image>', help='Name or ID.')
         add('--image-with', action='append', default=[], metavar='<key=value>',
             help='An image with this property.')
@@ -58,7 +68,6 @@ class Boot(base.ShowOne):
         add('--return-reservation-id', action='store_true', help='Answer with the reservation id.')
         add('--trusted-image-certificate-id', action='append', metavar='<id>',
             help='May be repeated (2.63). Env: OS_TRUSTED_IMAGE_CERTIFICATE_IDS.')
-        add('--poll', action='store_true', help='Wait until the server is built, and say how it goes.')
         for option, key, minor, text in TEXT_OPTIONS:
             add(option, dest=key, metavar='<value>', help=text + (f' (2.{minor})' if minor > 1 else ''))
 
@@ -68,7 +77,8 @@ class Boot(base.ShowOne):
         several = max(args.min_count or 1, args.max_count or 1) > 1
         if several:
             body['server']['return_reservation_id'] = True
-        answer = client.post('/servers', body)
+        key = args.idempotency_key
+        answer = client.post('/servers', body, {'Idempotency-Key': key} if key else None)
         if 'reservation_id' in answer:
             return self._several(answer['reservation_id'], args)
         created = answer['server']

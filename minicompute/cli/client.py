@@ -110,8 +110,18 @@ class Client:
     def get(self, path: str, params: Any = None, microversion: str | None = None) -> Any:
         return self.call('GET', path, params=params, microversion=microversion)
 
-    def post(self, path: str, body: Any) -> Any:
-        return self.call('POST', path, json=body)
+    def post(self, path: str, body: Any, headers: dict[str, str] | None = None) -> Any:
+        return self.call('POST', path, json=body, **({'headers': headers} if headers else {}))
+
+    def beyond(self, path: str) -> str:
+        """The URL of something that minicompute has beside Nova's API."""
+        found = self.compute.get_endpoint_data()
+        return f'{root(found.url if found else self.compute.get_endpoint())}minicompute/v1{path}'
+
+    def stream(self, url: str, params: dict[str, str], headers: dict[str, str]) -> Any:
+        """An answer (of requests) whose body is read as it comes."""
+        return self.compute.request(url, 'GET', params=params, headers=headers, stream=True,
+                                    microversion=self.microversion)
 
     def put(self, path: str, body: Any = None) -> Any:
         return self.call('PUT', path, json=body) if body is not None else self.call('PUT', path)
@@ -140,6 +150,16 @@ class Client:
             if left is not None:
                 left -= len(records)
             params['marker'] = _dig(records[-1], mark)
+
+
+def root(url: str) -> str:
+    """The document above `/v2.1` or `/v2.1/{project}`."""
+    head, _slash, tail = url.rstrip('/').rpartition('/')
+    while head and not tail.startswith('v2'):
+        head, _slash, tail = head.rpartition('/')
+        if head.endswith('/') or '//' not in head:
+            return url
+    return head + '/'
 
 
 def _dig(record: dict[str, Any], path: str) -> Any:

@@ -13,6 +13,7 @@ import ipaddress
 import sys
 
 from minicompute import conf, exception, policy, rpc
+from minicompute.api.measured import measured
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.wsgi import paste, server
@@ -25,12 +26,13 @@ def main(argv: list[str] | None = None) -> int:
     conf.setup_logging(PROG)
     try:
         refuse_open_noauth()
-        application = paste.load()
+        application = measured(paste.load())
         preload()
     except exception.ConfigurationError as error:
         raise SystemExit(f'{PROG}: {error}') from None
     server.Server(PROG, CONF.osapi_compute_listen, CONF.osapi_compute_listen_port,
-                  load=lambda: application, after_fork=after_fork, before_exit=rpc.outbox.close).run()
+                  load=lambda: application, after_fork=after_fork, before_exit=rpc.outbox.close,
+                  also=[(CONF.metrics.listen, CONF.metrics.api_port)] if CONF.metrics.api_port else []).run()
     return 0
 
 

@@ -21,7 +21,7 @@ import oslo_messaging as messaging
 import sqlalchemy as sa
 from oslo_log import log as logging
 
-from minicompute import crash, exception, servicegroup
+from minicompute import crash, exception, metrics, servicegroup
 from minicompute.conductor import settle
 from minicompute.conductor.committer import Committer
 from minicompute.conductor.flow import Asked, Flow, Outcome, Retry, Step, StepFailed, Task
@@ -154,7 +154,8 @@ class Engine:
 
     def load(self) -> dict[str, int]:
         with self._lock:
-            return {'held': len(self._held), 'parked': len(self._parked), 'waiting': len(self._timers)}
+            return {'held': len(self._held), 'parked': len(self._parked), 'waiting': len(self._timers),
+                    'ready': self._ready.qsize()}
 
     # -- parked actions ----------------------------------------------------
 
@@ -368,6 +369,8 @@ class Engine:
             crash.points('conductor', passed, 'before-commit')
         try:
             kept, released = self._committer.commit(tasks)
+            if metrics.on():
+                _measure(kept)
             if crash.armed:
                 crash.points('conductor', passed, 'after-commit')
         except BrokenOff:
@@ -414,6 +417,15 @@ class Engine:
     def _drop(self, ids: Iterable[int | None]) -> None:
         with self._lock:
             self._held.difference_update(i for i in ids if i is not None)
+
+
+def _measure(tasks: Iterable[Task]) -> None:
+    now = session.utcnow()
+    for task in tasks:
+        for row in task.log:
+            took = (row['finish_time'] or now) - (row['start_time'] or now)
+            metrics.observe('step_seconds', max(0.0, took.total_seconds()), task.action.flow, row['event'],
+                            row['result'])
 
 
 def _id_of(entry: Any) -> int | None:

@@ -213,14 +213,37 @@ def _writing() -> Iterator[sa.Connection]:
         yield conn
 
 
+class _Guard(threading.local):
+    """What every transaction of this thread begins with; set while an API request with an Idempotency-Key runs."""
+
+    check: Callable[[sa.Connection], None] | None = None
+
+
+_guard = _Guard()
+
+
+@contextlib.contextmanager
+def guarded(check: Callable[[sa.Connection], None] | None) -> Iterator[None]:
+    """Each `write` of this thread begins with `check(conn)`, in the same transaction; None: with nothing."""
+    before, _guard.check = _guard.check, check
+    try:
+        yield
+    finally:
+        _guard.check = before
+
+
 def write(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """`fn(conn, *args, **kwargs)` in one transaction; again, from its start, when the database says that
     another one got in between (deadlock, lost connection). `fn` must have no other effect."""
+    check = _guard.check
+
     @oslo_db_api.wrap_db_retry(max_retries=8, retry_on_deadlock=True, retry_interval=0.02,
                                inc_retry_interval=True, max_retry_interval=1, jitter=False,
                                exception_checker=_worth_again)
     def once() -> T:
         with _writing() as conn:
+            if check is not None:
+                check(conn)
             return fn(conn, *args, **kwargs)
     return once()
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 from oslo_policy.policy import RuleDefault
 
-from minicompute.policies import base, flavors, hosts, proxies, server_actions, server_parts, servers, users
+from minicompute.policies import base, beyond, flavors, hosts, proxies, server_actions, server_parts, servers, users
 
-MODULES = (servers, server_actions, server_parts, flavors, hosts, users, proxies)
+MODULES = (servers, server_actions, server_parts, flavors, hosts, users, proxies, beyond)
 
 
 def list_rules() -> list[RuleDefault]:

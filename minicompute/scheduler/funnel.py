@@ -4,7 +4,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-_UNITS = {'VCPU': 'VCPU', 'MEMORY_MB': 'MiB', 'DISK_GB': 'GiB'}
+UNITS = {'VCPU': 'VCPU', 'MEMORY_MB': 'MiB', 'DISK_GB': 'GiB'}
 SHORT = {'VCPU': 'with too few free VCPUs', 'MEMORY_MB': 'with too little free memory',
          'DISK_GB': 'with too little free disk'}
 
@@ -48,4 +48,4 @@ class Funnel:
     def _nearest(self, name: str) -> str:
         if self.nearest is None or self.nearest['stage'] != name or 'short_by' not in self.nearest:
             return ''
-        return f' (the nearest lacks {self.nearest["short_by"]} {_UNITS[name]})'
+        return f' (the nearest lacks {self.nearest["short_by"]} {UNITS[name]})'

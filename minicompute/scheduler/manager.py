@@ -72,7 +72,8 @@ class SchedulerManager(service.Manager):
         """Place and claim.
 
         Each of `requests`: {'key': anything, 'spec': RequestSpec, 'instance_uuids': [...]}, and if wanted
-        'consumers' {instance uuid: who holds the claim, such as a migration}, 'dry_run' (claims nothing).
+        'consumers' {instance uuid: who holds the claim, such as a migration}, 'dry_run' (claims nothing),
+        'explain' (an answer without selections has 'placed', how many found a place, and 'changes', see `what_if`).
         All servers of a request are placed, or none.
 
         -> as many answers in the same order: {'key', 'selections': [Selection, ...] or None, 'funnel':

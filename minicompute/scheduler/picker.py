@@ -3,11 +3,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 
 from minicompute.conf import CONF
-from minicompute.scheduler import filters, weights
+from minicompute.scheduler import filters, weights, what_if
 from minicompute.scheduler.facts import Mask
 from minicompute.scheduler.filters import Filter, affinity, builtin
 from minicompute.scheduler.funnel import SHORT, Funnel
@@ -53,6 +54,11 @@ class Picker:
                 return row, kept[1]
         ranking, funnel = self._rank(request)
         return ranking.best(conf.host_subset_size, conf.shuffle_best_same_weighed_hosts), funnel
+
+    def changes(self, request: Request) -> list[dict[str, Any]]:
+        """What would have to change for `request.placing`, after `pick` found nothing."""
+        forced = request.spec.force_host or request.spec.force_node
+        return what_if.changes(self._table, request, self._stages(request), [] if forced else self._others)
 
     def _stages(self, request: Request) -> list[Filter]:
         if request.spec.force_host or request.spec.force_node:

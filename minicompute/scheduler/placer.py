@@ -15,7 +15,7 @@ from oslo_db import exception as db_exc
 from oslo_log import log as logging
 from oslo_utils import uuidutils
 
-from minicompute import crash, exception
+from minicompute import crash, exception, metrics
 from minicompute.db import session
 from minicompute.db.api import allocations, compute_nodes, instance_groups
 from minicompute.objects import Selection
@@ -44,6 +44,7 @@ class Draft:
     funnel: Funnel | None = None
     complete: bool = False
     error: Exception | None = None
+    changes: list[dict[str, Any]] | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -151,6 +152,8 @@ class Placer:
             row, draft.funnel = self.picker.pick(request)
             self.stats.decisions += 1
             if row is None:
+                if request.explain:
+                    draft.changes = self.picker.changes(request)
                 return
             draft.rows.append(row)
             self.table.take(row, request.need)
@@ -189,6 +192,7 @@ class Placer:
                 answers[id(draft.request)] = self._held(draft, outcome.held)
                 continue
             self.stats.lost += 1
+            metrics.count('placements', 1, 'lost')
             again.append(draft.request)
         return again
 
@@ -220,7 +224,9 @@ class Placer:
         if crash.armed:
             crash.points('scheduler', [('claim', want.instance_uuid) for want in wanted], 'after')
         self.stats.transactions += 1
-        self.stats.claimed += sum(len(draft.rows) for n, draft in enumerate(drafts) if n not in outcome.lost)
+        claimed = sum(len(draft.rows) for n, draft in enumerate(drafts) if n not in outcome.lost)
+        self.stats.claimed += claimed
+        metrics.count('placements', claimed, 'claimed')
         for number, draft in enumerate(drafts):
             if number in outcome.lost or self._was_held(draft, outcome.held):
                 self._undo(draft)
@@ -252,11 +258,14 @@ class Placer:
                 continue
             assert draft.funnel is not None
             self.stats.refused += 1
+            _measure(draft)
             text = draft.funnel.text()
             if draft.rows:
                 text = (f'There is room for {len(draft.rows)} of {len(request.uuids)} servers; '
                         f'for the next: {text}')
             answers[id(request)] = _answer(request.key, None, draft.funnel, text)
+            if draft.changes is not None:
+                answers[id(request)].update(changes=draft.changes, placed=len(draft.rows))
 
     # -- answers -------------------------------------------------------------
 
@@ -278,6 +287,17 @@ class Placer:
                                 node_uuid=table.uuids[row], availability_zone=table.zone(row))
                       for uuid, row in zip(request.uuids, rows, strict=True)]
         return _answer(request.key, selections, draft.funnel, None)
+
+
+def _measure(draft: Draft) -> None:
+    """Which filters refused how many hosts of a request that found none."""
+    if draft.request.dry_run or draft.funnel is None:
+        return
+    metrics.count('placements', 1, 'refused')
+    before = draft.funnel.total
+    for name, left, _ in draft.funnel.stages:
+        metrics.count('rejected_hosts', before - left, name)
+        before = left
 
 
 def _answer(key: Any, selections: list[Selection] | None, funnel: Funnel | None,

@@ -54,6 +54,8 @@ class Request:
     homes: dict[str, set[str]] = dataclasses.field(default_factory=dict)
     placing: str = ''
     copies: int = 1
+    #: a dry run that wants to know what would have to change if it finds none
+    explain: bool = False
     #: whether its ranking must not be kept; the picker finds out once
     live: bool | None = None
 
@@ -72,7 +74,8 @@ def parse(entry: dict[str, Any], like: Request | None = None) -> Request:
     """An entry of the RPC call; `like` is one of the same spec. Raises InvalidInput."""
     made = dataclasses.replace(
         like or _parse_spec(entry['spec']), key=entry.get('key'), uuids=list(entry['instance_uuids']),
-        consumers=entry.get('consumers') or {}, dry_run=bool(entry.get('dry_run')))
+        consumers=entry.get('consumers') or {}, dry_run=bool(entry.get('dry_run')),
+        explain=bool(entry.get('explain')))
     if not made.uuids or len({made.consumer(uuid) for uuid in made.uuids}) < len(made.uuids):
         raise exception.InvalidInput(reason='a request names each of its servers once, and one at least')
     return made

@@ -20,6 +20,8 @@ class Answer:
     """
 
     __slots__ = ('body', 'code', 'headers')
+    #: whether the body comes bit by bit, and cannot be looked at
+    streamed = False
 
     def __init__(self, body: Any = None, code: int | None = None,
                  headers: Iterable[tuple[str, str]] = ()) -> None:

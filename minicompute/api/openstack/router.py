@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 NAMESPACE = 'minicompute.api.v21'
+ENV_ROUTE = 'minicompute.route'     # 'GET /servers/{id}', for who counts requests
 Row = tuple[str, str, type[wsgi.Controller], str | Sequence[str]]
 
 NOT_FOUND = Answer({'message': 'The resource could not be found.', 'code': '404 Not Found', 'title': 'Not Found'},
@@ -99,7 +100,8 @@ class Router:
         for route in self._candidates.get((req.method, len(segments), first), ()):
             found = route.match(path, req.environ)
             if found:
-                return self.resources[found.pop('resource')], found
+                key = req.environ[ENV_ROUTE] = found.pop('resource')
+                return self.resources[key], found
         return None
 
     def table(self) -> list[str]:

@@ -193,6 +193,8 @@ class Operation:
         if promise.body is not None:
             args['body'] = promise.body.check_body(body if body is not None else decode_body(req),
                                                    req.api_version, req.legacy)
+        if promise.answer is None and req.context.ticket is not None and req.context.ticket.done:
+            return Answer(None, promise.code.at(req.api_version))    # it was done, and this is all there is to say
         try:
             result = self.method(req, **args)
         except exception.ComputeException as error:
@@ -201,7 +203,7 @@ class Operation:
         answer = result if isinstance(result, Answer) else Answer(result)
         if answer.code is None:
             answer.code = promise.code.at(req.api_version)
-        if self.validation != 'ignore':
+        if self.validation != 'ignore' and not answer.streamed:
             self.check_answer(answer, req.api_version)
         return answer
 

@@ -79,6 +79,12 @@ def get(conn: sa.Connection, uuid: str, request_id: str) -> LoggedAction:
     return _by_request(conn, uuid, request_id, exception.ActionNotFound(action_id=request_id))
 
 
+def with_data(conn: sa.Connection, uuid: str, limit: int = 20) -> Sequence[Any]:
+    """The last actions, newest first, with what their flows keep: action, request_id, start_time, data."""
+    return conn.execute(sa.select(actions.c.action, actions.c.request_id, actions.c.start_time, actions.c.data).where(
+        actions.c.instance_uuid == uuid).order_by(actions.c.id.desc()).limit(limit)).all()
+
+
 def _by_request(conn: sa.Connection, uuid: str, request_id: str, missing: Exception) -> LoggedAction:
     row = conn.execute(sa.select(*_ACTION).where(
         actions.c.instance_uuid == uuid, actions.c.request_id == request_id).order_by(actions.c.id)).first()

@@ -11,7 +11,7 @@ from oslo_utils import uuidutils
 
 from minicompute import exception
 from minicompute.db import bulk
-from minicompute.db.api import instance_groups
+from minicompute.db.api import events, instance_groups
 from minicompute.db.models import block_device_mappings as bdms
 from minicompute.db.models import instances, projects, tags
 from minicompute.db.session import utcnow
@@ -98,6 +98,7 @@ def create(conn: sa.Connection, requests: Iterable[tuple[Sequence[Instance], Req
     for insert, values in ((_NEW, rows), (_NEW_BDM, devices), (_NEW_TAG, labels)):
         if values:
             conn.execute(insert, values)
+    events.note(conn, [instance.uuid for instance, _ in ordered], events.CREATED)
 
 
 def get(conn: sa.Connection, uuid: str, *, deleted: bool = False) -> Instance:
@@ -140,13 +141,18 @@ def specs(conn: sa.Connection, uuids: Iterable[str]) -> dict[str, RequestSpec]:
 def update(conn: sa.Connection, uuid: str, changes: dict[str, Any]) -> bool:
     """Change columns of one live server (records in them are made primitive). -> whether it was there."""
     statement = instances.update().where(instances.c.uuid == uuid, _LIVE)
-    return conn.execute(statement.values(**_values(changes, utcnow()))).rowcount == 1
+    met = conn.execute(statement.values(**_values(changes, utcnow()))).rowcount == 1
+    if met and not events.SHOWN.isdisjoint(changes):
+        events.note(conn, [uuid])
+    return met
 
 
 def update_many(conn: sa.Connection, changes: Mapping[str, dict[str, Any]]) -> int:
     """The same for {uuid: changes}, in few statements. -> how many were there."""
     now = utcnow()
-    return bulk.update(conn, instances.c.uuid, {uuid: _values(some, now) for uuid, some in changes.items()}, _LIVE)
+    met = bulk.update(conn, instances.c.uuid, {uuid: _values(some, now) for uuid, some in changes.items()}, _LIVE)
+    events.note(conn, [uuid for uuid, some in changes.items() if not events.SHOWN.isdisjoint(some)])
+    return met
 
 
 def _values(changes: dict[str, Any], now: datetime.datetime) -> dict[str, Any]:
@@ -170,7 +176,10 @@ def expect(conn: sa.Connection, uuid: str, vm_states: Sequence[str] | None, task
         if None in task_states:
             clauses.append(instances.c.task_state.is_(None))
         where.append(sa.or_(*clauses))
-    return conn.execute(instances.update().where(*where).values(**_values(changes, utcnow()))).rowcount == 1
+    met = conn.execute(instances.update().where(*where).values(**_values(changes, utcnow()))).rowcount == 1
+    if met and not events.SHOWN.isdisjoint(changes):
+        events.note(conn, [uuid])
+    return met
 
 
 def set_root_image(conn: sa.Connection, uuid: str, image_id: str | None) -> None:
@@ -184,6 +193,7 @@ def destroy(conn: sa.Connection, uuids: Iterable[str]) -> None:
     """The servers are gone: their rows stay for admins, their bdms, tags and memberships go."""
     gone = sorted(uuids)
     conn.execute(_DESTROY, {'uuids': gone, 'now': utcnow()})
+    events.note(conn, gone, events.DELETED)
     conn.execute(_FORGET_BDMS, {'uuids': gone})
     conn.execute(_FORGET_TAGS, {'uuids': gone})
     instance_groups.remove_members(conn, gone)

@@ -27,7 +27,7 @@ def parse(req: Request, body: Body) -> CreateRequest:
         key_name=_stripped(server.get('key_name')), user_data=server.get('user_data'),
         config_drive=types.is_true(server.get('config_drive', False)),
         auto_disk_config=disk_config(server), access_ip_v4=server.get('accessIPv4') or None,
-        access_ip_v6=server.get('accessIPv6') or None, admin_password=server.get('adminPass') or naming.password(),
+        access_ip_v6=server.get('accessIPv6') or None, admin_password=server.get('adminPass') or _password(req),
         files={item['path']: item['contents'] for item in server.get('personality') or ()},
         trusted_certs=server.get('trusted_image_certificates'), networks=_networks(server),
         security_groups=_security_groups(server), block_devices=_devices(server), zone=zone, force_host=force_host,
@@ -51,6 +51,12 @@ def _authorize(req: Request, made: CreateRequest, networks: bool) -> None:
     if made.host or made.node:
         policy.authorize(context, REQUESTED_DESTINATION)
     made.zero_disk_allowed = policy.allowed(context, f'{CREATE}:zero_disk_flavor')
+
+
+def _password(req: Request) -> str:
+    """Of a request that may come again, with its Idempotency-Key, the same each time."""
+    ticket = req.context.ticket
+    return naming.password(None if ticket is None else ticket.secret('adminPass'))
 
 
 def disk_config(server: Body) -> bool | None:
