@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # minicompute on this machine: tools/quickstart.sh [up|down|status], by default up.
 #
-#   up      installs what is missing, starts the broker, libvirtd and the four daemons, and boots a guest
+#   up      installs what is missing, starts the broker, libvirtd and the daemons, and boots a guest
 #   down    deletes the servers, stops what up started, and leaves nothing behind but run/ and .venv/
 #   status  says what runs; exits with 0 when all of it does
 #
@@ -46,6 +46,7 @@ up() {
 prepare_machine() {
     install_debian "$REPO/tools/debian.list"
     install_python run -e "$REPO" python-openstackclient python-novaclient
+    install_novnc
     if ! guest_is_built; then say 'Building the guest image'; fi
     must 'tools/build_guest.sh' guest "$REPO/tools/build_guest.sh" "$RUN/images"
 }
@@ -94,7 +95,8 @@ minicompute is up. Now type:
     . $rel/openrc                        the clients then talk to it
     minicompute list                      or: openstack server list, nova list
     minicompute boot two --flavor m1.nano --image minicompute-guest --key-name demo --nic net-name=demo --poll
-    minicompute console-log demo
+    minicompute console-log demo          --follow goes on with it
+    minicompute get-vnc-console demo      a URL for a browser on this machine, good once
     ssh -i $rel/demo_key root@$SERVER_ADDRESS
     tools/quickstart.sh status            tools/quickstart.sh down
 NEXT
@@ -142,7 +144,7 @@ status() {
     local daemon trouble=0
     report RabbitMQ port_open 5672 || trouble=1
     report libvirtd libvirt_answers || trouble=1
-    for daemon in api conductor scheduler compute; do
+    for daemon in api conductor scheduler compute api-metadata novncproxy; do
         report "minicompute-$daemon" alive "$PIDS/$daemon.pid" || trouble=1
     done
     if [ -x "$VENV/bin/minicompute" ] && api_answers; then

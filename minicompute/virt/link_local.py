@@ -20,13 +20,19 @@ _TIMEOUT = 20
 _BRIDGE = re.compile(r'[A-Za-z0-9_.-]{1,15}')
 
 
-def listen(bridge: str) -> socket.socket:
-    """A listening socket for what guests of the bridge send to the address. Raises OSError, InternalError."""
+def capture(bridge: str) -> None:
+    """What its guests send to the address does not leave this host, whoever listens: a host that is itself a guest of
+    some cloud would else hand out to them what that cloud tells the host. Raises InternalError."""
     if not _BRIDGE.fullmatch(bridge):
         raise exception.InternalError(reason=f'{bridge!r} cannot be a bridge')
     _ip('route', 'replace', 'local', f'{ADDRESS}/32', 'dev', 'lo', 'table', TABLE)
     if bridge not in rules():
         _ip('rule', 'add', 'iif', bridge, 'to', f'{ADDRESS}/32', 'lookup', TABLE, 'priority', PRIORITY)
+
+
+def listen(bridge: str) -> socket.socket:
+    """A listening socket for what guests of the bridge send to the address. Raises OSError, InternalError."""
+    capture(bridge)
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

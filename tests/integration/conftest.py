@@ -11,7 +11,7 @@ from tests.integration.lab import lab, shared_lab  # noqa: F401  fixtures
 from tests.integration.stack import Broker, Stack
 
 #: who starts guests or hosts; there is one libvirtd, one set of bridges and one lab
-MACHINES = ('carrier', 'cold_moves', 'devices', 'disk_full', 'guest', 'images_of_guests', 'lab', 'libvirt',
+MACHINES = ('carrier', 'cold_moves', 'consoles', 'devices', 'disk_full', 'guest', 'images_of_guests', 'lab', 'libvirt',
             'operator_requests', 'quickstart', 'shared_disks')
 
 

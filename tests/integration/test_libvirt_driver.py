@@ -205,8 +205,8 @@ def test_a_server_from_birth_to_death(driver, cloud, libvirtd, state, heard):
     assert libvirtd.lookupByUUIDString(instance.uuid).ID() == number, 'spawning what runs must not touch it'
     said = driver.diagnostics(instance)
     assert (said['state'], said['num_disks'], said['num_nics']) == ('running', 4, 1)
-    host, port = driver.vnc_address(instance)
-    with socket.create_connection((host, port), timeout=10) as screen:
+    place = driver.console(instance, 'vnc')
+    with socket.create_connection((place.host, place.port), timeout=10) as screen:
         assert screen.recv(4) == b'RFB '
     assert [d.ours for d in driver.domains() if d.uuid == instance.uuid] == [True]
 

@@ -3,6 +3,9 @@
 
 # MINICOMPUTE_PORT is said once, and kept.
 PORT="${MINICOMPUTE_PORT:-$(cat "$RUN/port" 2> /dev/null || echo 8774)}"
+# Those beside the API: two checkouts on one machine must not meet.
+METADATA_PORT=$((PORT + 1))
+if [ "$PORT" = 8774 ]; then NOVNC_PORT=6080; else NOVNC_PORT=$((PORT + 2)); fi
 CONFIG="$RUN/minicompute.conf"
 STATE="$RUN/state"
 
@@ -19,6 +22,19 @@ my_ip = 127.0.0.1
 compute_driver = libvirt.LibvirtDriver
 osapi_compute_listen = 127.0.0.1
 osapi_compute_listen_port = $PORT
+metadata_listen_port = $METADATA_PORT
+web = $(novnc_page)
+
+[vnc]
+novncproxy_port = $NOVNC_PORT
+novncproxy_base_url = http://127.0.0.1:$NOVNC_PORT/vnc_lite.html
+
+[neutron]
+service_metadata_proxy = true
+metadata_proxy_shared_secret = $(secret "$RUN/metadata_secret")
+
+[local_networks]
+metadata_url = http://127.0.0.1:$METADATA_PORT
 
 [api]
 auth_strategy = noauth2

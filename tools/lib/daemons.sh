@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# The four daemons: four processes, their pid files in run/pids, their output in run/log.
+# The daemons: a process each, their pid files in run/pids, their output in run/log.
 
-DAEMONS="conductor scheduler compute api"
+DAEMONS="conductor scheduler compute api api-metadata novncproxy"
 GRACE=15
 
 sync_database() {
@@ -60,7 +60,11 @@ start_daemon() {
 ready_or_dead() { is_ready "$1" || ! alive "$PIDS/$1.pid"; }
 
 is_ready() {
-    if [ "$1" = api ]; then api_answers; else grep -qs ' is ready on ' "$LOGS/$1.log"; fi
+    case "$1" in
+        api) api_answers ;;
+        api-metadata) alive "$PIDS/$1.pid" && port_open "$METADATA_PORT" ;;
+        *) grep -qs ' is ready on ' "$LOGS/$1.log" ;;
+    esac
 }
 
 api_answers() {
@@ -95,7 +99,7 @@ strays() {
     local directory
     for directory in /proc/[0-9]*; do
         if [ "$(readlink "$directory/cwd" 2> /dev/null)" = "$RUN" ] &&
-            tr '\0' ' ' 2> /dev/null < "$directory/cmdline" | grep -qE 'minicompute-(api|conductor|scheduler|compute)'; then
+            tr '\0' ' ' 2> /dev/null < "$directory/cmdline" | grep -qE 'minicompute-(api|conductor|scheduler|compute|novncproxy)'; then
             basename "$directory"
         fi
     done

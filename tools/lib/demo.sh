@@ -73,7 +73,7 @@ make_server() {
     fi
     [ -z "$SERVER_ID" ] || remove_server
     say "Booting the server $SERVER"
-    cli boot "$SERVER" --flavor m1.nano --image minicompute-guest --key-name demo --config-drive true \
+    cli boot "$SERVER" --flavor m1.nano --image minicompute-guest --key-name demo \
         --nic net-name=demo --poll >> "$LOGS/demo.log" ||
         fail "the server did not become ACTIVE: minicompute show $SERVER tells why; see $LOGS/compute.log and $LOGS/conductor.log"
     look_at_server

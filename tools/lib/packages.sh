@@ -73,3 +73,20 @@ sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 13) and os.path.exists(head
     done
     return 1
 }
+
+# novnc_page: where noVNC's page is, or will be.
+novnc_page() { if [ -d /usr/share/novnc ]; then echo /usr/share/novnc; else echo "$RUN/novnc/usr/share/novnc"; fi; }
+
+# install_novnc: the page alone. Installed as a package it brings fifty others, for a proxy that is not ours.
+install_novnc() {
+    [ ! -e "$(novnc_page)/vnc_lite.html" ] || return 0
+    local place="$RUN/novnc.new"
+    rm -rf "$place" "$RUN/novnc"
+    mkdir -p "$place"
+    (cd "$place" && logged apt apt-get -q -o APT::Sandbox::User=root download novnc) || {
+        must 'apt-get update' apt apt-get -q update
+        (cd "$place" && must 'the download of novnc' apt apt-get -q -o APT::Sandbox::User=root download novnc)
+    }
+    must 'the page of novnc' apt dpkg-deb -x "$place"/novnc_*.deb "$place"
+    mv "$place" "$RUN/novnc"
+}

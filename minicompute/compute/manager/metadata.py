@@ -28,7 +28,7 @@ from minicompute.virt.signature import INSTANCE, PROJECT, SIGNATURE, sign
 LOG = logging.getLogger(__name__)
 
 #: seconds between two looks for bridges that came or went
-INTERVAL = 5.0
+INTERVAL = 2.0
 #: seconds that a guest has for its request, and the API for its answer
 PATIENCE, ANSWER = 10, 20
 #: requests of one guest, and of all guests of one bridge, at a time

@@ -23,6 +23,7 @@ from oslo_log import log as logging
 from minicompute import exception
 from minicompute.conf import CONF
 from minicompute.objects import VIF, Instance
+from minicompute.virt import link_local
 from minicompute.virt.hardware import GuestHardware
 from minicompute.virt.libvirt import routes
 from minicompute.virt.libvirt.config.base import Element, parse, render
@@ -138,6 +139,7 @@ class Networks:
             raise exception.InternalError(
                 reason=f'Network {name} does not start on this host: {error.get_error_message()}') from error
         LOG.info('Network %s runs on %s', name, vif.details.get('bridge'))
+        _keep_metadata_here(vif.details['bridge'])
 
     def _replace_entry(self, network: libvirt.virNetwork, host: DhcpHost) -> None:
         """An entry that has the same card or address is a stale one."""
@@ -180,6 +182,15 @@ class Networks:
         if persistent:
             _make_gone(network.undefine)
         return True
+
+
+def _keep_metadata_here(bridge: str) -> None:
+    """Before there is a guest on it. Without the right to do so guests run all the same."""
+    try:
+        if link_local.exists(bridge):
+            link_local.capture(bridge)
+    except exception.InternalError as error:
+        LOG.warning('Guests on %s can reach what this host reaches at %s: %s', bridge, link_local.ADDRESS, error)
 
 
 def _make_gone(verb: Callable[[], Any]) -> None:

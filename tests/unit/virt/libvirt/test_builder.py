@@ -129,6 +129,25 @@ def test_no_vnc_no_screen(option):
     assert tree.find('devices/graphics') is None and tree.find('devices/video') is None
 
 
+def test_spice_beside_vnc_or_alone(option):
+    option('spice', enabled=True)
+    tree = domain(make_instance())
+    assert [one.get('type') for one in tree.findall('devices/graphics')] == ['vnc', 'spice']
+    option('vnc', enabled=False)
+    option('spice', agent_enabled=False)
+    tree = domain(make_instance())
+    assert [one.get('type') for one in tree.findall('devices/graphics')] == ['spice']
+    assert tree.find('devices/video') is not None and tree.find('devices/channel') is None
+
+
+def test_a_serial_console_that_users_type_into_listens(option):
+    assert domain(make_instance()).find('devices/serial').get('type') == 'pty'
+    option('serial_console', proxyclient_address='10.1.1.1')
+    tree = Builder(make_caps(), lambda _uuid: 10007).domain(make_instance()).xml()
+    assert tree.find('devices/serial').get('type') == 'tcp'
+    assert tree.find('devices/serial/source').attrib == {'mode': 'bind', 'host': '10.1.1.1', 'service': '10007'}
+
+
 @pytest.mark.parametrize('image, caps, error', [
     ({'hw_machine_type': 'sun4m'}, {}, exception.InvalidInput),
     ({'hw_firmware_type': 'uefi'}, {'uefi': False}, exception.NotImplementedHere),

@@ -115,6 +115,21 @@ def same(part, expected: str) -> None:
         <serial type="pty"><log file="/i/console.log" append="off"/><target port="0"/></serial>""",
         ),
         (
+            devices.Serial('/i/console.log', listen='10.0.0.1', service=10007),
+            """
+        <serial type="tcp"><source mode="bind" host="10.0.0.1" service="10007"/><protocol type="raw"/>
+        <log file="/i/console.log" append="off"/><target port="0"/></serial>""",
+        ),
+        (
+            devices.Screen('spice', '127.0.0.1', secure=True),
+            """<graphics type="spice" port="-1" autoport="yes" listen="127.0.0.1" defaultMode="secure">
+        <listen type="address" address="127.0.0.1"/></graphics>""",
+        ),
+        (
+            devices.SpiceAgent(),
+            """<channel type="spicevmc"><target type="virtio" name="com.redhat.spice.0"/></channel>""",
+        ),
+        (
             devices.Screen('vnc', '127.0.0.1'),
             """<graphics type="vnc" port="-1" autoport="yes" listen="127.0.0.1">
         <listen type="address" address="127.0.0.1"/></graphics>""",

@@ -66,6 +66,23 @@ def test_what_belongs_to_a_host_becomes_the_destinations() -> None:
     assert [one.get('value') for one in card.findall('filterref/parameter')] == ['10.9.0.5']
 
 
+def test_consoles_listen_where_the_destination_says() -> None:
+    source = "<source mode='bind' host='10.1.1.1' service='10000'/>"
+    text = RUNNING.replace("<serial type='pty'>", f"<console type='tcp'>{source}</console><serial type='tcp'>{source}")
+    text = text.replace("<graphics type='vnc'", "<graphics type='spice' port='5902' tlsPort='5903' autoport='yes' "
+                        "listen='10.1.1.1'/><graphics type='vnc'")
+    there = {'directory': '/there/u', 'host': 'h2', 'vnc': '10.2.2.2', 'spice': '10.2.2.3', 'cards': {},
+             'serial_address': '10.2.2.4', 'serial_port': 10007}
+    tree = parse(migration.travelling(text, '/here/u', there))
+    assert [(one.get('host'), one.get('service')) for one in tree.findall("devices/*/source[@mode='bind']")] == [
+        ('10.2.2.4', '10007')] * 2
+    spice, vnc = tree.findall('devices/graphics')
+    assert (spice.get('listen'), spice.get('port'), spice.get('tlsPort')) == ('10.2.2.3', '-1', None)
+    assert vnc.get('listen') == '10.2.2.2'
+    older = parse(migration.travelling(text, '/here/u', {**there, 'serial_port': None}))
+    assert older.find('devices/serial/source').get('service') == '10000'
+
+
 def test_the_machine_that_the_guest_sees_stays() -> None:
     before, after = parse(RUNNING), travelled()
     for xpath in ('os/type', 'devices/disk/target', 'devices/disk/address', 'devices/interface/address',
