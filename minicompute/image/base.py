@@ -63,13 +63,14 @@ class ImageBackend(abc.ABC):
         of the caller's (it takes the open connection), or None when it is there already."""
 
     @abc.abstractmethod
-    def finish(self, image_id: str, facts: dict[str, Any]) -> None:
-        """The data is there, and `facts` is what the sink said of it: the image is active. Twice is once.
+    def finish(self, image_id: str, facts: dict[str, Any]) -> Callable[[Any], None] | None:
+        """The data is there, and `facts` is what the sink said of it: the image is to be active. -> what makes it so in
+        a transaction of the caller's (twice is once; raises ImageNotFound), or None when it is already.
         Raises ImageNotFound when somebody has deleted it; nothing is left then."""
 
     @abc.abstractmethod
     def discard(self, image_id: str) -> None:
-        """Nothing is left of an image that was reserved, whatever came of it. Twice is once."""
+        """Nothing is left of an image that was reserved and never became active. Twice is once."""
 
 
 class ImageSource(abc.ABC):

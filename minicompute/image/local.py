@@ -125,7 +125,7 @@ class LocalImages(ImageBackend):
             raise exception.Forbidden(f'Image {image_id} is deactivated.')
         if image.status not in ('active', 'deactivated'):
             raise exception.ImageNotActive(image_id=image_id)
-        return files.read(image_id)
+        return files.read(image_id) if image.size else iter(())     # an image that only says something has no file
 
     def upload(self, context: RequestContext, image_id: str, data: BinaryIO, *,
                size: int | None = None) -> ImageMeta:
@@ -151,17 +151,26 @@ class LocalImages(ImageBackend):
         reserved = dataclasses.replace(meta, status='importing', owner=meta.owner or context.project_id)
         return lambda conn: db.insert(conn, reserved)
 
-    def finish(self, image_id: str, facts: dict[str, Any]) -> None:
-        if session.write(db.change, image_id, was='importing', status='active', **facts):
-            return
+    def finish(self, image_id: str, facts: dict[str, Any]) -> Callable[[Any], None]:
+        """In the caller's transaction: an action that fails at this very step has no image, and one that is active
+        nobody discards."""
+        deleted = exception.ImageNotFound(f'Image {image_id} was deleted while its data came.')
         with session.read() as conn:
             image = db.get(conn, image_id)
         if image is None:
             files.remove(image_id)
-            raise exception.ImageNotFound(f'Image {image_id} was deleted while its data came.')
+            raise deleted
+
+        def write(conn: Any) -> None:
+            if not db.change(conn, image_id, was='importing', status='active', **facts) and not db.get(conn, image_id):
+                raise deleted
+        return write
 
     def discard(self, image_id: str) -> None:
-        session.write(db.change, image_id, status=db.GONE)
+        session.write(db.change, image_id, was='importing', status=db.GONE)
+        with session.read() as conn:
+            if db.get(conn, image_id) is not None:
+                return      # somebody may boot from it by now
         files.clear_if_abandoned(image_id, lambda: True)
         _finish_delete(image_id)
 

@@ -81,7 +81,9 @@ def sent(task: Task) -> dict[str, Any]:
 
 def activate_image(task: Task) -> Outcome:
     """Raises ImageNotFound when its owner has deleted it meanwhile."""
-    image.load().finish(task.data['image_id'], task.data['image'])
+    write = image.load().finish(task.data['image_id'], task.data['image'])
+    if write is not None:
+        task.on_commit(write)
     return {}
 
 
