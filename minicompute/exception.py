@@ -264,6 +264,10 @@ class VolumeNotFound(NotFound):
     msg_fmt = 'Volume %(volume_id)s could not be found.'
 
 
+class SnapshotNotFound(NotFound):
+    msg_fmt = 'Snapshot %(snapshot_id)s could not be found.'
+
+
 class VolumeNotAttached(NotFound):
     msg_fmt = 'Instance %(instance_uuid)s is not attached to volume %(volume_id)s'
 

@@ -13,11 +13,11 @@ from minicompute.objects.migration import Migration, MigrationStatus, MigrationT
 from minicompute.objects.network import Network, Port
 from minicompute.objects.network_info import VIF, FixedIP, Subnet
 from minicompute.objects.request_spec import InstanceGroup, RequestSpec, Selection
-from minicompute.objects.volume import Volume, VolumeAttachment, VolumeStatus
+from minicompute.objects.volume import Volume, VolumeAttachment, VolumeSnapshot, VolumeStatus
 
 __all__ = ['VIF', 'Action', 'ActionState', 'Aggregate', 'Binary', 'BlockDevice', 'ComputeNode', 'Console',
            'ConsoleToken', 'FixedIP', 'Flavor', 'ImageMeta', 'Instance', 'InstanceGroup', 'KeyPair', 'Migration',
            'MigrationStatus', 'MigrationType', 'Network', 'Port', 'PowerState', 'RequestSpec', 'Selection', 'Service',
            'StepProgress', 'StepReport', 'StepRequest', 'Subnet', 'TaskState', 'VMState', 'Volume',
-           'VolumeAttachment', 'VolumeStatus', 'from_primitive', 'record',
+           'VolumeAttachment', 'VolumeSnapshot', 'VolumeStatus', 'from_primitive', 'record',
            'to_primitive']

@@ -8,10 +8,11 @@ from minicompute.objects.base import record
 
 
 class VolumeStatus:
-    """What the Block Storage API calls it. Only the first three are ever written: who has a volume, and how far that
+    """What the Block Storage API calls it. Only the first four are ever written: who has a volume, and how far that
     is, is said by the block devices that refer to it."""
 
     AVAILABLE = 'available'
+    CREATING = 'creating'      # of snapshots only
     DELETING = 'deleting'
     ERROR = 'error'
     ATTACHING = 'attaching'
@@ -33,7 +34,8 @@ class VolumeAttachment:
 
 @record
 class Volume:
-    """`size` in GiB. `image_metadata` are the properties of the image that it was made from, as a server has them."""
+    """`size` in GiB. `image_metadata` are the properties of the image that it was made from, as a server has them;
+    `snapshot_id` is what its content begins with."""
 
     id: str
     project_id: str
@@ -51,6 +53,7 @@ class Volume:
     created_at: datetime.datetime | None = None
     updated_at: datetime.datetime | None = None
     attachments: list[VolumeAttachment] = dataclasses.field(default_factory=list)
+    snapshot_id: str | None = None
 
     @property
     def shown_status(self) -> str:
@@ -63,3 +66,23 @@ class Volume:
             if state in states:
                 return status
         return VolumeStatus.IN_USE
+
+
+@record
+class VolumeSnapshot:
+    """What a volume held at one moment: a copy of its own, which needs the volume no more. `status`: creating,
+    available, deleting; the rest is what the volume said of itself."""
+
+    id: str
+    volume_id: str
+    project_id: str
+    size: int
+    user_id: str | None = None
+    name: str | None = None
+    description: str | None = None
+    status: str = 'creating'
+    bootable: bool = False
+    image_metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
+    metadata: dict[str, str] = dataclasses.field(default_factory=dict)
+    created_at: datetime.datetime | None = None
+    updated_at: datetime.datetime | None = None

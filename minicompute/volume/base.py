@@ -11,7 +11,7 @@ from stevedore import driver as stevedore_driver
 from minicompute import exception
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
-from minicompute.objects import BlockDevice, Volume
+from minicompute.objects import BlockDevice, Volume, VolumeSnapshot
 
 NAMESPACE = 'minicompute.volume.backends'
 
@@ -55,7 +55,8 @@ class VolumeBackend(abc.ABC):
 
     @abc.abstractmethod
     def create_for_servers(self, conn: Any, many: Sequence[Volume]) -> None:
-        """Volumes that come into being with the servers that have them. Raises InvalidVolume, OverQuota."""
+        """Volumes that come into being with the servers that have them. Raises InvalidVolume, OverQuota,
+        SnapshotNotFound."""
 
     @abc.abstractmethod
     def attached(self, conn: Any, devices: Collection[BlockDevice], *, made: bool) -> None:
@@ -66,6 +67,36 @@ class VolumeBackend(abc.ABC):
     def release(self, conn: Any, ids: Collection[str]) -> None:
         """These volumes were to go with their servers, which have just lost their block devices: delete those that
         nobody else has."""
+
+    # -- snapshots of volumes
+
+    @abc.abstractmethod
+    def page_snapshots(self, context: RequestContext, *, limit: int | None = None) -> list[VolumeSnapshot]:
+        """The caller's project's, newest first."""
+
+    @abc.abstractmethod
+    def show_snapshot(self, context: RequestContext, snapshot_id: str) -> VolumeSnapshot:
+        """Raises SnapshotNotFound."""
+
+    @abc.abstractmethod
+    def delete_snapshot(self, context: RequestContext, snapshot_id: str) -> None:
+        """Raises SnapshotNotFound, InvalidVolume for one that is needed."""
+
+    @abc.abstractmethod
+    def show_snapshots(self, context: RequestContext, ids: Iterable[str]) -> dict[str, VolumeSnapshot]:
+        """Those of them that the caller sees."""
+
+    @abc.abstractmethod
+    def reserve_snapshots(self, conn: Any, many: Sequence[VolumeSnapshot]) -> None:
+        """Snapshots that a host is about to make. Raises OverQuota."""
+
+    @abc.abstractmethod
+    def snapshots_made(self, conn: Any, ids: Collection[str]) -> None:
+        """A host has made them. Raises SnapshotNotFound when one of them is not there any more."""
+
+    @abc.abstractmethod
+    def discard_snapshots(self, ids: Collection[str]) -> None:
+        """Nothing is left of snapshots that were reserved and never made. Twice is once."""
 
     def collect(self) -> list[str]:
         """Finish deletions that were broken off. -> ids of volumes that are gone now"""

@@ -1,4 +1,5 @@
-"""Where the files of the local volumes lie. A compute makes and grows them, the owner of the record removes them."""
+"""Where the files of the local volumes, and of their snapshots, lie. A compute makes and grows them, the owner of the
+record removes them."""
 from __future__ import annotations
 
 import contextlib
@@ -13,6 +14,16 @@ FORMAT = 'qcow2'
 def path_of(volume_id: str) -> str:
     """Raises ValueError for what is no UUID: an id becomes a file's name."""
     return os.path.join(CONF.local_volumes.path, f'{uuid.UUID(volume_id)}.{FORMAT}')
+
+
+def snapshot_path(snapshot_id: str) -> str:
+    """Raises ValueError for what is no UUID."""
+    return os.path.join(CONF.local_volumes.path, f'snapshot-{uuid.UUID(snapshot_id)}.{FORMAT}')
+
+
+def remove_snapshot(snapshot_id: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(snapshot_path(snapshot_id))
 
 
 def remove(volume_id: str) -> None:

@@ -25,15 +25,16 @@ from minicompute.db.api import volumes as db
 from minicompute.objects import BlockDevice, Volume, VolumeStatus
 from minicompute.volume import files
 from minicompute.volume.base import VolumeBackend
+from minicompute.volume.local_snapshots import LocalSnapshots, seen
 
 LOG = logging.getLogger(__name__)
 
 
-class LocalVolumes(VolumeBackend):
+class LocalVolumes(LocalSnapshots, VolumeBackend):
 
     def show_many(self, context: RequestContext, ids: Iterable[str]) -> dict[str, Volume]:
         with session.read() as conn:
-            return _seen(context, db.get_many(conn, ids))
+            return seen(context, db.get_many(conn, ids))
 
     def page(self, context: RequestContext, *, all_projects: bool = False, **page: Any) -> list[Volume]:
         """Newest first. `page`: name, limit, marker, as `db.api.volumes.page` takes them."""
@@ -76,7 +77,7 @@ class LocalVolumes(VolumeBackend):
 
     def _free(self, conn: sa.Connection, context: RequestContext, volume_id: str, what: str,
               *more: str) -> Volume:
-        found = _seen(context, db.get_many(conn, [volume_id], lock=True))
+        found = seen(context, db.get_many(conn, [volume_id], lock=True))
         if volume_id not in found:
             raise exception.VolumeNotFound(volume_id=volume_id)
         volume = found[volume_id]
@@ -88,6 +89,7 @@ class LocalVolumes(VolumeBackend):
     def collect(self) -> list[str]:
         with session.read() as conn:
             left = db.deleting(conn)
+        self.collect_snapshots()
         return self._finish(left)
 
     def _finish(self, ids: Sequence[str]) -> list[str]:
@@ -105,7 +107,7 @@ class LocalVolumes(VolumeBackend):
     # -- for servers ---------------------------------------------------------------
 
     def reserve(self, conn: sa.Connection, context: RequestContext, ids: Collection[str]) -> dict[str, Volume]:
-        found = _seen(context, db.get_many(conn, ids, lock=True))
+        found = seen(context, db.get_many(conn, ids, lock=True))
         for volume_id in ids:
             volume = found.get(volume_id)
             if volume is None:
@@ -122,6 +124,7 @@ class LocalVolumes(VolumeBackend):
     def create_for_servers(self, conn: sa.Connection, many: Sequence[Volume]) -> None:
         for volume in many:
             _check_size(volume.size)
+        self.hold_snapshots(conn, {volume.snapshot_id for volume in many if volume.snapshot_id})
         most = CONF.local_volumes.max_volumes
         for project_id, wanted in sorted(Counter(volume.project_id for volume in many).items()) if most >= 0 else ():
             instances.lock_project(conn, project_id)
@@ -138,11 +141,6 @@ class LocalVolumes(VolumeBackend):
 
     def release(self, conn: sa.Connection, ids: Collection[str]) -> None:
         db.mark_deleting(conn, ids)
-
-
-def _seen(context: RequestContext, found: dict[str, Volume]) -> dict[str, Volume]:
-    return {volume_id: volume for volume_id, volume in found.items()
-            if context.is_admin or volume.project_id == context.project_id}
 
 
 def _check_size(size: int) -> None:

@@ -12,10 +12,10 @@ from minicompute.conductor.flow import Flow
 from minicompute.conf import CONF
 from minicompute.context import admin_context
 from minicompute.db import session
-from minicompute.db.api import block_devices, instances, migrations, networks, services, volumes
+from minicompute.db.api import block_devices, instances, migrations, networks, services, volume_snapshots, volumes
 from minicompute.image import base as image
 from minicompute.network import local
-from minicompute.objects import Flavor, ImageMeta, Migration, Volume, to_primitive
+from minicompute.objects import Flavor, ImageMeta, Migration, Volume, VolumeSnapshot, to_primitive
 from tests.functional.bench import Bench
 
 LARGER = Flavor('2', 'larger', 128, 2, 2)
@@ -84,6 +84,16 @@ def to_image(bench: Bench, uuid: str) -> dict[str, Any]:
     assert insert is not None
     session.write(insert)
     return {'image_id': image_id, 'rotation': 1, 'backup_type': 'daily'}
+
+
+def to_snapshots(bench: Bench, uuid: str) -> dict[str, Any]:
+    """What the API writes when it accepts a createImage of a server with a volume."""
+    run(bench, uuid, 'attach_volume', **with_volume(bench, uuid))
+    volume_id = str(next(device.volume_id for device in bench.server(uuid).block_devices if device.volume_id))
+    copies = {volume_id: str(uuidlib.uuid4())}
+    session.write(volume_snapshots.insert, [VolumeSnapshot(id=copies[volume_id], volume_id=volume_id, project_id='p',
+                                                           size=1)])
+    return {'image_id': to_image(bench, uuid)['image_id'], 'copies': copies}
 
 
 def on_shelf(bench: Bench, uuid: str) -> dict[str, Any]:
@@ -187,6 +197,7 @@ READY: dict[str, Callable[[Bench, str], dict[str, Any]]] = {
     'confirm-resize': resized,
     'revert-resize': resized,
     'snapshot': to_image,
+    'snapshot_volumes': to_snapshots,
     'rebuild': to_rebuild,
     'shelve': to_image,
     'live-migration': to_live_migrate,

@@ -135,7 +135,7 @@ def test_a_copy_that_is_broken_off_and_one_that_died(driver, cloud, state):
     assert files(state, instance) == before
     # A daemon that died has left its job running, and a half-written file.
     left = os.path.join(state / 'instances' / instance.uuid, 'extract.b')
-    guest.find(driver._host, instance.uuid).begin_backup(backup.description('vda', [], left))
+    guest.find(driver._host, instance.uuid).begin_backup(backup.description({'vda': left}, []))
     meta, path = take(driver, instance)
     assert meta.size and images.info(path, 'qcow2').virtual_size == 1 << 30
     assert files(state, instance) == before

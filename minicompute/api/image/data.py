@@ -86,7 +86,7 @@ class Stream:
 
 def download(req: Request, image_id: str) -> Any:
     image = store().show(req.context, image_id)
-    if image.status in ('queued', 'saving'):
+    if image.status in ('queued', 'saving') or image.size == 0:
         return None    # 204: the image is there, its data is not
     chunks = store().download(req.context, image_id)
     return Stream(chunks, [('Content-Type', OCTETS), ('Content-Length', str(image.size)),

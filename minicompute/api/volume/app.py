@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from minicompute.api.image.table import Handler, Request, Row, Table
 from minicompute.api.openstack import faults
 from minicompute.api.openstack.answer import Answer
-from minicompute.api.volume import volumes
+from minicompute.api.volume import snapshots, volumes
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -22,7 +22,12 @@ _ROWS: tuple[Row, ...] = (
     ('DELETE', '/volumes/{volume_id}', volumes.delete),
     ('POST', '/volumes/{volume_id}/action', volumes.action),
     ('GET', '/types', volumes.types),
-    ('GET', '/snapshots/detail', volumes.snapshots),
+    ('GET', '/snapshots', snapshots.index),
+    ('POST', '/snapshots', snapshots.create),
+    ('GET', '/snapshots/detail', snapshots.detail),
+    ('GET', '/snapshots/{snapshot_id}', snapshots.show),
+    ('PUT', '/snapshots/{snapshot_id}', snapshots.update),
+    ('DELETE', '/snapshots/{snapshot_id}', snapshots.delete),
 )
 
 

@@ -16,20 +16,21 @@ from minicompute.objects import Volume
 from minicompute.volume.local import LocalVolumes
 
 RULE = 'os_compute_api:os-volumes:%s'
-_TEXT = {'type': ['string', 'null'], 'maxLength': 255, 'format': 'text'}
+TEXT = {'type': ['string', 'null'], 'maxLength': 255, 'format': 'text'}
 #: what a volume could be made from elsewhere, and the word for those who ask for it here
 _SOURCES = {
     'imageRef': 'a volume is made from an image while its server boots (source_type image, destination_type volume)',
-    'snapshot_id': 'there are no snapshots here', 'source_volid': 'volumes cannot be copied here',
+    'source_volid': 'volumes cannot be copied here',
     'backup_id': 'there are no backups here', 'consistencygroup_id': 'there are no consistency groups here'}
-_NEW = {'size': schema.POSITIVE, 'name': _TEXT, 'display_name': _TEXT, 'description': _TEXT,
-        'display_description': _TEXT, 'volume_type': _TEXT, 'availability_zone': _TEXT, 'multiattach': schema.ANY,
+_NEW = {'size': {**schema.POSITIVE, 'type': ['integer', 'string', 'null']}, 'snapshot_id': TEXT, 'name': TEXT,
+        'display_name': TEXT, 'description': TEXT,
+        'display_description': TEXT, 'volume_type': TEXT, 'availability_zone': TEXT, 'multiattach': schema.ANY,
         'metadata': {**schema.METADATA, 'type': ['object', 'null'], 'maxProperties': 128},
         **{name: schema.ANY for name in _SOURCES}}
-_CREATE = Compiled(schema.closed({'volume': schema.closed(_NEW, required=['size']), 'OS-SCH-HNT:scheduler_hints': {}},
+_CREATE = Compiled(schema.closed({'volume': schema.closed(_NEW), 'OS-SCH-HNT:scheduler_hints': {}},
                                  required=['volume']))
 _UPDATE = Compiled(schema.single('volume', schema.closed({
-    'name': _TEXT, 'description': _TEXT, 'metadata': {**schema.METADATA, 'maxProperties': 128}})))
+    'name': TEXT, 'description': TEXT, 'metadata': {**schema.METADATA, 'maxProperties': 128}})))
 _EXTEND = Compiled(schema.single('os-extend', schema.closed({'new_size': schema.POSITIVE}, required=['new_size'])))
 _BOOTABLE = Compiled(schema.single('os-set_bootable', schema.closed(
     {'bootable': schema.BOOLEAN}, required=['bootable'])))
@@ -64,13 +65,9 @@ def types(req: Request) -> dict[str, Any]:
     return {'volume_types': [{'id': TYPE, 'name': TYPE, 'is_public': True, 'description': '', 'extra_specs': {}}]}
 
 
-def snapshots(req: Request) -> dict[str, Any]:
-    return {'snapshots': []}
-
-
 def _page(req: Request, rule: str, shown: Any) -> dict[str, Any]:
     asked = {name: values[-1] for name, values in req.parameters.items()}
-    limit = _limit(asked.get('limit'))
+    limit = limit_of(asked.get('limit'))
     everywhere = any(asked.get(name) in schema.BOOLEAN_TRUE for name in ('all_tenants', 'all_projects'))
     status = asked.get('status')
     # A status is put together from what servers say, so it is looked at here, in all of a project.
@@ -85,7 +82,7 @@ def _page(req: Request, rule: str, shown: Any) -> dict[str, Any]:
     return body
 
 
-def _limit(text: str | None) -> int:
+def limit_of(text: str | None) -> int:
     most: int = CONF.api.max_limit
     if text is None:
         return most
@@ -98,15 +95,16 @@ def _limit(text: str | None) -> int:
 def view(req: Request, volume: Volume) -> dict[str, Any]:
     shown: dict[str, Any] = {
         'id': volume.id, 'name': volume.name or '', 'description': volume.description, 'size': volume.size,
-        'status': volume.shown_status, 'created_at': _time(volume.created_at), 'updated_at': _time(volume.updated_at),
+        'status': volume.shown_status, 'created_at': time_of(volume.created_at),
+        'updated_at': time_of(volume.updated_at),
         'availability_zone': CONF.default_availability_zone, 'bootable': str(volume.bootable).lower(),
         'encrypted': False, 'multiattach': False, 'metadata': volume.metadata, 'volume_type': TYPE,
-        'user_id': volume.user_id, 'snapshot_id': None, 'source_volid': None, 'consistencygroup_id': None,
+        'user_id': volume.user_id, 'snapshot_id': volume.snapshot_id, 'source_volid': None, 'consistencygroup_id': None,
         'replication_status': None, 'os-vol-tenant-attr:tenant_id': volume.project_id, 'links': [],
         'attachments': [{
             'id': volume.id, 'volume_id': volume.id, 'attachment_id': one.id, 'server_id': one.instance_uuid,
             'host_name': one.host if req.context.is_admin else None, 'device': one.device_name,
-            'attached_at': _time(one.created_at)} for one in volume.attachments]}
+            'attached_at': time_of(one.created_at)} for one in volume.attachments]}
     if volume.image_metadata:
         shown['volume_image_metadata'] = {name: str(value) for name, value in volume.image_metadata.items()}
     if req.context.is_admin:
@@ -114,7 +112,7 @@ def view(req: Request, volume: Volume) -> dict[str, Any]:
     return shown
 
 
-def _time(when: datetime.datetime | None) -> str | None:
+def time_of(when: datetime.datetime | None) -> str | None:
     return None if when is None else when.isoformat(timespec='microseconds')
 
 
@@ -136,12 +134,30 @@ def create(req: Request) -> Answer:
     volumes = backend(req, 'create')
     if not req.context.project_id:
         raise exception.Invalid('A volume belongs to a project, and this request has none.')
+    size, begins = _content(volumes, req, asked)
     made = volumes.create(req.context, Volume(
-        id='', project_id=req.context.project_id, user_id=req.context.user_id, size=int(asked['size']),
+        id='', project_id=req.context.project_id, user_id=req.context.user_id, size=size, **begins,
         name=asked.get('name') or asked.get('display_name') or '',
         description=asked.get('description') or asked.get('display_description'),
         metadata=asked.get('metadata') or {}))
     return Answer({'volume': view(req, made)}, code=202)
+
+
+def _content(volumes: LocalVolumes, req: Request, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """-> (GiB, what a volume begins with, as a copy of a snapshot)."""
+    size = int(asked['size']) if asked.get('size') is not None else 0
+    if not asked.get('snapshot_id'):
+        if not size:
+            raise exception.Invalid("Invalid input for field/attribute volume. 'size' is a required property")
+        return size, {}
+    try:
+        found = volumes.show_snapshot(req.context, asked['snapshot_id'])
+    except exception.SnapshotNotFound as error:
+        raise exception.NotFound(f'snapshot_id: {error.message}') from None
+    if size and size < found.size:
+        raise exception.Invalid(f'size: {size} GiB is less than the {found.size} GiB of snapshot {found.id}')
+    return size or found.size, {'snapshot_id': found.id, 'bootable': found.bootable,
+                                'image_metadata': found.image_metadata}
 
 
 def update(req: Request, volume_id: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ The root disk is always the first of it, the volumes are the last. A volume that
 """
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from minicompute import exception
 from minicompute.compute.api import device_names
 from minicompute.db.api.block_devices import ATTACHING
-from minicompute.objects import BlockDevice, Flavor, Volume
+from minicompute.objects import BlockDevice, Flavor, Volume, VolumeSnapshot, VolumeStatus
 
 MOST_LOCAL = 3      # disks besides swap, as Nova's max_local_block_devices
 SWAP = 'swap'
@@ -30,22 +31,37 @@ def boot_image(entries: Entries, image_id: str | None) -> str | None:
     return image_id or next((str(entry['uuid']) for entry in asked if entry.get('uuid')), None)
 
 
+def is_root(entry: dict[str, Any]) -> bool:
+    return _boot_index(entry) == 0
+
+
 def volume_ids(entries: Entries) -> list[str]:
     """The volumes that a request names."""
+    return _all_named(entries, 'volume')
+
+
+def snapshot_ids(entries: Entries) -> list[str]:
+    """The snapshots of volumes that a request names."""
+    return _all_named(entries, 'snapshot')
+
+
+def _all_named(entries: Entries, wanted: str) -> list[str]:
     found = []
     for entry in entries:
-        source = entry.get('source_type') or ('volume' if entry.get('volume_id') else None)
-        named = _named(entry, 'volume') if source == 'volume' and not _is_removed(entry) else None
+        source = entry.get('source_type') or (wanted if entry.get(f'{wanted}_id') else None)
+        named = _named(entry, wanted) if source == wanted and not _is_removed(entry) else None
         if named:
             found.append(named)
     return found
 
 
 def plan(entries: Entries, image_id: str | None, flavor: Flavor, volumes: Mapping[str, Volume] | None = None, *,
-         root_device_name: str | None = None) -> list[BlockDevice]:
-    """Root, ephemerals, swap, volumes, in this order; `volumes` are those of `volume_ids` that the caller sees.
-    Raises InvalidBDM and Invalid."""
-    asked = [_device(entry, place, volumes or {}) for place, entry in enumerate(entries) if not _is_removed(entry)]
+         root_device_name: str | None = None,
+         snapshots: Mapping[str, VolumeSnapshot] | None = None) -> list[BlockDevice]:
+    """Root, ephemerals, swap, volumes, in this order; `volumes` and `snapshots` are those of `volume_ids` and
+    `snapshot_ids` that the caller sees. Raises InvalidBDM and Invalid."""
+    there = _There(volumes or {}, snapshots or {})
+    asked = [_device(entry, place, there) for place, entry in enumerate(entries) if not _is_removed(entry)]
     roots = [device for device in asked if device.boot_index == 0]
     _check_boot_order(asked)
     if not roots:
@@ -53,7 +69,7 @@ def plan(entries: Entries, image_id: str | None, flavor: Flavor, volumes: Mappin
             raise _bad(_ORDER)
         roots = [BlockDevice(source_type='image', destination_type='local', image_id=image_id, boot_index=0)]
     root = roots[0]
-    _check_root(root, image_id, volumes or {})
+    _check_root(root, image_id, there)
     others = [device for device in asked if device.boot_index != 0]
     attached = [device for device in others if device.destination_type == 'volume']
     ephemerals = [device for device in others if device.destination_type != 'volume' and device.guest_format != SWAP]
@@ -65,12 +81,22 @@ def plan(entries: Entries, image_id: str | None, flavor: Flavor, volumes: Mappin
     return _with_names([root, *local, *attached], root_device_name)
 
 
-def _check_root(root: BlockDevice, image_id: str | None, volumes: Mapping[str, Volume]) -> None:
-    if root.source_type == 'volume':
+@dataclasses.dataclass(slots=True, frozen=True)
+class _There:
+    """What the caller sees of what the entries name."""
+
+    volumes: Mapping[str, Volume]
+    snapshots: Mapping[str, VolumeSnapshot]
+
+
+def _check_root(root: BlockDevice, image_id: str | None, there: _There) -> None:
+    if root.source_type in ('volume', 'snapshot'):
         if image_id:
             raise _bad(_ORDER)
-        if not volumes[str(root.volume_id)].bootable:
-            raise _bad(f'Block Device {root.volume_id} is not bootable.')
+        found = (there.volumes[str(root.volume_id)] if root.source_type == 'volume'
+                 else there.snapshots[str(root.snapshot_id)])
+        if not found.bootable:
+            raise _bad(f'Block Device {found.id} is not bootable.')
         return
     if root.source_type != 'image' or (image_id and root.image_id != image_id):
         raise _bad('the device with boot_index 0 must be the image of imageRef')
@@ -111,11 +137,15 @@ def _pick(root_device_name: str | None, devices: list[BlockDevice], wanted: str 
         return device_names.pick(root_device_name, devices)
 
 
-def new_volume(device: BlockDevice, project_id: str, user_id: str, image_metadata: dict[str, Any]) -> Volume:
+def new_volume(device: BlockDevice, project_id: str, user_id: str, image_metadata: dict[str, Any],
+               snapshots: Mapping[str, VolumeSnapshot] | None = None) -> Volume:
     """The volume that this device of a new server is to be; the device refers to it from here on."""
     bootable = device.source_type == 'image'
+    if device.snapshot_id:
+        begins = (snapshots or {})[device.snapshot_id]
+        bootable, image_metadata = begins.bootable, begins.image_metadata
     made = Volume(id=str(uuid.uuid4()), project_id=project_id, user_id=user_id, name='', size=device.volume_size or 0,
-                  bootable=bootable, image_metadata=image_metadata if bootable else {})
+                  bootable=bootable, image_metadata=image_metadata if bootable else {}, snapshot_id=device.snapshot_id)
     device.volume_id, device.attachment_id = made.id, str(uuid.uuid4())
     device.connection_info = {'state': ATTACHING, 'made': False}
     return made
@@ -139,7 +169,7 @@ def _named(entry: dict[str, Any], source: str) -> str | None:
     return str(found) if found else None
 
 
-def _device(entry: dict[str, Any], place: int, volumes: Mapping[str, Volume]) -> BlockDevice:
+def _device(entry: dict[str, Any], place: int, there: _There) -> BlockDevice:
     where = f'block_device_mapping_v2[{place}]'
     source = entry.get('source_type') or _implied_source(entry, where)
     named = _named(entry, source)
@@ -155,7 +185,7 @@ def _device(entry: dict[str, Any], place: int, volumes: Mapping[str, Volume]) ->
         disk_bus=entry.get('disk_bus'), guest_format=entry.get('guest_format'), volume_size=_size(entry),
         volume_type=entry.get('volume_type'), tag=entry.get('tag'), delete_on_termination=True)
     if destination == 'volume' or source in ('volume', 'snapshot'):
-        return _volume_device(made, entry, where, named, volumes)
+        return _volume_device(made, entry, where, named, there)
     if source == 'image' and boot_index != 0:
         raise _bad('Mapping image to local is not supported.')
     if source == 'blank' and boot_index is not None and boot_index >= 0:
@@ -164,22 +194,23 @@ def _device(entry: dict[str, Any], place: int, volumes: Mapping[str, Volume]) ->
 
 
 def _volume_device(made: BlockDevice, entry: dict[str, Any], where: str, named: str | None,
-                   volumes: Mapping[str, Volume]) -> BlockDevice:
+                   there: _There) -> BlockDevice:
     source = made.source_type
     made.delete_on_termination = _is_true(entry.get('delete_on_termination'))
-    if source == 'snapshot':
-        raise _bad(f'{where}: failed to get snapshot {named}: the volume service here has no snapshots.')
     if made.destination_type != 'volume':
         raise _bad(f'Mapping {source} to {made.destination_type} is not supported.')
     if made.volume_type not in TYPES:
         raise exception.Invalid(f'Volume type {str(made.volume_type)[:64]} could not be found.')
     if source == 'volume':
-        found = volumes.get(str(named))
+        found = there.volumes.get(str(named))
         if found is None:
             raise _bad(f'failed to get volume {named}.')
         made.volume_id, made.volume_size, made.attachment_id = found.id, found.size, str(uuid.uuid4())
+        made.snapshot_id = found.snapshot_id
         made.connection_info = {'state': ATTACHING, 'made': found.made}
         return made
+    if source == 'snapshot':
+        return _of_snapshot(made, there.snapshots.get(str(named)), where, named)
     if not made.volume_size:
         kind = "Blank volumes (source: 'blank', dest: 'volume')" if source == 'blank' else (
             "Images with destination_type 'volume'")
@@ -188,6 +219,17 @@ def _volume_device(made: BlockDevice, entry: dict[str, Any], where: str, named: 
         raise _bad(f'{where}: only the disk that is booted from can be made from an image')
     if source == 'blank' and made.boot_index == 0:
         raise _bad(f'{where}: a blank device cannot be booted from')
+    return made
+
+
+def _of_snapshot(made: BlockDevice, found: VolumeSnapshot | None, where: str, named: str | None) -> BlockDevice:
+    if found is None:
+        raise _bad(f'failed to get snapshot {named}.')
+    if found.status != VolumeStatus.AVAILABLE:
+        raise _bad(f'{where}: snapshot {named} is {found.status}')
+    if made.volume_size and made.volume_size < found.size:
+        raise _bad(f'{where}: volume_size is {made.volume_size}, and snapshot {named} has {found.size} GiB')
+    made.snapshot_id, made.volume_size = found.id, made.volume_size or found.size
     return made
 
 

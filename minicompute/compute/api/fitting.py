@@ -5,6 +5,8 @@ from minicompute import exception
 from minicompute.objects import Flavor, ImageMeta
 
 GIB = 1 << 30
+#: what an image of a volume-backed server says of disks is for its boot alone
+OF_DISKS = ('block_device_mapping', 'bdm_v2')
 
 
 class FlavorDiskSmallerThanMinDisk(exception.FlavorDiskTooSmall):
@@ -59,7 +61,7 @@ def auto_disk_config(image: ImageMeta, asked: bool | None) -> bool:
 
 def properties(image: ImageMeta) -> dict[str, object]:
     """What a server keeps of its image: the properties, and the facts that 2.98 shows among them."""
-    kept: dict[str, object] = dict(image.properties)
+    kept: dict[str, object] = {key: value for key, value in image.properties.items() if key not in OF_DISKS}
     if image.id:
         kept['base_image_ref'] = image.id
     for name in ('container_format', 'disk_format', 'min_disk', 'min_ram'):

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from minicompute import exception, quota
-from minicompute.compute.api import block_devices
+from minicompute.compute.api import block_devices, image_mapping
 from minicompute.compute.api.request import CreateRequest
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
@@ -18,7 +18,7 @@ from minicompute.db import session
 from minicompute.db.api import aggregates, flavors, instance_groups, instances, keypairs, services
 from minicompute.db.group_commit import GroupCommit
 from minicompute.image import base as image
-from minicompute.objects import Flavor, ImageMeta, Instance, InstanceGroup, KeyPair, Volume
+from minicompute.objects import Flavor, ImageMeta, Instance, InstanceGroup, KeyPair, Volume, VolumeSnapshot
 from minicompute.volume import base as volume
 
 NO_KERNEL = 'nokernel'
@@ -36,6 +36,10 @@ class Found:
     keypair: KeyPair | None = None
     group: InstanceGroup | None = None
     volumes: dict[str, Volume] = dataclasses.field(default_factory=dict)
+    snapshots: dict[str, VolumeSnapshot] = dataclasses.field(default_factory=dict)
+    #: the disks of the request and of the image, and the image of a root disk that none of them says
+    entries: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    root_image: str | None = None
 
 
 def instance(context: RequestContext, uuid: str) -> Instance:
@@ -112,6 +116,7 @@ class _Basics:
     limits: quota.Limits
     images: dict[str, ImageMeta]
     volumes: dict[str, Volume]
+    snapshots: dict[str, VolumeSnapshot]
 
 
 def _read_basics(conn: sa.Connection, wanted: Sequence[Wanted]) -> _Basics:
@@ -120,32 +125,45 @@ def _read_basics(conn: sa.Connection, wanted: Sequence[Wanted]) -> _Basics:
     found = flavors.get_many(conn, {one.request.flavorid for one in wanted}, project_id=scope(context))
     limits = quota.limits(conn, str(context.project_id), str(context.user_id))
     ids = {one.image_id for one in wanted if one.image_id and one.image is None}
-    named = {volume_id for one in wanted for volume_id in block_devices.volume_ids(one.request.block_devices)}
-    return _Basics(found, limits, (image.load().show_many(context, ids) or {}) if ids else {},
-                   volume.load().show_many(context, named) if named else {})
+    images = (image.load().show_many(context, ids) or {}) if ids else {}
+    entries = [_entries(one, one.image or images.get(str(one.image_id))) for one in wanted]
+    named = {volume_id for some in entries for volume_id in block_devices.volume_ids(some)}
+    copies = {snapshot_id for some in entries for snapshot_id in block_devices.snapshot_ids(some)}
+    return _Basics(found, limits, images, volume.load().show_many(context, named) if named else {},
+                   volume.load().show_snapshots(context, copies) if copies else {})
+
+
+def _entries(one: Wanted, meta: ImageMeta | None) -> block_devices.Entries:
+    """What is wrong with those of the image is said later, where each create is looked at by itself."""
+    try:
+        return image_mapping.merged(one.request.block_devices, meta.properties if meta is not None else {})[0]
+    except exception.InvalidBDM:
+        return one.request.block_devices
 
 
 def _find(conn: sa.Connection, one: Wanted, basics: _Basics) -> Found:
     context, request = one.context, one.request
     flavor = _usable(basics.flavors.get(request.flavorid), request.flavorid)
-    meta = ImageMeta(properties=_said_by_volume(request, basics.volumes))
+    meta = ImageMeta(properties=_said_by_root(request, basics))
     if one.image_id:
         known = one.image or basics.images.get(one.image_id)
         if known is None:
             raise _no_image()
         meta = copy.deepcopy(known)
+    entries, has_root = image_mapping.merged(request.block_devices, meta.properties if one.image_id else {})
     keypair = _keypair(conn, context, request.key_name)
     _check_zone(conn, request.zone)
     _check_host(conn, request)
     return Found(flavor, basics.limits, meta, part(context, meta, 'kernel_id'), part(context, meta, 'ramdisk_id'),
                  keypair, _group(conn, context, request.hints.get('group')),
-                 basics.volumes)
+                 basics.volumes, basics.snapshots, entries, None if has_root else request.image_id)
 
 
-def _said_by_volume(request: CreateRequest, volumes: dict[str, Volume]) -> dict[str, Any]:
-    """The properties of the image that a boot volume was made from."""
+def _said_by_root(request: CreateRequest, basics: _Basics) -> dict[str, Any]:
+    """The properties of the image that a boot volume, or the snapshot of one, was made from."""
     for entry in request.block_devices:
-        if str(entry.get('boot_index')) == '0' and (found := volumes.get(str(entry.get('uuid')))):
+        named = str(entry.get('uuid'))
+        if block_devices.is_root(entry) and (found := basics.volumes.get(named) or basics.snapshots.get(named)):
             return dict(found.image_metadata)
     return {}
 

@@ -6,11 +6,15 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import sqlalchemy as sa
+
 from minicompute import exception
-from minicompute.compute.api import begin
-from minicompute.context import RequestContext
+from minicompute.compute.api import begin, image_mapping
+from minicompute.context import RequestContext, admin_context
+from minicompute.db.api import instances
 from minicompute.image import base as image
-from minicompute.objects import ImageMeta, Instance
+from minicompute.objects import Action, ImageMeta, Instance
+from minicompute.volume import base as volume
 
 #: of the image that a server was made from, what one made from the server does not have
 _OF_THE_FILE = frozenset(('container_format', 'disk_format', 'min_disk', 'min_ram'))
@@ -22,16 +26,22 @@ LONGEST_NAME = 255
 
 
 def create_image(context: RequestContext, instance: Instance, name: str, metadata: dict[str, str]) -> str:
-    """-> the id of the image, which is there at once and active later.
+    """-> the id of the image, which is there at once and active later. Of a server whose disk is a volume it has no
+    data, but names snapshots of all its volumes.
 
-    Raises InstanceInvalidState, ActionInProgress, ServiceUnavailable; Invalid for a server whose disk is a volume.
+    Raises InstanceInvalidState, ActionInProgress, ServiceUnavailable, OverQuota.
     """
+    if is_volume_backed(instance):
+        return _begin_volumes(context, instance, name, metadata)
     return _begin(context, instance, name, SNAPSHOT, metadata, {})
 
 
 def create_backup(context: RequestContext, instance: Instance, name: str, backup_type: str, rotation: int,
                   metadata: dict[str, str]) -> str:
-    """The same; when it is active only the `rotation` newest backups of this type stay."""
+    """The same; when it is active only the `rotation` newest backups of this type stay. Raises Invalid for a server
+    whose disk is a volume."""
+    if is_volume_backed(instance):
+        raise exception.Invalid('Backup is not supported for volume-backed instances.')
     return _begin(context, instance, name, BACKUP, {**metadata, 'backup_type': backup_type},
                   {'backup_type': backup_type, 'rotation': rotation})
 
@@ -42,13 +52,35 @@ def _begin(context: RequestContext, instance: Instance, name: str, kind: str, pr
     begin.check(context, instance, rule, called, locked_too=True)
     if not instance.host:
         raise exception.InstanceNotReady(instance_id=instance.uuid)
-    if is_volume_backed(instance):
-        raise exception.Invalid(f'{called} is not supported for a server whose root disk is a volume: '
-                                'make a snapshot of the volume.')
     meta = describe(context, instance, name, kind, properties)
     with reserved(context, meta) as write:
         begin.flow(context, instance, called, rule, 'snapshot', 'reserve_image', locked_too=True, write=write,
                    data={**data, 'image_id': meta.id})
+    return str(meta.id)
+
+
+def _begin_volumes(context: RequestContext, instance: Instance, name: str, properties: dict[str, str]) -> str:
+    begin.check(context, instance, 'snapshot', 'createImage', locked_too=True)
+    if not instance.host:
+        raise exception.InstanceNotReady(instance_id=instance.uuid)
+    backend = volume.load()
+    devices = [device for device in instance.block_devices if device.volume_id]
+    found = backend.show_many(admin_context(), [str(device.volume_id) for device in devices])
+    copies = {volume_id: str(uuid.uuid4()) for volume_id in found}
+    meta = describe(context, instance, name, SNAPSHOT, properties)
+    meta.properties.update(image_mapping.write(instance.block_devices, copies, instance.root_device_name))
+    new = [image_mapping.of_volume(copies[volume_id], one, meta.name or '') for volume_id, one in found.items()]
+
+    with reserved(context, meta) as insert:
+        def write(conn: sa.Connection, action: Action) -> None:
+            now = {device.volume_id for device in instances.get(conn, instance.uuid).block_devices if device.volume_id}
+            if now != set(copies):
+                raise exception.ActionInProgress(method='createImage', instance_uuid=instance.uuid)
+            backend.reserve_snapshots(conn, new)
+            if insert is not None:
+                insert(conn, action)
+        begin.flow(context, instance, 'createImage', 'snapshot', 'snapshot_volumes', 'reserve_image', locked_too=True,
+                   write=write, data={'image_id': meta.id, 'copies': copies})
     return str(meta.id)
 
 

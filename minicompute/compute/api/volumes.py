@@ -47,7 +47,7 @@ def state_of(device: BlockDevice) -> str:
 def mapping(found: Volume, *, state: str, **facts: object) -> BlockDevice:
     """A block device of this volume, for whoever has reserved it."""
     return BlockDevice(source_type='volume', destination_type='volume', volume_id=found.id, volume_size=found.size,
-                       volume_type=found.volume_type, attachment_id=str(uuid.uuid4()),
+                       volume_type=found.volume_type, attachment_id=str(uuid.uuid4()), snapshot_id=found.snapshot_id,
                        connection_info={'state': state, 'made': found.made}, **facts)  # type: ignore[arg-type]
 
 

@@ -18,7 +18,7 @@ from minicompute.db.models import instances, volumes
 from minicompute.objects import Volume, VolumeAttachment, VolumeStatus
 
 _PLAIN = ('project_id', 'size', 'user_id', 'name', 'description', 'status', 'bootable', 'made', 'volume_type',
-          'created_at', 'updated_at')
+          'created_at', 'updated_at', 'snapshot_id')
 
 
 def _from_row(row: Any) -> Volume:

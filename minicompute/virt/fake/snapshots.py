@@ -4,14 +4,17 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from minicompute import exception
+from minicompute.conf import CONF
 from minicompute.image.sink import LocalSink
 from minicompute.objects import ImageMeta, Instance, PowerState
 from minicompute.virt.fake.base import FakeBase
 from minicompute.virt.interface.snapshots import SnapshotVerbs, Stop, never
 from minicompute.virt.request import Progress, SpawnRequest, no_progress
+from minicompute.volume import files
 
 SIZE = 1 << 16
 
@@ -43,6 +46,25 @@ class FakeSnapshots(FakeBase, SnapshotVerbs):
         self._drop_extracts(instance.uuid)
         LocalSink().forget(image_id)
         self._fault('drop_extract.after', instance.uuid)
+
+    def copy_volumes(self, instance: Instance, copies: Mapping[str, str], progress: Progress = no_progress,
+                     stop: Stop = never) -> None:
+        self._fault('copy_volumes', instance.uuid)
+        self._read(instance.uuid)
+        progress('extract', 0)
+        os.makedirs(CONF.local_volumes.path, exist_ok=True)
+        for volume, made in copies.items():
+            with open(files.snapshot_path(made), 'w') as writer:
+                writer.write(f'what volume {volume} holds\n')
+        if stop():
+            raise exception.Conflict('The snapshots were broken off.')
+        self._fault('copy_volumes.after', instance.uuid)
+
+    def drop_copies(self, instance: Instance, copies: Mapping[str, str]) -> None:
+        self._fault('drop_copies', instance.uuid)
+        for made in copies.values():
+            files.remove_snapshot(made)
+        self._fault('drop_copies.after', instance.uuid)
 
     def fetch_image(self, instance: Instance, image: ImageMeta, progress: Progress = no_progress) -> None:
         self._fault('fetch_image', instance.uuid)

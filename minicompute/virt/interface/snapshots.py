@@ -1,7 +1,7 @@
 """Disks become images, and domains get new disks."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from minicompute import exception
@@ -42,6 +42,19 @@ class SnapshotVerbs:
     def drop_extract(self, instance: Instance, image_id: str) -> None:
         """Nothing is left here of a snapshot, however far it came."""
         raise exception.NotImplementedHere('This host cannot make images of servers.')
+
+    def copy_volumes(self, instance: Instance, copies: Mapping[str, str], progress: Progress = no_progress,
+                     stop: Stop = never) -> None:
+        """`copies`: {volume: the snapshot of it}. Copy these volumes of the server, running or not, all as they are at
+        one moment, each into the file of its snapshot. What earlier attempts left goes first.
+
+        Raises DomainNotFound, DeviceNotAttached, DiskFull, ImageToolFailed, InstanceQuiesceFailed.
+        """
+        raise exception.NotImplementedHere('This host cannot make snapshots of volumes.')
+
+    def drop_copies(self, instance: Instance, copies: Mapping[str, str]) -> None:
+        """Nothing is left of what `copy_volumes` made, and nothing of it goes on."""
+        raise exception.NotImplementedHere('This host cannot make snapshots of volumes.')
 
     def fetch_image(self, instance: Instance, image: ImageMeta, progress: Progress = no_progress) -> None:
         """Have the image at hand for `rebuild`, inspected and fit for the server: what is wrong with it must show

@@ -1,4 +1,4 @@
-"""One disk of a guest that runs, copied as it is at one moment, while the guest goes on: libvirt's backup job.
+"""Disks of a guest that runs, copied as they are at one moment, while the guest goes on: libvirt's backup job.
 
 The job lives in QEMU. It outlives our daemon, so whoever begins one ends first what an earlier one left; the chain of
 the guest's own disk is never touched, so that nothing has to be put back, whatever dies.
@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from xml.etree import ElementTree
 
 import libvirt
@@ -28,26 +28,31 @@ POLL = 0.3
 PATIENCE = 60.0
 
 
-def description(target: str, others: list[str], path: str) -> str:
-    """The XML of a job that copies the disk `target` (vda, ...) to a new qcow2 at `path`."""
-    made = element('domainbackup', element('disks', element(
-        'disk', element('target', file=path), element('driver', type_='qcow2'), name=target, backup='yes',
-        type_='file'), *(element('disk', name=other, backup='no') for other in others)), mode='push')
+def description(paths: Mapping[str, str], others: list[str]) -> str:
+    """The XML of a job that copies the disks of these targets (vda, ...), each to a new qcow2 at its path."""
+    made = element('domainbackup', element(
+        'disks',
+        *(element('disk', element('target', file=path), element('driver', type_='qcow2'), name=target, backup='yes',
+                  type_='file') for target, path in paths.items()),
+        *(element('disk', name=other, backup='no') for other in others)), mode='push')
     return ElementTree.tostring(made, encoding='unicode')
 
 
-def copy(domain: Guest, instance: Instance, target: str, path: str, progress: Progress, stop: Stop) -> bool:
-    """-> False when the guest ended meanwhile: what its disk holds now may be copied at leisure.
+def copy(domain: Guest, instance: Instance, paths: Mapping[str, str], progress: Progress, stop: Stop) -> bool:
+    """`paths`: {target: the file that its disk is copied to}. -> False when the guest ended meanwhile: what its disks
+    hold now may be copied at leisure.
 
     Raises ImageToolFailed, InstanceQuiesceFailed.
     """
     end_old(domain)
+    path = next(iter(paths.values()))
     others = [disk.get('dev', '') for disk in domain.tree().findall('devices/disk/target')]
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+    for old in paths.values():
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(old)
     try:
         with frozen(domain, instance):
-            domain.begin_backup(description(target, [name for name in others if name != target], path))
+            domain.begin_backup(description(paths, [name for name in others if name not in paths]))
     except libvirt.libvirtError as error:
         if not domain.running():
             return False

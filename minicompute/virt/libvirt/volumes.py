@@ -1,7 +1,8 @@
 """The files of the local volumes, as a host makes and grows them, below `[local_volumes] path`.
 
-A volume gets its file at its first use. The file appears whole: it is made under a name of this host's own and linked
-to its final one, which fails if another host was faster, and is then as good.
+A volume gets its file at its first use, empty or with the content of an image or of a snapshot. The file appears whole:
+it is made under a name of this host's own and linked to its final one, which fails if another host was faster, and is
+then as good.
 """
 from __future__ import annotations
 
@@ -53,7 +54,9 @@ def _make_new(path: str, size: int, device: BlockDevice, image: ImageMeta | None
     temp = os.path.join(directory, f'.{name}.{CONF.host}.new')     # one step at a time makes it on this host
     try:
         with space.checked(f'volume {device.volume_id}'):
-            if image is None:
+            if device.snapshot_id:
+                images.convert(_snapshot(device.snapshot_id), files.FORMAT, temp, files.FORMAT)
+            elif image is None:
                 images.create(temp, files.FORMAT, size)
             else:
                 _fill(temp, size, device, image, cache, progress)
@@ -64,6 +67,14 @@ def _make_new(path: str, size: int, device: BlockDevice, image: ImageMeta | None
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temp)
     LOG.info('The file of volume %s is made', device.volume_id)
+
+
+def _snapshot(snapshot_id: str) -> str:
+    """Raises SnapshotNotFound."""
+    path = files.snapshot_path(snapshot_id)
+    if not os.path.exists(path):
+        raise exception.SnapshotNotFound(snapshot_id=snapshot_id)
+    return path
 
 
 def _fill(temp: str, size: int, device: BlockDevice, image: ImageMeta, cache: ImageCache,

@@ -27,6 +27,17 @@ def drop_extract(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
     return {}
 
 
+def copy_volumes(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    here = work()
+    driver.copy_volumes(instance_of(request), request.args['copies'], here.progress, here.stop)
+    return {}
+
+
+def drop_copies(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    driver.drop_copies(instance_of(request), request.args['copies'])
+    return {}
+
+
 def fetch_image(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
     driver.fetch_image(instance_of(request), request.args['image'], work().progress)
     return {}
@@ -40,6 +51,7 @@ def rebuild(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
     return {'power_state': driver.power_state(request.key)}
 
 
-LONG = frozenset({'extract', 'send_image', 'fetch_image', 'rebuild'})
+LONG = frozenset({'extract', 'send_image', 'copy_volumes', 'fetch_image', 'rebuild'})
 VERBS: dict[str, Verb] = {'extract': extract, 'send_image': send_image, 'drop_extract': drop_extract,
-                          'fetch_image': fetch_image, 'rebuild': rebuild}
+                          'copy_volumes': copy_volumes, 'drop_copies': drop_copies, 'fetch_image': fetch_image,
+                          'rebuild': rebuild}

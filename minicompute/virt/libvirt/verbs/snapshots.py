@@ -8,21 +8,24 @@ import contextlib
 import glob
 import os
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from minicompute import exception
+from minicompute.conf import CONF
 from minicompute.image.base import ImageSink
 from minicompute.image.sink import LocalSink
 from minicompute.objects import ImageMeta, Instance
 from minicompute.virt import growth, images
 from minicompute.virt.driver import Progress, SpawnRequest, no_progress
 from minicompute.virt.interface.snapshots import SnapshotVerbs, Stop, never
-from minicompute.virt.libvirt import backup, guest, layout, space
+from minicompute.virt.libvirt import backup, guest, hotplug, layout, space
 from minicompute.virt.libvirt.base import LibvirtBase
 from minicompute.virt.libvirt.base import stop as shut_down
-from minicompute.virt.libvirt.config.base import render
+from minicompute.virt.libvirt.config.base import Element, render
 from minicompute.virt.libvirt.disks import check_fit, check_image
 from minicompute.virt.libvirt.layout import Disk
+from minicompute.volume import files
 
 FORMAT = 'qcow2'
 
@@ -41,7 +44,7 @@ class LibvirtSnapshots(LibvirtBase, SnapshotVerbs):
         _drop(instance.uuid)
         progress('extract', None)
         taken = _require_room(root)
-        if domain.running() and backup.copy(domain, instance, root.target, path, progress, stop):
+        if domain.running() and backup.copy(domain, instance, {root.target: path}, progress, stop):
             return
         images.convert(root.path, root.format, path, FORMAT, stop=stop,
                        watch=lambda temp: growth.told(temp, taken, 'extract', progress))
@@ -64,6 +67,29 @@ class LibvirtSnapshots(LibvirtBase, SnapshotVerbs):
             backup.end_old(guest.find(self._host, instance.uuid))
         _drop(instance.uuid)
         self._sink.forget(image_id)
+
+    # -- volumes become snapshots ------------------------------------------------------
+
+    def copy_volumes(self, instance: Instance, copies: Mapping[str, str], progress: Progress = no_progress,
+                     stop: Stop = never) -> None:
+        domain = guest.find(self._host, instance.uuid)
+        backup.end_old(domain)
+        paths = {files.path_of(volume): files.snapshot_path(made) for volume, made in copies.items()}
+        progress('extract', None)
+        taken = sum(os.stat(path).st_blocks * 512 for path in paths)
+        space.require(CONF.local_volumes.path, taken, 'the snapshots of the volumes')
+        if domain.running():
+            targets = {_target(domain.tree(), path): made for path, made in paths.items()}
+            if backup.copy(domain, instance, targets, progress, stop):
+                return
+        for path, made in paths.items():
+            images.convert(path, files.FORMAT, made, files.FORMAT, stop=stop)
+
+    def drop_copies(self, instance: Instance, copies: Mapping[str, str]) -> None:
+        with contextlib.suppress(exception.DomainNotFound):
+            backup.end_old(guest.find(self._host, instance.uuid))
+        for made in copies.values():
+            files.remove_snapshot(made)
 
     # -- and a server gets new disks -------------------------------------------------
 
@@ -91,6 +117,15 @@ class LibvirtSnapshots(LibvirtBase, SnapshotVerbs):
                 self._define_and_start(instance)
             else:
                 guest.define(self._host, instance.uuid, render(self._builder.domain(instance)))
+
+
+def _target(tree: Element, path: str) -> str:
+    """Raises DeviceNotAttached."""
+    disk = hotplug.disk_of(path)(tree)
+    target = disk.find('target') if disk is not None else None
+    if target is None:
+        raise exception.DeviceNotAttached(device=os.path.basename(path), reason='the domain does not have it')
+    return target.get('dev', '')
 
 
 def _extract(uuid: str, image_id: str) -> str:

@@ -38,7 +38,7 @@ def test_the_flavor_fills_what_is_not_given():
     ([blank(guest_format='swap', volume_size=129)], 'i', RICH, 'Swap drive'),
     ([blank(guest_format='swap', volume_size=1)] * 2, 'i', RICH, 'More than one swap'),
     ([blank(volume_size=1)] * 3, 'i', RICH, 'local devices'),
-    ([{'source_type': 'snapshot', 'uuid': 's'}], 'i', PLAIN, 'no snapshots')])
+    ([{'source_type': 'snapshot', 'uuid': 's'}], 'i', PLAIN, 'failed to get snapshot')])
 def test_refusals(entries, image, flavor, why):
     with pytest.raises(exception.Invalid, match=why):
         block_devices.plan(entries, image, flavor)

@@ -62,7 +62,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def copy(domain: Domain, told: list[Any] | None = None, stop: Any = lambda: False, **says: str) -> bool:
     instance = make_instance(image_properties=says)
-    return backup.copy(domain, instance, 'vda', '/nowhere/x&y', lambda *said: (told or []).append(said), stop)  # type: ignore[arg-type]
+    return backup.copy(domain, instance, {'vda': '/nowhere/x&y'}, lambda *said: (told or []).append(said), stop)  # type: ignore[arg-type]
 
 
 DONE = {'type': libvirt.VIR_DOMAIN_JOB_COMPLETED, 'success': True}
