@@ -11,6 +11,7 @@ the network backend gave it, and nobody else gets one.
 """
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
@@ -177,10 +178,14 @@ class Networks:
             return False
         if active and (len(_dhcp_entries(network)) > leaving or call(network.listAllPorts, 0)):
             return False
+        bridge = parse(call(network.XMLDesc, 0)).find('bridge')
         if active:
             _make_gone(network.destroy)
         if persistent:
             _make_gone(network.undefine)
+        if bridge is not None and not link_local.exists(bridge.get('name', '')):
+            with contextlib.suppress(exception.InternalError):
+                link_local.forget(bridge.get('name', ''))
         return True
 
 
