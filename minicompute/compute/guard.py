@@ -12,7 +12,7 @@ import dataclasses
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import orjson
@@ -36,6 +36,19 @@ class _Key:
     waiting: list[StepRequest] = dataclasses.field(default_factory=list)
     last: StepReport | None = None
     asked_at: float = 0.0       # monotonic
+    held: bool = False          # by `alone`: what comes waits
+
+    def in_use_since(self, moment: float) -> bool:
+        return self.running is not None or self.held or self.asked_at >= moment
+
+    def take_next(self) -> StepRequest | None:
+        """-> what waited longest and is not too old by now; from now on it runs"""
+        while self.waiting and self.running is None:
+            candidate = self.waiting.pop(0)
+            if candidate.fence >= self.fence:
+                self.running = candidate
+                return candidate
+        return None
 
 
 class Guard:
@@ -65,7 +78,7 @@ class Guard:
                     state.fence = max(state.fence, request.fence)
                     self._save(request.key, state)
                 return
-            if state.last is not None and _answers(state.last, request):
+            if not state.held and state.last is not None and _answers(state.last, request):
                 state.fence = request.fence
                 self._save(request.key, state)
                 answer = dataclasses.replace(state.last, generation=request.generation)
@@ -73,7 +86,7 @@ class Guard:
                 return
             state.fence = request.fence
             self._save(request.key, state)
-            if state.running is not None:
+            if state.running is not None or state.held:
                 state.waiting = [w for w in state.waiting if not _same(request, w)] + [request]
                 return
             state.running = request
@@ -88,7 +101,7 @@ class Guard:
     def busy(self) -> list[str]:
         """Servers that something is being done to right now."""
         with self._lock:
-            return [key for key, state in self._keys.items() if state.running is not None]
+            return [key for key, state in self._keys.items() if state.running is not None or state.held]
 
     def asked_ever(self) -> bool:
         """Whether anything is remembered at all."""
@@ -98,7 +111,26 @@ class Guard:
         """Whether something was, or is being, done to this server after `moment` (of the monotonic clock)."""
         with self._lock:
             state = self._keys.get(key)
-            return state is not None and (state.running is not None or state.asked_at >= moment)
+            return state is not None and state.in_use_since(moment)
+
+    @contextlib.contextmanager
+    def alone(self, key: str, moment: float) -> Iterator[bool]:
+        """-> False when something was, or is being, done to this server after `moment` (of the monotonic clock). Else
+        nothing is until the end: what comes meanwhile waits for it."""
+        with self._lock:
+            state = self._keys.setdefault(key, _Key())
+            free = not state.in_use_since(moment)
+            state.held = free or state.held
+        try:
+            yield free
+        finally:
+            if free:
+                with self._lock:
+                    state.held = False
+                    following = state.take_next()
+                    if state == _Key():
+                        del self._keys[key]
+                self._begin(following)
 
     def forget(self, known: set[str]) -> None:
         """Drop what is kept of servers that have been gone for long."""
@@ -108,27 +140,27 @@ class Guard:
             # Under the lock: a request that comes now must not lose the fence that it has just left here.
             with self._lock, contextlib.suppress(FileNotFoundError):
                 state = self._keys.get(name)
-                if name not in known and os.stat(path).st_mtime < horizon and not (state and state.running):
+                in_use = state is not None and (state.running is not None or state.held)
+                if name not in known and os.stat(path).st_mtime < horizon and not in_use:
                     self._keys.pop(name, None)
                     os.unlink(path)
 
     def _execute(self, request: StepRequest) -> None:
         report = self._run(request)
-        following = None
         with self._lock:
             state = self._keys[request.key]
             report.generation, report.attempt = request.generation, request.attempt
-            state.last, state.running = report, None
+            state.last, state.running, state.asked_at = report, None, time.monotonic()
             self._save(request.key, state)
-            while state.waiting and following is None:
-                candidate = state.waiting.pop(0)
-                if candidate.fence >= state.fence:
-                    following = state.running = candidate
+            following = state.take_next()
         if crash.armed:
             crash.point('compute', request.place, 'before-report', request.key)
         self._reply(report, request.reply_to)
-        if following is not None:
-            self._submit(following, lambda: self._execute(following))
+        self._begin(following)
+
+    def _begin(self, request: StepRequest | None) -> None:
+        if request is not None:
+            self._submit(request, lambda: self._execute(request))
 
     def _save(self, key: str, state: _Key) -> None:
         """A kill must not lose a fence that was acted on: rename is atomic. (A power cut loses the domains

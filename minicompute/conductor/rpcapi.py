@@ -41,7 +41,8 @@ class ConductorAPI:
 
     def hello(self, context: RequestContext, node: ComputeNode, timeout: float = 30) -> dict[str, Any]:
         """A compute has started. -> {'instances': [Instance, ...] that live on its host, 'busy': uuids that an
-        action works on, 'owed': uuids whose remains it must remove}."""
+        action works on, 'owed': uuids whose remains it must remove, 'homes': {uuid of these: the host where it
+        lives}}."""
         return dict(self._client.call(context, 'hello', timeout=timeout, node=node))
 
     def hellos(self, context: RequestContext, nodes: list[ComputeNode], timeout: float = 60) -> dict[str, Any]:
@@ -59,6 +60,15 @@ class ConductorAPI:
     def servers(self, context: RequestContext, host: str) -> dict[str, Any]:
         """What `hello` answers, without the greeting."""
         return dict(self._client.call(context, 'servers', timeout=30, host=host))
+
+    def strangers(self, context: RequestContext, host: str, uuids: list[str]) -> dict[str, str | None]:
+        """-> {server: where it lives, None: nowhere} for those of `uuids` that are not that host's, and that nothing
+        is under way for."""
+        return dict(self._client.call(context, 'strangers', timeout=30, host=host, uuids=uuids))
+
+    def deleted(self, context: RequestContext, uuids: list[str]) -> list[str]:
+        """-> those of which the records say that they were deleted. One that they never heard of is not."""
+        return list(self._client.call(context, 'deleted', timeout=30, uuids=uuids))
 
     def move_order(self, context: RequestContext, migration: str) -> str | None:
         """What somebody wants of a live migration that runs: 'abort', 'force_complete' or nothing."""

@@ -8,6 +8,7 @@ import uuid as uuidlib
 from collections.abc import Callable
 from typing import Any
 
+import oslo_messaging as messaging
 import pytest
 import sqlalchemy as sa
 
@@ -21,6 +22,7 @@ from minicompute.db.models import allocations, block_device_mappings, instance_a
 from minicompute.db.models import migrations as moves
 from minicompute.db.models import networks as network_table
 from minicompute.objects import Migration
+from minicompute.virt.fake import FakeDriver
 from tests.functional.cloud import Cloud
 
 LONG_AGO = datetime.datetime(2020, 1, 1)
@@ -321,6 +323,60 @@ def test_what_was_asked_for_meanwhile_is_ours_again(quiet_cloud: Cloud) -> None:
     quiet_cloud.wait(uuid)
     manager.housekeeping.remove_strangers({uuid: None})
     assert quiet_cloud.domains() == {uuid: home}
+
+
+@pytest.mark.parametrize('home', [None, 'compute9'])
+def test_an_order_of_long_ago_removes_nothing(quiet_cloud: Cloud, home: str | None) -> None:
+    """A conductor was stopped between its look at a list and its order; since then the server came (back) here, and
+    newer lists were made."""
+    uuid, _ = healthy(quiet_cloud)
+    host = quiet_cloud.show(uuid)['OS-EXT-SRV-ATTR:host']
+    manager: Any = quiet_cloud.services[host].manager
+    manager.housekeeping.tell_present()
+    manager.housekeeping.remove_strangers({uuid: home})
+    assert quiet_cloud.domains() == {uuid: host}
+
+
+def test_an_order_while_no_conductor_can_be_asked(quiet_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    uuid, _ = healthy(quiet_cloud)
+    host = quiet_cloud.show(uuid)['OS-EXT-SRV-ATTR:host']
+    keeper: Any = quiet_cloud.services[host].manager.housekeeping    # type: ignore[attr-defined]
+    os.symlink('4:stray', os.path.join(CONF.fake.state_dir, host, GONE))
+
+    def silence(*words: Any, **more: Any) -> Any:
+        raise messaging.MessagingTimeout
+    with monkeypatch.context() as patched:
+        patched.setattr(keeper._conductor, 'strangers', silence)
+        patched.setattr(keeper._conductor, 'servers', silence)
+        keeper.remove_strangers({GONE: None})
+        keeper.pay([GONE])
+    assert set(quiet_cloud.domains()) == {uuid, GONE}
+    keeper.remove_strangers({GONE: None})
+    assert set(quiet_cloud.domains()) == {uuid}
+
+
+def test_a_sweep_spares_what_lives_elsewhere(quiet_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its disks may be shared with its home: what becomes of the domain is not decided by a sweep."""
+    uuid, _ = healthy(quiet_cloud)
+    home = quiet_cloud.show(uuid)['OS-EXT-SRV-ATTR:host']
+    other = 'compute2' if home == 'compute1' else 'compute1'
+    keeper: Any = quiet_cloud.services[other].manager.housekeeping    # type: ignore[attr-defined]
+    os.makedirs(os.path.join(CONF.fake.state_dir, other), exist_ok=True)
+    for name in (uuid, GONE):
+        os.symlink('4:stray', os.path.join(CONF.fake.state_dir, other, name))
+    swept: list[tuple[bool, bool, bool]] = []
+
+    def sweep(driver: Any, known: Any, minimum_age: int, gone: Any = ()) -> list[str]:
+        swept.append((uuid in known, GONE in known, uuid in gone))
+        return []
+    monkeypatch.setattr(FakeDriver, 'sweep', sweep)
+    keeper.clean_up()
+    assert swept == [(True, False, False)]
+    monkeypatch.setattr(FakeDriver, 'abandoned', lambda driver: {uuid, GONE})
+    quiet_cloud.api('DELETE', f'/servers/{uuid}')
+    quiet_cloud.wait_gone(uuid)
+    keeper.clean_up()
+    assert swept[1:] == [(False, False, True)], 'only what the records know to be deleted'
 
 
 def test_a_move_that_an_operator_gave_up_is_only_told(quiet_cloud: Cloud) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from minicompute import exception
 from minicompute.db import session
 from minicompute.db.api import owed
 from minicompute.db.models import images
@@ -73,9 +74,8 @@ def test_lost_and_back(cloud: Cloud, network: str) -> None:
     assert not cloud.leaks()
 
 
-def test_a_host_that_was_only_cut_off(cloud: Cloud, monkeypatch: Any) -> None:
+def test_a_host_that_was_only_cut_off(cloud: Cloud) -> None:
     """Its daemon never stopped: a reminder is enough."""
-    monkeypatch.setattr('minicompute.compute.manager.housekeeping.FRESH', 0.0)
     before = booted(cloud)
     uuid, source = before['id'], before[HOST]
     manager: Any = cloud.services[source].manager
@@ -244,6 +244,43 @@ def test_a_failed_rebuild_leaves_nothing_there(cloud: Cloud, verb: str) -> None:
     assert cloud.wait(uuid, 'SHUTOFF')[HOST] == other(source)
     cloud.start_compute(source)
     assert homes(cloud, uuid) == {other(source): PowerState.SHUTDOWN} and not cloud.leaks()
+
+
+def test_disks_that_are_another_hosts_are_no_reason_to_hang(cloud: Cloud) -> None:
+    """What the driver says when it finds, half way, that it would make disks over those of somebody else."""
+    before = booted(cloud)
+    uuid, source = before['id'], before[HOST]
+
+    def refuse(driver: Any, uuid: str) -> None:
+        raise exception.Conflict(f'The disks of instance {uuid} belong to host third.')
+    FakeDriver.faults['spawn'] = refuse
+    lose(cloud, source)
+    evacuate(cloud, uuid)
+    after = cloud.wait(uuid, 'ERROR')
+    assert after[HOST] == source and 'belong to host third' in after['fault']['message']
+    assert domains_of(cloud, other(source)) == set() and claims(uuid) == [(source, 64)] and status(uuid) == ['error']
+    FakeDriver.faults.clear()
+    cloud.start_compute(source)
+    assert domains_of(cloud, source) == {uuid} and not cloud.leaks()
+
+
+def test_a_stale_reminder_finds_a_server_that_came_back(make_cloud: Any) -> None:
+    """A conductor was stopped between its look at the debts and its reminder."""
+    cloud = make_cloud(computes=2)
+    before = booted(cloud)
+    uuid, source = before['id'], before[HOST]
+    lose(cloud, source)
+    evacuate(cloud, uuid, version='2.94')
+    cloud.wait(uuid)
+    with session.read() as conn:
+        debts = owed.debts(conn)
+    assert debts == {source: [uuid]}
+    cloud.start_compute(source)
+    force_down(cloud, source, False)
+    act(cloud, uuid, 'os-migrateLive', {'host': source, 'block_migration': 'auto'})
+    assert cloud.wait(uuid)[HOST] == source
+    cloud.services[source].manager.housekeeping.pay(debts[source])
+    assert homes(cloud, uuid) == {source: PowerState.RUNNING} and not cloud.leaks()
 
 
 def test_the_new_host_dies_while_it_rebuilds(cloud: Cloud) -> None:

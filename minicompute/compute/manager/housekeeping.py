@@ -25,8 +25,6 @@ LOG = logging.getLogger(__name__)
 
 #: seconds that a domain is left to settle before its new state is told
 SETTLE = 1.0
-#: seconds after which a request is not what a demand for a clean-up may have crossed on its way
-FRESH = 30.0
 #: an inventory that stays the same is told again after so many `update_resources_interval`: nothing needs it
 #: to be, but what should be there and is not, whatever the reason, is there again then
 REPEAT = 10
@@ -53,8 +51,6 @@ class Housekeeping:
         #: when the inventory was looked at, and when told (monotonic), and what was told
         self._looked_at = self._told_at = float('-inf')
         self._told: int | None = None
-        #: when what lies here was looked at last (monotonic)
-        self._listed_at = float('inf')
 
     def periodics(self) -> list[Periodic]:
         out = [Periodic(self.heartbeat, CONF.report_interval, at_once=True), Periodic(self.tell_changes, SETTLE),
@@ -79,13 +75,14 @@ class Housekeeping:
         """The conductor has taken `node` down, and answered what `ConductorAPI.hello` says."""
         self._looked_at = self._told_at = time.monotonic()
         self._told = _mark(node)
-        self._reconcile({i.uuid: i for i in answer['instances']}, set(answer['busy']), set(answer['owed']))
+        self._reconcile({i.uuid: i for i in answer['instances']}, set(answer['busy']), set(answer['owed']),
+                        answer.get('homes', {}))
 
     def say_started(self) -> None:
         rpc.quiet(lambda: self._conductor.started(admin_context(), self._host),
                   'The conductors were not told of the start')
 
-    def _reconcile(self, mine: dict[str, Instance], busy: set[str], owed: set[str]) -> None:
+    def _reconcile(self, mine: dict[str, Instance], busy: set[str], owed: set[str], homes: dict[str, str]) -> None:
         states: dict[str, int] = {}
         removed = []
         for domain in self._driver.domains():
@@ -95,28 +92,44 @@ class Housekeeping:
                 states[domain.uuid] = domain.power_state
             elif domain.uuid not in busy | owed:
                 LOG.warning('Domain %s (%s) is not ours any more: removed', domain.name, domain.uuid)
-                if self._remove(domain.uuid):
+                # Its disks may be shared with the host where it lives: who has looked at the records removes them.
+                if self._remove(domain.uuid, destroy_disks=False):
                     removed.append(domain.uuid)
         if removed:
             rpc.quiet(lambda: self._conductor.removed(admin_context(), self._host, removed), 'The removal was not told')
-        self.pay(sorted(owed))
+        # No work has been taken yet: nothing can have been asked for since the records were read.
+        self._pay(sorted(owed - set(mine) - busy), homes, time.monotonic())
         self._start_again(mine, states, busy)
         if states:
             rpc.quiet(lambda: self._conductor.power_states(admin_context(), self._host, states),
                       'The power states were not told')
 
     def pay(self, owed: list[str]) -> None:
-        """Remove what was left here while this host was away. What fails is asked for again."""
-        # What was asked for just now may be the server's return to this host: it is asked again if it was not.
-        since = max(0.001, time.monotonic() - FRESH)
-        paid = [uuid for uuid in owed if not self._guard.asked_since(since, uuid) and self._remove(uuid)]
+        """Remove what was left here while this host was away, as a conductor saw it, which may have slept since: it
+        is asked again. What fails is asked for again."""
+        asked_at = time.monotonic()
+        answer = rpc.quiet(lambda: self._conductor.servers(admin_context(), self._host),
+                           'Whether it is still to be removed is not known')
+        if answer:
+            still = set(answer['owed']) - {i.uuid for i in answer['instances']} - set(answer['busy'])
+            self._pay(sorted(still.intersection(owed)), answer.get('homes', {}), asked_at)
+
+    def _pay(self, owed: list[str], homes: dict[str, str], asked_at: float) -> None:
+        """What these servers left here goes unless something was asked for it since."""
+        paid = []
+        for uuid in owed:
+            with self._guard.alone(uuid, asked_at) as free:
+                if free and self._remove(uuid, homes.get(uuid)):
+                    paid.append(uuid)
         if paid:
             LOG.warning('Removed what these servers had left here: %s', ', '.join(paid))
             rpc.quiet(lambda: self._conductor.paid(admin_context(), self._host, paid), 'The clean-up was not told')
 
-    def _remove(self, uuid: str) -> bool:
+    def _remove(self, uuid: str, home: str | None = None, *, destroy_disks: bool = True) -> bool:
+        """`home`: the host where the server lives, if anywhere: it may have its disks in our directory."""
         try:
-            self._driver.destroy(Instance(uuid=uuid, project_id='', user_id='', host=self._host))
+            self._driver.destroy(Instance(uuid=uuid, project_id='', user_id='', host=home or self._host),
+                                 destroy_disks=destroy_disks)
         except Exception:
             LOG.exception('What is left of %s cannot be removed', uuid)
             return False
@@ -205,32 +218,35 @@ class Housekeeping:
 
     def tell_present(self) -> None:
         """What lies here: the conductor says what of it is not ours, and knows what should be here and is not."""
-        listed_at = time.monotonic()
         uuids = sorted(self._driver.present())
-        self._listed_at = listed_at
         rpc.outbox.put(rpc.CONDUCTOR, 'present', {'host': self._host, 'uuids': uuids})
 
     def remove_strangers(self, homes: dict[str, str | None]) -> None:
-        """{server: where it lives, None: nowhere}. The disks of one that lives elsewhere may be shared with that
-        host: only its domain goes. What something was asked for since the list was made is ours again."""
-        for uuid, home in homes.items():
-            if self._guard.asked_since(self._listed_at, uuid):
-                continue
-            LOG.warning('Instance %s is not ours (%s): removed', uuid, f'it lives on {home}' if home else 'it is gone')
-            try:
-                self._driver.destroy(Instance(uuid=uuid, project_id='', user_id='', host=self._host),
-                                     destroy_disks=home is None)
-            except Exception:
-                LOG.exception('What is left of %s cannot be removed', uuid)
+        """{server: where it lives, None: nowhere}, as a conductor saw it, which may have slept since: it is asked
+        again. The disks of one that lives elsewhere stay: only its domain goes."""
+        asked_at = time.monotonic()
+        answer = rpc.quiet(lambda: self._conductor.strangers(admin_context(), self._host, sorted(homes)),
+                           'Whether they are ours is not known')
+        for uuid, home in (answer or {}).items():
+            with self._guard.alone(uuid, asked_at) as free:
+                if free:
+                    LOG.warning('Instance %s is not ours (%s): removed', uuid,
+                                f'it lives on {home}' if home else 'it is gone')
+                    self._remove(uuid, home, destroy_disks=home is None)
 
     def clean_up(self) -> None:
         """Remove unused images, and what servers that are gone have left."""
         began = time.monotonic()
         answer = self._conductor.servers(admin_context(), self._host)
         recorded = {i.uuid for i in answer['instances']} | set(answer['busy'])
-        known = Known(recorded, lambda uuid: self._guard.asked_since(began, uuid))
+        doubtful, abandoned = self._driver.present() - recorded, self._driver.abandoned() - recorded
+        strangers = self._conductor.strangers(admin_context(), self._host, sorted(doubtful)) if doubtful else {}
+        gone = self._conductor.deleted(admin_context(), sorted(abandoned)) if abandoned else []
+        # What lives elsewhere, or is under way, is not for a sweep: its disks may be all that there is of it.
+        spared = {uuid for uuid in doubtful if strangers.get(uuid, '') is not None}
+        known = Known(recorded | spared, lambda uuid: self._guard.asked_since(began, uuid))
         minimum = CONF.image_cache.remove_unused_original_minimum_age_seconds
-        for line in self._driver.sweep(known, minimum):
+        for line in self._driver.sweep(known, minimum, set(gone)):
             LOG.info('%s', line)
         self._guard.forget(recorded)
 

@@ -186,3 +186,42 @@ def test_a_running_step_is_not_forgotten(site: Site, tmp_path: pathlib.Path) -> 
     os.utime(tmp_path / 'server', (0, 0))
     site.guard.forget(set())
     assert not os.listdir(tmp_path)
+
+
+def test_who_is_alone_with_a_server_holds_off_what_comes(site: Site) -> None:
+    before = time.monotonic()
+    with site.guard.alone('server', before) as free:
+        assert free and site.guard.busy() == ['server']
+        site.guard.admit(request())
+        site.work()
+        assert site.ran == [] and site.guard.overtaken('server')
+        with site.guard.alone('server', time.monotonic()) as again:
+            assert not again
+        site.work()
+        assert site.ran == []
+    site.work()
+    assert site.ran == ['spawn'] and site.guard.busy() == []
+
+
+def test_nobody_is_alone_with_a_server_that_something_was_asked_for(site: Site) -> None:
+    began = time.monotonic()
+    site.guard.admit(request())
+    with site.guard.alone('server', time.monotonic()) as free:
+        assert not free, 'it runs'
+    middle = time.monotonic()
+    site.work()
+    with site.guard.alone('server', middle) as free:
+        assert not free, 'it ended since'
+    with site.guard.alone('server', began) as free:
+        assert not free
+    with site.guard.alone('server', time.monotonic()) as free:
+        assert free
+    site.guard.admit(request(step='next'))
+    site.work()
+    assert site.ran == ['spawn', 'next']
+
+
+def test_being_alone_with_a_stranger_leaves_no_trace(site: Site) -> None:
+    with site.guard.alone('stranger', time.monotonic()) as free:
+        assert free
+    assert not site.guard.asked_ever()
