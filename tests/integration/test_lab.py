@@ -177,6 +177,21 @@ def test_a_host_reaches_nothing_of_this_machine_but_the_broker(lab: Lab) -> None
     assert reached(5672)
 
 
+def test_a_host_does_not_reach_the_broker_of_another_lab(lab: Lab) -> None:
+    """Which listens on the same port of another address of this machine."""
+    other = '10.98.249.1'
+    connect = ('exec', 'host1', 'timeout', '3', 'bash', '-c', f': > /dev/tcp/{other}/5672')
+    subprocess.run(['ip', 'address', 'replace', f'{other}/32', 'dev', 'lo'], check=True)
+    try:
+        with socket.create_server((other, 5672)):
+            socket.create_connection((other, 5672), timeout=5).close()
+            lab.execute('host1', 'ip', 'route', 'replace', other, 'via', f'{lab.prefix}.1')
+            assert lab.command(*connect).returncode == 124, 'neither an answer nor a refusal'
+    finally:
+        lab.command('exec', 'host1', 'ip', 'route', 'delete', other)
+        subprocess.run(['ip', 'address', 'delete', f'{other}/32', 'dev', 'lo'], check=True)
+
+
 # -- what can be done to it --------------------------------------------------------------
 
 

@@ -22,9 +22,11 @@ make_bridge() {
     close_bridge
 }
 
-# bridge_rules: what the hosts, and through them the guests, are kept from: all of this machine but the broker.
+# bridge_rules: what the hosts, and through them the guests, are kept from: all of this machine but their own broker.
+# Another lab's listens on the same port of another address.
 bridge_rules() {
     cat << RULES
+INPUT -i $BRIDGE -m conntrack --ctstate NEW ! -d $BROKER_ADDRESS -j DROP
 INPUT -i $BRIDGE -m conntrack --ctstate NEW -p tcp ! --dport $BROKER_PORT -j DROP
 INPUT -i $BRIDGE -m conntrack --ctstate NEW -p udp -j DROP
 FORWARD -i $BRIDGE ! -o $BRIDGE -j DROP
