@@ -90,10 +90,12 @@ def test_everything_is_numbered_once_by_many(database: str) -> None:
             if not some:
                 return
             put(*some)
+            time.sleep(0)       # greenlets let each other run here
 
     def number() -> None:
         while not over.is_set():
             events.sequence()
+            time.sleep(0)
     writers = [threading.Thread(target=write) for _ in range(3)]
     numberers = [threading.Thread(target=number) for _ in range(2)]
     for thread in [*writers, *numberers]:
@@ -103,6 +105,7 @@ def test_everything_is_numbered_once_by_many(database: str) -> None:
         found = read(last)
         seen += [number for _, number in found]
         last = found[-1][0] if found else last
+        time.sleep(0)
     over.set()
     for thread in [*writers, *numberers]:
         thread.join(30)

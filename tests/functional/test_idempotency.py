@@ -213,8 +213,7 @@ def test_who_was_taken_over_cannot_write(cloud: Cloud, body: dict[str, Any], mon
 
     def late(*args: Any) -> Any:
         monkeypatch.setattr(filters, '_call', call)
-        expire()
-        other = threading.Thread(target=lambda: answers.append(post(cloud, body, 'k1')))
+        other = threading.Thread(target=lambda: (expire(), answers.append(post(cloud, body, 'k1'))))
         other.start()
         other.join(30)
         return call(*args)

@@ -60,8 +60,10 @@ def test_more_memory_makes_the_create_succeed(cloud: Cloud, generous: None) -> N
     assert cloud.wait(cloud.api('POST', '/servers', asked)['server']['id'], 'ERROR')
     session.write(lambda conn: conn.execute(compute_nodes.update().where(
         compute_nodes.c.host == change['host']).values(
-            memory_mb=compute_nodes.c.memory_mb + more['amount'], changed_at=session.now(conn))))
-    assert explain(cloud, asked)['hosts'] == [change['host']]
+            memory_mb=compute_nodes.c.memory_mb + more['amount'], updated_at=session.now(conn),
+            changed_at=session.now(conn))))
+    found = explain(cloud, asked)
+    assert found['hosts'] == [change['host']], found['text']
     server = cloud.api('POST', '/servers', asked)['server']['id']
     assert cloud.wait(server)['OS-EXT-SRV-ATTR:host'] == change['host']
 
