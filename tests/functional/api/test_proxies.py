@@ -7,8 +7,9 @@ import uuid
 import pytest
 
 from minicompute.db import session
-from minicompute.db.api import networks
+from minicompute.db.api import networks, volume_snapshots
 from minicompute.network import local
+from minicompute.objects import VolumeSnapshot
 from tests.functional.api.client import fault
 
 NOBODY = '00000000-0000-4000-8000-000000000000'
@@ -20,6 +21,8 @@ ENDED = [('GET', '/os-networks'), ('GET', f'/os-networks/{NOBODY}'), ('GET', '/o
          ('DELETE', f'/os-security-groups/{NOBODY}'), ('POST', '/os-security-group-rules'),
          ('DELETE', f'/os-security-group-rules/{NOBODY}'), ('GET', '/os-volumes'), ('POST', '/os-volumes'),
          ('GET', '/os-volumes/detail'), ('GET', f'/os-volumes/{NOBODY}'), ('DELETE', f'/os-volumes/{NOBODY}'),
+         ('GET', '/os-snapshots'), ('POST', '/os-snapshots'), ('GET', '/os-snapshots/detail'),
+         ('GET', f'/os-snapshots/{NOBODY}'), ('DELETE', f'/os-snapshots/{NOBODY}'),
          ('GET', '/os-baremetal-nodes'), ('POST', '/os-baremetal-nodes'), ('GET', f'/os-baremetal-nodes/{NOBODY}'),
          ('DELETE', f'/os-baremetal-nodes/{NOBODY}'), ('GET', '/images'), ('GET', '/images/detail')]
 
@@ -168,6 +171,32 @@ def test_volumes_that_cannot_be(member, asked, code):
 def test_too_many_volumes(member, conf):
     conf.set_override('max_volumes', 0, 'local_volumes')
     assert fault(member.post('/os-volumes', {'volume': {'size': 1}}, 403))[0] == 'forbidden'
+
+
+def test_snapshots(member, api):
+    of = member.post('/os-volumes', {'volume': {'size': 3}})['volume']['id']
+    made = [VolumeSnapshot(id=str(uuid.uuid4()), volume_id=of, project_id='demo', size=3, name=name, description='d',
+                           status='available') for name in ('first', 'second')]
+    for one in made:
+        session.write(volume_snapshots.insert, [one])
+    for path in ('/os-snapshots', '/os-snapshots/detail'):
+        found = member.get(path, version='2.35')['snapshots']
+        assert [one['id'] for one in found] == [made[1].id, made[0].id]
+        assert [one['id'] for one in member.get(f'{path}?offset=1&limit=1')['snapshots']] == [made[0].id]
+        assert api.get(path) == {'snapshots': []}
+    shown = member.get(f'/os-snapshots/{made[0].id}')['snapshot']
+    assert shown.pop('createdAt') and shown == {
+        'id': made[0].id, 'volumeId': of, 'status': 'available', 'size': 3, 'displayName': 'first',
+        'displayDescription': 'd'}
+    copy = {'size': 4, 'snapshot_id': made[1].id}
+    assert member.post('/os-volumes', {'volume': copy})['volume']['snapshotId'] == made[1].id
+    assert 'less than' in fault(member.post('/os-volumes', {'volume': {**copy, 'size': 2}}, 400))[2]
+    api.post('/os-volumes', {'volume': {**copy, 'snapshot_id': NOBODY}}, 404)
+    member.delete(f'/os-snapshots/{made[0].id}', 202)
+    member.get(f'/os-snapshots/{made[0].id}', code=404)
+    member.delete(f'/os-snapshots/{NOBODY}', 404)
+    for asked in ({}, {'volume_id': NOBODY}, {'volume_id': of}, {'volume_id': of, 'force': 'y'}, {'volume_id': 1}):
+        member.post('/os-snapshots', {'snapshot': asked}, 400)
 
 
 def test_bare_metal(api, member):

@@ -43,8 +43,6 @@ class VolumesController(wsgi.Controller):
     def create(self, req: Request, body: dict[str, Any]) -> Answer:
         policy.authorize(req.context, RULE % 'create')
         asked = body['volume']
-        if asked.get('snapshot_id') is not None:
-            raise exception.NotFound(f"Snapshot {asked['snapshot_id'][:64]} could not be found.")
         if asked.get('availability_zone') not in (None, '', CONF.default_availability_zone):
             raise exception.Invalid(f"availability_zone: '{asked['availability_zone'][:64]}' is invalid.")
         if asked.get('volume_type'):
@@ -52,7 +50,7 @@ class VolumesController(wsgi.Controller):
         made = volume.load().create(req.context, Volume(
             id='', project_id=str(req.context.project_id), user_id=req.context.user_id, size=int(asked['size']),
             name=asked.get('display_name', ''), description=asked.get('display_description'),
-            metadata=asked.get('metadata', {})))
+            metadata=asked.get('metadata', {}), **_begins_with(req, asked)))
         return Answer({'volume': view(made)}, headers=[('Location', f'{req.path_url}/{made.id}')])
 
     @wsgi.api_version('2.1', LAST)
@@ -80,6 +78,16 @@ def _page(req: Request, rule: str) -> dict[str, Any]:
     return {'volumes': [view(one) for one in found[first:]]}
 
 
+def _begins_with(req: Request, asked: dict[str, Any]) -> dict[str, Any]:
+    """What a volume has from the snapshot that it is made from."""
+    if asked.get('snapshot_id') is None:
+        return {}
+    found = volume.load().show_snapshot(req.context, asked['snapshot_id'])
+    if int(asked['size']) < found.size:
+        raise exception.Invalid(f"size: {asked['size']} GiB is less than the {found.size} GiB of snapshot {found.id}")
+    return {'snapshot_id': found.id, 'bootable': found.bootable, 'image_metadata': found.image_metadata}
+
+
 def view(one: Volume) -> dict[str, Any]:
     attachment: dict[str, Any] = {}
     if one.attachments and one.shown_status in (VolumeStatus.IN_USE, VolumeStatus.DETACHING):
@@ -90,4 +98,4 @@ def view(one: Volume) -> dict[str, Any]:
     return {'id': one.id, 'status': one.shown_status, 'size': one.size,
             'availabilityZone': CONF.default_availability_zone, 'createdAt': common.micro(one.created_at),
             'attachments': [attachment], 'displayName': one.name, 'displayDescription': one.description,
-            'volumeType': one.volume_type, 'snapshotId': None, 'metadata': one.metadata}
+            'volumeType': one.volume_type, 'snapshotId': one.snapshot_id, 'metadata': one.metadata}

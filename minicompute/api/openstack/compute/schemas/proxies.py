@@ -76,6 +76,15 @@ _volume = types.closed({
               'size', 'snapshotId', 'status', 'volumeType'])
 volumes, volume = _list('volumes', _volume), Schemas({'2.1': types.single('volume', _volume)})
 
+snapshot_create = Schemas({'2.1': types.single('snapshot', types.closed({
+    'volume_id': types.STRING, 'force': types.BOOLEAN, 'display_name': _TEXT, 'display_description': _TEXT},
+    required=['volume_id']))})
+_snapshot = types.closed({
+    'id': types.UUID, 'volumeId': types.UUID, 'status': types.STRING, 'size': types.INTEGER,
+    'createdAt': types.STRING, 'displayName': types.NULLABLE_STRING, 'displayDescription': types.NULLABLE_STRING},
+    required=['createdAt', 'displayDescription', 'displayName', 'id', 'volumeId', 'size', 'status'])
+snapshots, snapshot = _list('snapshots', _snapshot), Schemas({'2.1': types.single('snapshot', _snapshot)})
+
 # -- bare metal ------------------------------------------------------------------------
 
 add_interface = Schemas({'2.1': types.closed({'add_interface': types.ANY}, required=['add_interface'])})
