@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from minicompute.cli import base, lookup
+from minicompute.cli import base, errors, lookup
 from minicompute.cli.format import show, table
 
 
@@ -140,6 +140,20 @@ class InterfaceDetach(_OfServer, base.Command):
 
     def take_action(self, args: argparse.Namespace) -> None:
         self.client.delete(self.path(args, 'os-interface', args.port_id))
+
+
+class RefreshNetwork(base.Command):
+    """Read the network cards of a server anew (for services and administrators)."""
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        _server(parser)
+
+    def take_action(self, args: argparse.Namespace) -> None:
+        server = lookup.server(self.client, args.server)['id']
+        answer = self.client.post('/os-server-external-events', {'events': [
+            {'name': 'network-changed', 'server_uuid': server}]})
+        if answer['events'][0]['code'] != 200:
+            raise errors.CliError(f'Server {args.server} is on no host: nobody has cards of it.')
 
 
 class InterfaceList(_OfServer, base.Lister):

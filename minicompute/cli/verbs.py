@@ -62,7 +62,7 @@ MODULES: dict[str, dict[str, str]] = {
     'attachments': {
         'volume-attach': 'VolumeAttach', 'volume-detach': 'VolumeDetach', 'volume-attachments': 'VolumeAttachments',
         'volume-update': 'VolumeUpdate', 'interface-attach': 'InterfaceAttach',
-        'interface-detach': 'InterfaceDetach', 'interface-list': 'InterfaceList',
+        'interface-detach': 'InterfaceDetach', 'interface-list': 'InterfaceList', 'refresh-network': 'RefreshNetwork',
     },
     'volumes': {'volume-list': 'List', 'volume-show': 'Show', 'volume-create': 'Create',
                 'volume-extend': 'Extend', 'volume-delete': 'Delete'},

@@ -58,6 +58,17 @@ def test_interfaces(run: Run, fake: Fake) -> None:
     assert run('interface-detach', 'web', 'p1').code == 0
 
 
+def test_refresh_network(run: Run, fake: Fake) -> None:
+    uuid_of, path = fake.server('web')['id'], '/v2.1/os-server-external-events'
+    event = {'name': 'network-changed', 'server_uuid': uuid_of}
+    fake.canned['POST', path] = 200, {'events': [{**event, 'status': 'completed', 'code': 200}]}
+    assert run('refresh-network', 'web').code == 0
+    assert fake.sent('POST', path)[0].body == {'events': [event]}
+    fake.canned['POST', path] = 207, {'events': [{**event, 'status': 'failed', 'code': 422}]}
+    result = run('refresh-network', 'web')
+    assert result.code == errors.FAILED and 'on no host' in result.err
+
+
 def test_volumes(run: Run, fake: Fake) -> None:
     fake.canned['GET', '/v2.1/v3/volumes/detail'] = 200, {'volumes': [SHOWN]}
     fake.canned['GET', f'/v2.1/v3/volumes/{VOLUME}'] = 200, {'volume': SHOWN}
