@@ -122,15 +122,13 @@ ROUTES = (
 
 
 def page_bounds(req: Request) -> tuple[int | None, str | int | None]:
-    """-> (limit, marker). Paging begins at 2.33; markers are ids, and uuids from 2.53 on."""
+    """-> (limit, marker). Paging begins at 2.33; a marker may be an id or a uuid, whichever the version shows."""
     if not req.since('2.33'):
         return None, None
     limit, marker = common.paging(req)
     if marker is None:
         return limit, None
-    if req.since('2.53'):
-        if not uuidutils.is_uuid_like(marker):
-            raise exception.MarkerNotFound(marker=marker[:64])
+    if uuidutils.is_uuid_like(marker):
         return limit, marker
     if not marker.isascii() or not marker.isdecimal() or len(marker) > 18:
         raise exception.MarkerNotFound(marker=marker[:64])
