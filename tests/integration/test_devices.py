@@ -157,7 +157,9 @@ def test_a_volume_takes_the_place_of_another(driver, cloud, libvirtd):  # noqa: 
     driver.swap_volume(instance, old, new)
     assert file_of(libvirtd, instance, 'vdb') == files.path_of(new.volume_id)
     assert images.info(files.path_of(old.volume_id), 'qcow2').virtual_size == GIB, 'nobody has the old one open'
-    driver.swap_volume(instance, new, old)     # as its undo does
+    assert driver.end_swap(instance, old, new), 'it is too late to call it off'
+    assert file_of(libvirtd, instance, 'vdb') == files.path_of(new.volume_id)
+    driver.swap_volume(instance, new, old)     # and back
     assert file_of(libvirtd, instance, 'vdb') == files.path_of(old.volume_id)
     driver.swap_volume(instance, old, new)
     driver.detach_volume(instance, new)
@@ -166,6 +168,82 @@ def test_a_volume_takes_the_place_of_another(driver, cloud, libvirtd):  # noqa: 
     driver.reboot(instance, hard=True)
     says(driver, instance, 'vdb holds <hello>')
     driver.destroy(instance)
+
+
+def test_a_swap_whose_guest_switches_itself_off(driver, cloud, libvirtd, monkeypatch):  # noqa: F811
+    instance = talker(cloud)
+    driver.spawn(request(instance))
+    up(driver, instance)
+    old, new, never = volume(instance), volume(instance), volume(instance)
+    driver.attach_volume(instance, old)
+    says(driver, instance, 'vdb holds <hello>')
+
+    def cut_off(guest: Any, target: str, xml: str, copy: Any = guest.Guest.copy_disk) -> None:
+        copy(guest, target, xml)
+        libvirtd.lookupByUUIDString(instance.uuid).destroy()
+    with monkeypatch.context() as patched:
+        patched.setattr(guest.Guest, 'copy_disk', cut_off)
+        with pytest.raises(exception.DeviceNotAttached):
+            driver.swap_volume(instance, old, new)
+    assert not driver.end_swap(instance, old, new)
+    with pytest.raises(exception.InstanceNotRunning):
+        driver.swap_volume(instance, old, new)
+    instance.block_devices = [old]
+    driver.power_on(instance)
+    says(driver, instance, 'vdb holds <hello>')
+    assert not driver.end_swap(instance, old, never), 'nothing was begun'
+
+    driver.swap_volume(instance, old, new)
+    libvirtd.lookupByUUIDString(instance.uuid).destroy()
+    assert driver.end_swap(instance, old, new), 'the guest wrote to it last'
+    driver.swap_volume(instance, old, new)
+    instance.block_devices = [new]
+    driver.power_on(instance)
+    assert file_of(libvirtd, instance, 'vdb') == files.path_of(new.volume_id)
+    driver.destroy(instance)
+
+
+def test_the_volumes_of_a_guest_become_snapshots(driver, cloud, libvirtd, state):  # noqa: F811
+    """All at one moment, while the guest writes; what begins with them is what it had written."""
+    instance = dataclasses.replace(talker(cloud), image_ref='')
+    root = volume(instance, source_type='image', boot_index=0, device_name='/dev/vda')
+    data = volume(instance, source_type='blank', size=2)
+    instance.block_devices = [root, data]
+    driver.spawn(dataclasses.replace(request(instance), image=image()))
+    up(driver, instance)
+    says(driver, instance, 'vdb holds <hello>')
+    xml = libvirtd.lookupByUUIDString(instance.uuid).XMLDesc(0)
+    copies = {str(one.volume_id): str(uuid.uuid4()) for one in (root, data)}
+    driver.copy_volumes(instance, copies)
+    driver.copy_volumes(instance, copies)       # asked again, it begins anew
+    assert libvirtd.lookupByUUIDString(instance.uuid).XMLDesc(0) == xml, 'the domain is what it was'
+    for one in (root, data):
+        facts = images.info(files.snapshot_path(copies[str(one.volume_id)]), 'qcow2')
+        assert (facts.virtual_size, facts.backing_file) == (int(one.volume_size or 0) * GIB, None)
+    driver.drop_copies(instance, copies)
+    driver.drop_copies(instance, copies)
+    assert not any(os.path.exists(files.snapshot_path(one)) for one in copies.values())
+    driver.copy_volumes(instance, copies)
+    driver.power_off(instance)
+    off = {one: str(uuid.uuid4()) for one in copies}
+    driver.copy_volumes(instance, off)
+    driver.destroy(instance)
+    assert left_of(libvirtd, state, instance) == []
+
+    other = dataclasses.replace(talker(cloud), image_ref='')
+    other.block_devices = [
+        volume(other, source_type='snapshot', boot_index=0, device_name='/dev/vda', size=2,
+               snapshot_id=copies[str(root.volume_id)]),
+        volume(other, source_type='snapshot', size=2, snapshot_id=off[str(data.volume_id)])]
+    driver.spawn(dataclasses.replace(request(other), image=None))
+    up(driver, other)
+    says(driver, other, 'vdb holds <hello>')
+    first = driver.console_output(other, None).index('vdb holds <')
+    assert driver.console_output(other, None)[first:].startswith('vdb holds <hello>'), 'written before, not by itself'
+    assert images.info(files.path_of(other.block_devices[0].volume_id), 'qcow2', in_use=True).virtual_size == 2 * GIB
+    driver.destroy(other)
+    driver.drop_copies(other, {**copies})
+    driver.drop_copies(other, off)
 
 
 def test_a_guest_boots_from_a_volume(driver, cloud, libvirtd, state):  # noqa: F811

@@ -50,6 +50,12 @@ class Things:
     def boot(self, name: str, **more: Any) -> str:
         return str(self.api.boot(name, self.small, self.image, networks=[{'uuid': self.network}], **more)['id'])
 
+    def boot_on_volume(self, name: str) -> str:
+        root = {'source_type': 'image', 'uuid': self.image, 'destination_type': 'volume', 'boot_index': 0,
+                'volume_size': 1, 'delete_on_termination': True}
+        return str(self.api.boot(name, self.small, '', networks=[{'uuid': self.network}],
+                                 block_device_mapping_v2=[root])['id'])
+
     def volume(self) -> str:
         status, made = self.api.request('POST', '/v3/volumes', {'volume': {'size': 1, 'name': 'data'}})
         if status >= 300:
@@ -64,8 +70,9 @@ class Things:
         for row in self.site.rows('SELECT uuid FROM images'):
             if row.uuid not in self.kept:
                 self.api.request('DELETE', f'/v2/images/{row.uuid}')
-        for one in self.api.request('GET', '/v3/volumes')[1].get('volumes', ()) if self._has_volumes() else ():
-            self.api.request('DELETE', f'/v3/volumes/{one["id"]}')
+        for kind in ('volumes', 'snapshots') if self._has_volumes() else ():
+            for one in self.api.request('GET', f'/v3/{kind}')[1].get(kind, ()):
+                self.api.request('DELETE', f'/v3/{kind}/{one["id"]}')
 
     def _has_volumes(self) -> bool:
         return self.api.request('GET', '/v3/volumes')[0] == 200
@@ -97,6 +104,8 @@ class Act:
     boots: bool = False
     #: it wants its host down, and so a batch of its own
     alone: bool = False
+    #: its server boots from a volume
+    on_volume: bool = False
 
 
 def plain(name: str, argument: Any = None) -> Ask:
@@ -197,6 +206,7 @@ ACTIONS: tuple[Act, ...] = (
     Act('soft-delete', delete, done=('SOFT_DELETED',)),
     Act('restore', plain('restore'), start=deleted, failed=('SOFT_DELETED',)),
     Act('snapshot', snapshot),
+    Act('snapshot-volumes', snapshot, on_volume=True),
     Act('backup', backup),
     Act('rebuild', rebuild),
     Act('shelve', plain('shelve'), done=('SHELVED',)),
@@ -230,7 +240,7 @@ def servers_for(things: Things, wanted: Wanted) -> tuple[dict[str, str], dict[st
     def one(name: str) -> None:
         act = wanted[name]
         try:
-            found[name] = things.boot(
+            found[name] = things.boot_on_volume(act.name) if act.on_volume else things.boot(
                 act.name, **({'host': things.site.stack.host('compute', 2)} if act.alone else {}))
             things.wait(found[name], 'ACTIVE')
             if act.start is not None:

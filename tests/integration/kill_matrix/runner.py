@@ -301,6 +301,8 @@ def all_problems(site: Site) -> dict[str, Any]:
             "'migrating', 'post-migrating', 'running', 'confirming', 'reverting')")],
         'images that nobody finishes': [row.uuid for row in site.rows(
             "SELECT uuid FROM images WHERE status NOT IN ('active', 'deleted', 'killed')")],
+        'snapshots that nobody finishes': [row.uuid for row in site.rows(
+            "SELECT uuid FROM volume_snapshots WHERE status <> 'available'")],
         'ran on two hosts': sorted(site.runs_twice), 'quota that is not the sum': _quota(site)}
     return {name: value for name, value in {**found, **more}.items() if value}
 

@@ -76,7 +76,10 @@ class LibvirtSnapshots(LibvirtBase, SnapshotVerbs):
         backup.end_old(domain)
         paths = {files.path_of(volume): files.snapshot_path(made) for volume, made in copies.items()}
         progress('extract', None)
-        taken = sum(os.stat(path).st_blocks * 512 for path in paths)
+        try:
+            taken = sum(os.stat(path).st_blocks * 512 for path in paths)
+        except FileNotFoundError as error:
+            raise exception.VolumeLost(volume_id=os.path.basename(error.filename).partition('.')[0]) from None
         space.require(CONF.local_volumes.path, taken, 'the snapshots of the volumes')
         if domain.running():
             targets = {_target(domain.tree(), path): made for path, made in paths.items()}
