@@ -85,7 +85,7 @@ class _Url(base.Lister):
         if self.action and not self.client.at_least(6):
             found = self.client.action(server['id'], self.action, {'type': kind})['console']
         else:
-            self.client.require(8 if self.protocol == 'mks' else 6, self.cmd_name)
+            self.client.require(8 if self.protocol == 'mks' else 6, f'a {self.protocol} console')
             body = {'remote_console': {'protocol': self.protocol, 'type': kind}}
             found = self.client.post(f'/servers/{server["id"]}/remote-consoles', body)['remote_console']
         return ('Type', 'Url'), [(found['type'], found['url'])]

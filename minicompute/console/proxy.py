@@ -45,6 +45,7 @@ class Handler(ProxyRequestHandler):
     server_version = f'minicompute/{__version__}'
     sys_version = ''
     server: ProxyServer
+    path: str
 
     def translate_path(self, path: str) -> str:
         self.directory = self.server.web

@@ -8,6 +8,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -89,7 +90,7 @@ def path_of(cloud, uuid: str, protocol: str = 'vnc', kind: str = 'novnc') -> str
 
 
 class Viewer(WebSocket):
-    """websockify's own client forgets what is behind the question mark."""
+    """websockify's own client forgets what is behind the question mark, and what came with the end of the handshake."""
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -97,6 +98,12 @@ class Viewer(WebSocket):
 
     def send_request(self, type: str, path: str) -> None:
         super().send_request(type, self._whole_path)
+
+    def connect(self, *args: Any, **kwargs: Any) -> None:
+        super().connect(*args, **kwargs)
+        while frame := self._decode_hybi(self._recv_buffer):
+            self._recv_buffer = self._recv_buffer[frame['length']:]
+            self._recv_queue.append(frame)
 
 
 def connect(proxy: ProxyServer, path: str, origin: str | None = None) -> WebSocket:

@@ -97,12 +97,12 @@ def test_the_tree_of_ec2(app, server):
         assert ask(app, f'/{version}/meta-data/{name}', server).status_int == 404
 
 
-@pytest.mark.parametrize('path', ['/nothing', '/openstack/2011-01-01', '/openstack/latest/nothing', '/latest/nothing',
-                                  '/openstack/latest/meta_data.json/x', '/2000-01-01/meta-data', '/openstack/content',
-                                  '/openstack/../../etc/passwd', '/%ff', '/openstack/content/0000',
-                                  '/openstack/2012-08-10/password', '/latest/meta-data/a/b/c'])
-def test_other_paths_are_404(app, server, path):
-    assert ask(app, path, server).status_int == 404
+def test_other_paths_are_404(app, server):
+    for path in ('/nothing', '/openstack/2011-01-01', '/openstack/latest/nothing', '/latest/nothing', '/%ff',
+                 '/openstack/latest/meta_data.json/x', '/2000-01-01/meta-data', '/openstack/content',
+                 '/openstack/../../etc/passwd', '/openstack/content/0000', '/openstack/2012-08-10/password',
+                 '/latest/meta-data/a/b/c'):
+        assert ask(app, path, server).status_int == 404, path
 
 
 def test_only_who_knows_the_secret_is_answered(app, server):
@@ -292,18 +292,19 @@ def test_an_api_that_is_away_is_503(listener, network, conf, secret):
     assert get(f'{listener}/latest')[0] == 503
 
 
-@pytest.mark.parametrize(('text', 'status'), [
-    (b'GET http://evil/ HTTP/1.0\r\n\r\n', b'400'), (b'POST / HTTP/1.0\r\nContent-Length: 99999999\r\n\r\n', b'413'),
-    (b'POST / HTTP/1.0\r\nContent-Length: -1\r\n\r\n', b'413'), (b'nonsense\r\n\r\n', b'400'),
-    (b'POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n', b'400'), (b'GET /\xff\x01 HTTP/1.0\r\n\r\n', b'400')])
-def test_bad_requests_end_here(api, listener, text, status):
+def test_bad_requests_end_here(api, listener):
     host, _, port = listener.removeprefix('http://').partition(':')
-    with socket.create_connection((host, int(port)), PATIENCE) as client:
-        client.sendall(text)
-        answer = b''
-        while piece := client.recv(4096):
-            answer += piece
-    assert status in answer
+    for text, status in ((b'GET http://evil/ HTTP/1.0\r\n\r\n', b'400'), (b'nonsense\r\n\r\n', b'400'),
+                         (b'POST / HTTP/1.0\r\nContent-Length: 99999999\r\n\r\n', b'413'),
+                         (b'POST / HTTP/1.0\r\nContent-Length: -1\r\n\r\n', b'413'),
+                         (b'POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n', b'400'),
+                         (b'GET /\xff\x01 HTTP/1.0\r\n\r\n', b'400')):
+        with socket.create_connection((host, int(port)), PATIENCE) as client:
+            client.sendall(text)
+            answer = b''
+            while piece := client.recv(4096):
+                answer += piece
+        assert status in answer, text
 
 
 def test_one_guest_does_not_keep_all_threads(api, listener, server):
