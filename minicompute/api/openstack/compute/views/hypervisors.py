@@ -2,10 +2,9 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Iterable
 from typing import Any
-
-import orjson
 
 from minicompute import servicegroup
 from minicompute.api.openstack.wsgi import Request
@@ -48,7 +47,7 @@ class View:
             row['uptime'] = node.uptime if self.is_up(one) else None
             return row
         cpu_info = node.cpu_info or {}
-        row['cpu_info'] = orjson.dumps(cpu_info).decode() if self.cpu_as_text else cpu_info
+        row['cpu_info'] = json.dumps(cpu_info) if self.cpu_as_text else cpu_info
         row.update(capacity(one))
         return row
 
