@@ -99,6 +99,9 @@ _rebuild_full = _grown((*_BOTH, *_FULL, _GROUPS, _USER_DATA), {**_core, **_exten
 _rebuild = {**{version: schema for version, schema in _rebuild_brief.items() if _number(version) < 75},
             '2.75': _rebuild_full['2.73'],
             **{version: schema for version, schema in _rebuild_full.items() if _number(version) > 75}}
+# What `user_data` says is not said twice.
+_rebuild = {version: types.extended(schema, **{'OS-EXT-SRV-ATTR:user_data': None})
+            for version, schema in _rebuild.items()}
 
 
 def _page(row: Any) -> Schema:
