@@ -56,7 +56,8 @@ def rows_of(group: dict[str, dict[str, int]]) -> list[tuple[str, int, int, int]]
                   key=lambda row: (-row[1], row[0]))
     rest = rows[MOST:]
     if rest:
-        rows[MOST:] = [(f'{len(rest)} others', *(sum(row[place] for row in rest) for place in (1, 2, 3)))]  # type: ignore[list-item]
+        rows[MOST:] = [(f'{len(rest)} others', sum(row[1] for row in rest), sum(row[2] for row in rest),
+                        sum(row[3] for row in rest))]
     return rows
 
 

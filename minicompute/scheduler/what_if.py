@@ -61,14 +61,14 @@ def _constraints(table: HostTable, request: Request, filters: list[Filter],
 
 def _traits(table: HostTable, request: Request) -> list[Constraint]:
     """Each trait by itself."""
-    found: list[Constraint] = []
-    for trait in sorted(request.required_traits):
-        found.append((('Traits', trait, f'without {trait}'),
-                      table.facts.mask(lambda facts, trait=trait: trait not in facts.traits)))
-    for trait in sorted(request.forbidden_traits):
-        found.append((('Traits', trait, f'with a forbidden {trait}'),
-                      table.facts.mask(lambda facts, trait=trait: trait in facts.traits)))
-    return found
+    lacking: list[Constraint] = [
+        (('Traits', trait, f'without {trait}'), ~_having(table, trait)) for trait in sorted(request.required_traits)]
+    return lacking + [(('Traits', trait, f'with a forbidden {trait}'), _having(table, trait))
+                      for trait in sorted(request.forbidden_traits)]
+
+
+def _having(table: HostTable, trait: str) -> Mask:
+    return table.facts.mask(lambda facts: trait in facts.traits)
 
 
 def _change(table: HostTable, kind: Mask, refused: Mask, names: list[tuple[str, str | None, str]],

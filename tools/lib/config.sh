@@ -39,6 +39,12 @@ metadata_url = http://127.0.0.1:$METADATA_PORT
 [api]
 auth_strategy = noauth2
 
+[metrics]
+api_port = $((PORT + 3))
+conductor_port = $((PORT + 4))
+scheduler_port = $((PORT + 5))
+compute_port = $((PORT + 6))
+
 [database]
 connection = ${MINICOMPUTE_DATABASE:-sqlite:///$RUN/minicompute.sqlite}
 CONF

@@ -96,8 +96,9 @@ class ComputeManager(Manager):
         (self._pools.builds if request.verb in verbs.LONG else self._pools.quick).submit(work)
 
     def _run(self, request: StepRequest) -> StepReport:
+        began = utcnow()
         report = StepReport(action_id=request.action_id, generation=request.generation, step=request.step,
-                            host=self.host, started_at=utcnow())
+                            host=self.host, started_at=began)
         verb = verbs.VERBS.get(request.verb)
         try:
             if verb is None:
@@ -117,7 +118,7 @@ class ComputeManager(Manager):
             level = LOG.warning if isinstance(error, exception.ComputeException) else LOG.exception
             level('%s of %s failed: %s', request.verb, request.key, error)
         report.finished_at = utcnow()
-        metrics.observe('verb_seconds', (report.finished_at - report.started_at).total_seconds(), request.verb,
+        metrics.observe('verb_seconds', (report.finished_at - began).total_seconds(), request.verb,
                         'Error' if report.error else 'Success')
         return report
 

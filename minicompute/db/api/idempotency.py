@@ -42,7 +42,7 @@ class Ticket:
     identity: str
     key: bytes
     fingerprint: str
-    project_id: str | None
+    project_id: str | None = None
     owner: str = dataclasses.field(default_factory=uuidutils.generate_uuid)
     salt: str = dataclasses.field(default_factory=lambda: secrets.token_hex(16))
     effect: dict[str, Any] | None = None

@@ -1,0 +1,116 @@
+"""What stands beside Nova's contract, as a table; sockets that change hands; what is counted."""
+from __future__ import annotations
+
+import pathlib
+import socket
+import time
+from typing import Any
+
+import pytest
+
+from minicompute import metrics
+from minicompute.api.beyond.app import the_router
+from minicompute.api.beyond.hub import Follower
+from minicompute.api.beyond.stream import MOST_WAITING, Taken
+from minicompute.compute.api import naming
+from minicompute.db.api.idempotency import Ticket, identity
+from minicompute.health import Doctor
+
+GOLDEN = pathlib.Path(__file__).with_name('beyond.golden')
+
+
+def test_golden() -> None:
+    assert '\n'.join(the_router().router.table()) + '\n' == GOLDEN.read_text()
+
+
+# -- connections that change hands ---------------------------------------------------
+
+@pytest.fixture
+def pair() -> Any:
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(10)
+    yield ours, theirs
+    theirs.close()
+
+
+def test_a_connection_is_taken_and_not_shared(pair: Any) -> None:
+    ours, theirs = pair
+    taken = Taken(ours, chunked=True)
+    assert ours.fileno() == -1, 'who had it can neither close nor shut it down'
+    ours.close()
+    assert taken.send(b'hello') and theirs.recv(100) == b'5\r\nhello\r\n'
+    assert taken.end() and theirs.recv(100) == b'0\r\n\r\n'
+    taken.close()
+    assert theirs.recv(1) == b''
+
+
+def test_without_chunks(pair: Any) -> None:
+    taken = Taken(pair[0], chunked=False)
+    assert taken.send(b'hello') and taken.end() and pair[1].recv(100) == b'hello'
+    taken.close()
+
+
+def test_a_client_that_does_not_read_is_cut_off_and_holds_nobody_up(pair: Any) -> None:
+    taken = Taken(pair[0], chunked=True)
+    sent = 0
+    while taken.send(b'x' * 65536):
+        sent += 65536
+        assert sent < 64 * MOST_WAITING
+    assert sent >= MOST_WAITING
+    taken.close()
+
+
+def test_a_client_that_hangs_up(pair: Any) -> None:
+    taken = Taken(pair[0], chunked=True)
+    assert taken.there()
+    pair[1].close()
+    assert not taken.there()
+    taken.close()
+
+
+def test_a_follower_shows_that_it_is_there_and_ends() -> None:
+    class Some(Follower):
+        def beat(self) -> bytes:
+            return b'beat'
+
+        def farewell(self) -> bytes:
+            return b'end'
+    now = time.monotonic()
+    one = Some(3, now + 100, project_id=None, instance_uuid=None)
+    assert one.hear([], now) == b'' and one.hear([], now + 20) == b'beat' and one.hear([], now + 21) == b''
+    assert one.hear([], now + 101) == b'end' and one.over
+
+
+# -- secrets of a key ----------------------------------------------------------------
+
+def test_a_password_by_a_key_is_the_same_each_time_and_whole(conf: Any) -> None:
+    ticket = Ticket(identity('p', 'u', 'k'), b'k', '')
+    twin = Ticket(ticket.identity, b'k', '', salt=ticket.salt)
+    found = naming.password(ticket.secret('adminPass'))
+    assert found == naming.password(twin.secret('adminPass')) and len(found) == conf.password_length
+    assert any(c.isdigit() for c in found) and any(c.isupper() for c in found) and any(c.islower() for c in found)
+    others = [Ticket(identity('p', 'u', 'k'), b'k', ''), Ticket(identity('p', 'u', 'l'), b'l', '', salt=ticket.salt)]
+    assert found not in {naming.password(other.secret('adminPass')) for other in others}
+    assert naming.password() != naming.password()
+
+
+# -- figures and health ----------------------------------------------------------------
+
+def test_nothing_is_counted_until_somebody_is_told() -> None:
+    metrics.count('requests', 1, 'GET /', '200')
+    metrics.observe('rpc_seconds', 0.1, 'scheduler', 'x')
+    assert not metrics.on()
+
+
+def test_the_health_is_asked_for_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def check() -> None:
+        asked.append(1)
+        raise ConnectionError('secret.example.org')
+    doctor = Doctor()
+    monkeypatch.setattr(doctor, '_checks', {'broker': check})
+    for _ in range(5):
+        found = doctor.look().to_dict()
+    assert len(asked) == 1 and found['status'] == 'failing'
+    assert 'ConnectionError' in found['checks']['broker']['reason'] and 'secret' not in str(found)
