@@ -22,6 +22,7 @@ from minicompute.volume import files
 from minicompute.volume.local import LocalVolumes
 from tests.functional.cloud import Cloud
 from tests.functional.small import Caller
+from tests.functional.test_evacuate import evacuate, lose
 from tests.functional.test_snapshots import act, action_of, gone, show, snapshot
 from tests.functional.test_volumes import NOWHERE, attach, boot, mapped, quiet
 
@@ -96,6 +97,17 @@ def test_a_server_boots_from_it(cloud: Cloud, blocks: Caller, server: str) -> No
         {'source_type': 'image', 'uuid': image_id, 'destination_type': 'local', 'boot_index': 0}, larger])
     assert [(one.snapshot_id, one.volume_size) for one in mapped(cloud.wait(third['id'])['id'])] == [
         (None, 9), (named[0], 2)][::-1]
+
+
+def test_it_needs_the_image_no_more(cloud: Cloud, server: str) -> None:
+    image_id = snapshot(cloud, server)
+    cloud.wait(server)
+    second = cloud.wait(cloud.boot('second', imageRef=image_id, flavorRef=cloud.flavor(disk=0))['id'])
+    assert second['image']['id'] == image_id
+    image_base.load().delete(admin_context(), image_id)
+    lose(cloud, second['OS-EXT-SRV-ATTR:host'])
+    evacuate(cloud, second['id'])
+    assert cloud.wait(second['id'], 'SHUTOFF')['OS-EXT-SRV-ATTR:host'] != second['OS-EXT-SRV-ATTR:host']
 
 
 def test_many_servers_boot_from_it(cloud: Cloud, server: str) -> None:

@@ -24,7 +24,7 @@ from minicompute.db import session
 from minicompute.db.api import instances, owed, returned
 from minicompute.db.session import utcnow
 from minicompute.image import base as image
-from minicompute.objects import ImageMeta, MigrationStatus, VMState
+from minicompute.objects import ImageMeta, Instance, MigrationStatus, VMState
 
 
 def claim_destination(task: Task) -> Outcome:
@@ -68,9 +68,15 @@ def rebuild_there(task: Task) -> Outcome:
     args: dict[str, Any] = {'shared': shared, 'start': not task.data.get('stopped'), 'source': move.source(task)}
     if not shared:
         args |= {name: _image(task, ref) for name, ref in (
-            ('image', one.image_ref), ('kernel', one.kernel_id), ('ramdisk', one.ramdisk_id))}
+            ('image', '' if _on_volume(one) else one.image_ref), ('kernel', one.kernel_id),
+            ('ramdisk', one.ramdisk_id))}
         args['admin_password'] = (task.data.get('secret') or {}).get('admin_password')
     return move.at_dest(task, 'evacuate_make', **args)
+
+
+def _on_volume(one: Instance) -> bool:
+    """Whether the disk that it boots from is there, wherever it runs."""
+    return any(device.boot_index == 0 and device.destination_type == 'volume' for device in one.block_devices)
 
 
 def _image(task: Task, ref: str) -> ImageMeta | None:
