@@ -17,7 +17,8 @@ DESCRIPTION = (
     'Made of the handlers themselves: each schema here is the one that requests and answers are checked with.\n\n'
     'Formats that OpenAPI does not know are ours: `name` and `name_with_spaces` (printable, not empty, without space '
     'around it or of more than space), `printable`, `text` (no NUL), `base64`, `cidr`, `keypair_name`, '
-    '`keypair_name_2_92`, and `non_negative_int`, `positive_int`, `limit_int` (from -1 on), `positive_number` for numbers in strings.')
+    '`keypair_name_2_92`, `iso-8601` (without a zone it is UTC), and for numbers in strings `non_negative_int`, '
+    '`positive_int`, `positive_number` and `limit_int` (from -1 on).')
 #: what every answer of the router has, whatever was asked
 ALWAYS = Operation.ALWAYS | {404, 406}
 
@@ -144,15 +145,25 @@ def _parameter(values: Json) -> Json:
     return values.get('items', {}) if values.get('maxItems') == 1 else values
 
 
+#: ours are more lenient than the names promise to others: Nova's times have no zone
+FORMATS = {'date-time': 'iso-8601'}
+
+
 def published(schema: Any) -> Any:
     """A copy for others: a pattern's `$` means the end for them already."""
     if isinstance(schema, dict):
-        return {_without_guard(key): _without_guard(value) if key == 'pattern' else published(value)
-                for key, value in schema.items()}
+        return {_without_guard(key): PUBLISHED.get(key, published)(value) for key, value in schema.items()}
     if isinstance(schema, (list, tuple)):
         return [published(item) for item in schema]
     return schema
 
 
 def _without_guard(text: Any) -> Any:
-    return text.replace(r'$(?!\n)', '$') if isinstance(text, str) else text
+    return text.replace(r'$(?!\n)', '$') if isinstance(text, str) else published(text)
+
+
+def _format(name: Any) -> Any:
+    return FORMATS.get(name, name) if isinstance(name, str) else published(name)
+
+
+PUBLISHED = {'pattern': _without_guard, 'format': _format}
