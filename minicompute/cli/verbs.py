@@ -76,6 +76,10 @@ MODULES: dict[str, dict[str, str]] = {
     },
     'timeline': {'timeline': 'Timeline'},
     'explain': {'explain': 'Explain'},
+    'server_groups': {
+        'server-group-list': 'List', 'server-group-get': 'Get', 'server-group-create': 'Create',
+        'server-group-delete': 'Delete', 'host-meta': 'HostMeta', 'ssh': 'Ssh',
+    },
     'follow': {'events': 'Events'},
     'top': {'top': 'Top'},
     'quotas': {
