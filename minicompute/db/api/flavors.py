@@ -98,7 +98,8 @@ def _page(is_public: bool | None, disabled: bool | None, named: bool, sort_key: 
         query = query.where(flavors.c.name.regexp_match(sa.bindparam('part', type_=sa.String)))
     if after is not None:
         query = query.where(_behind(column, descending, after))
-    keys = [sa.case((column.is_(None), 0), else_=1), column, flavors.c.id]
+    nulls = [sa.case((column.is_(None), 0), else_=1)] if column.nullable else []    # no more than an index has
+    keys = [*nulls, column, *([] if column.unique else [flavors.c.id])]
     return query.order_by(*(key.desc() if descending else key for key in keys))
 
 

@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import orjson
 import sqlalchemy as sa
 from oslo_db import exception as db_exc
 from sqlalchemy import exc as sa_exc
@@ -34,16 +33,17 @@ class Search:
     """What a page shall hold, in columns of `instances`; what is not given does not restrict.
 
     `equal`: column -> the values of which it must be one.  `matching`: column -> a regular expression that
-    matches a part of it.  `at`: column -> a time, to the second.  `metadata`: items that it must all hold.
-    `states`: of which it must be in one; [] is none at all, None any.  `deleted` None: both.
+    matches a part of it.  `at`: column -> a time, to the second.  `states`: of which it must be in one; [] is none
+    at all, None any.  `deleted` None: both.  Servers that may be restored are told with the deleted, unless
+    `soft_deleted` tells them with the others (True) or leaves them out (False).
     """
 
     project_id: str | None = None
     deleted: bool | None = False
+    soft_deleted: bool | None = None
     equal: dict[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
     matching: dict[str, str] = dataclasses.field(default_factory=dict)
     at: dict[str, datetime.datetime] = dataclasses.field(default_factory=dict)
-    metadata: dict[str, str] = dataclasses.field(default_factory=dict)
     states: list[State] | None = None
     changed_since: datetime.datetime | None = None
     changed_before: datetime.datetime | None = None
@@ -57,7 +57,7 @@ class Search:
 def page(conn: sa.Connection, search: Search, columns: Sequence[str]) -> list[Any]:
     """One query, two with a marker. Raises MarkerNotFound, and Invalid for an expression that the database
     does not take."""
-    if search.limit <= 0 or search.states == []:
+    if search.limit <= 0 or search.states == [] or not all(search.equal.values()):
         return []
     names, shape, values = tuple(columns), _shape(search), _values(search)
     if search.marker is not None:
@@ -146,11 +146,11 @@ def _reports(conn: sa.Connection, hosts: Iterable[str]) -> dict[str, Report]:
 
 def _shape(search: Search) -> Shape:
     return Shape(
-        project=search.project_id is not None, deleted=search.deleted,
+        project=search.project_id is not None, deleted=search.deleted, soft_deleted=search.soft_deleted,
         changed_since=search.changed_since is not None, changed_before=search.changed_before is not None,
         equal=tuple((name, len(values)) for name, values in search.equal.items()),
         matching=tuple((name, _PLAIN.issuperset(text)) for name, text in search.matching.items()),
-        at=tuple(search.at), metadata=len(search.metadata), address=tuple(search.address),
+        at=tuple(search.at), address=tuple(search.address),
         tags=tuple((kind, len(set(wanted))) for kind, wanted in search.tags.items()),
         states=None if search.states is None else tuple(search.states), sort=tuple(search.sort),
         marker=search.marker is not None)
@@ -170,8 +170,6 @@ def _values(search: Search) -> dict[str, Any]:
         made[f'part_{name}'] = text
     for name, when in search.at.items():
         made[f'at_{name}'], made[f'until_{name}'] = when, when + datetime.timedelta(seconds=1)
-    for place, (key, value) in enumerate(search.metadata.items()):
-        made[f'item{place}'] = orjson.dumps({key: value}).decode()[1:-1]    # as it stands in the document
     for version, text in search.address.items():
         made[f'address{version}'] = address_pattern(version, text)
     for kind, wanted in search.tags.items():
@@ -183,9 +181,9 @@ def _marker(conn: sa.Connection, search: Search, shape: Shape) -> dict[str, Any]
     values = {'uuid': search.marker}
     if search.project_id is not None:
         values['project'] = search.project_id
-    at = conn.execute(select.marker(shape.project, shape.deleted, shape.sort), values).first()
+    at = conn.execute(select.marker(shape.project, shape.sort), values).first()
     if at is None:
-        raise exception.MarkerNotFound(marker=search.marker)
+        raise exception.MarkerNotFound(f'marker [{str(search.marker)[:64]}] not found')
     return {f'key{place}': value for place, value in enumerate(at)}
 
 

@@ -40,12 +40,12 @@ class Shape(NamedTuple):
 
     project: bool
     deleted: bool | None
+    soft_deleted: bool | None
     changed_since: bool
     changed_before: bool
     equal: tuple[tuple[str, int], ...]
     matching: tuple[tuple[str, bool], ...]      # whether it is plain text
     at: tuple[str, ...]
-    metadata: int
     address: tuple[int, ...]
     tags: tuple[tuple[str, int], ...]
     states: tuple[State, ...] | None
@@ -139,12 +139,12 @@ def _ordered(query: sa.Select[Any], keys: Sequence[sa.ColumnElement[Any]], ways:
 
 
 @functools.lru_cache(maxsize=256)
-def marker(project: bool, deleted: bool | None, sort: tuple[tuple[str, str], ...]) -> sa.Select[Any]:
-    """The keys of a server. Binds `uuid`, `project`."""
+def marker(project: bool, sort: tuple[tuple[str, str], ...]) -> sa.Select[Any]:
+    """The keys of a server, also of one that was deleted between two pages. Binds `uuid`, `project`."""
     query = sa.select(*(key for key, _ in _keys(sort))).where(instances.c.uuid == sa.bindparam('uuid'))
     if project:
         query = query.where(instances.c.project_id == sa.bindparam('project'))
-    return query if deleted is None else query.where(_is_deleted(deleted))
+    return query
 
 
 # -- order ---------------------------------------------------------------------
@@ -152,7 +152,7 @@ def marker(project: bool, deleted: bool | None, sort: tuple[tuple[str, str], ...
 def _keys(sort: tuple[tuple[str, str], ...]) -> list[tuple[sa.ColumnElement[Any], str]]:
     """The columns to sort by, without NULLs, made unique by `id`."""
     keys, seen = [], set()
-    for name, way in [*sort, ('id', sort[-1][1] if sort else 'desc')]:
+    for name, way in [*sort, ('id', sort[0][1] if sort else 'desc')]:
         if name not in seen:
             seen.add(name)
             keys.append((_sortable(instances.c[name]), way))
@@ -183,24 +183,27 @@ def _behind(keys: list[tuple[sa.ColumnElement[Any], str]]) -> sa.ColumnElement[b
 
 # -- filters -------------------------------------------------------------------
 
-def _is_deleted(deleted: bool) -> sa.ColumnElement[bool]:
+def _is_deleted(shape: Shape) -> sa.ColumnElement[bool]:
     """One that may be restored is both: it is found by its id, and listed among the deleted."""
-    if not deleted:
-        return instances.c.deleted == 0
-    return sa.or_(instances.c.deleted != 0, instances.c.vm_state == VMState.SOFT_DELETED)
+    c = instances.c
+    if shape.deleted:
+        # Each side is a range of the index of states; `!=` would be none.
+        gone, soft = c.deleted > 0, sa.and_(c.deleted == 0, c.vm_state == VMState.SOFT_DELETED)
+        return gone if shape.soft_deleted is False else sa.or_(gone, soft)
+    if shape.soft_deleted or shape.states is not None or 'vm_state' in dict(shape.equal):
+        return c.deleted == 0
+    return sa.and_(c.deleted == 0, c.vm_state != VMState.SOFT_DELETED)
 
 
 def _clauses(dialect: str, shape: Shape) -> list[sa.ColumnElement[bool]]:
-    """Binds `project`, `since`, `before`, `equal_COLUMN`, `part_COLUMN`, `at_COLUMN`, `until_COLUMN`, `item0`...,
-    `address4`..., and what `tags_bind` names."""
+    """Binds `project`, `since`, `before`, `equal_COLUMN`, `part_COLUMN`, `at_COLUMN`, `until_COLUMN`, `address4`...,
+    and what `tags_bind` names."""
     c = instances.c
     made: list[sa.ColumnElement[bool]] = []
     if shape.project:
         made.append(c.project_id == sa.bindparam('project'))
     if shape.deleted is not None:
-        made.append(_is_deleted(shape.deleted))
-    if shape.deleted is False and shape.states is None and 'vm_state' not in dict(shape.equal):
-        made.append(c.vm_state != VMState.SOFT_DELETED)
+        made.append(_is_deleted(shape))
     if shape.changed_since:
         made.append(c.updated_at >= sa.bindparam('since'))
     if shape.changed_before:
@@ -210,13 +213,13 @@ def _clauses(dialect: str, shape: Shape) -> list[sa.ColumnElement[bool]]:
         made.append(c[name] == bind if count == 1 else c[name].in_(bind))
     for name, plain in shape.matching:
         part: Any = sa.bindparam(f'part_{name}', type_=sa.String)
-        made.append(_holds(dialect, c[name], part) if plain else c[name].regexp_match(part))
+        text = c[name] if isinstance(c[name].type, sa.String) else sa.cast(c[name], sa.Text)
+        made.append(_holds(dialect, text, part) if plain else text.regexp_match(part))
     made += [sa.and_(c[name] >= sa.bindparam(f'at_{name}'), c[name] < sa.bindparam(f'until_{name}'))
              for name in shape.at]
-    made += [_holds(dialect, sa.type_coerce(c['metadata'], sa.Text), sa.bindparam(f'item{place}', type_=sa.String))
-             for place in range(shape.metadata)]
-    made += [sa.type_coerce(c.network_info, sa.Text).regexp_match(sa.bindparam(f'address{version}', type_=sa.String))
-             for version in shape.address]
+    if shape.address:       # of ip and ip6 one will do
+        made.append(sa.or_(*(sa.type_coerce(c.network_info, sa.Text).regexp_match(
+            sa.bindparam(f'address{version}', type_=sa.String)) for version in shape.address)))
     made += [_tagged(kind, count) for kind, count in shape.tags]
     if shape.states is not None:
         made.append(_in_states(shape.states))

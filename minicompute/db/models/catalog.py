@@ -17,7 +17,7 @@ flavors = table(
 flavor_projects = table(
     'flavor_projects', sa.Column('flavor_id', sa.BigInteger, sa.ForeignKey(flavors.c.id, ondelete='CASCADE'),
                                  primary_key=True, autoincrement=False),
-    sa.Column('project_id', sa.String(255), primary_key=True),
+    sa.Column('project_id', sa.String(255), primary_key=True), sa.Index('ix_flavor_projects_project_id', 'project_id'),
 )
 
 key_pairs = table(

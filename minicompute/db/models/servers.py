@@ -39,7 +39,8 @@ instances = table(
     sa.Index('ix_instances_project_state', 'project_id', 'deleted', 'vm_state', 'created_at', 'id'),
     sa.Index('ix_instances_list', 'deleted', 'created_at', 'id'),
     sa.Index('ix_instances_project_uuid', 'project_id', 'uuid'),
-    sa.Index('ix_instances_host', 'host', 'deleted'),
+    sa.Index('ix_instances_state', 'deleted', 'vm_state', 'created_at', 'id'),
+    sa.Index('ix_instances_changed', 'updated_at'), sa.Index('ix_instances_host', 'host', 'deleted'),
     sa.Index('ix_instances_reservation_id', 'reservation_id'),
     sa.Index('ix_instances_updated_at', 'project_id', 'updated_at'),
 )
@@ -62,6 +63,8 @@ migrations = table(
     sa.Index('ix_migrations_source', 'source_compute', 'status'),
     sa.Index('ix_migrations_dest', 'dest_compute', 'status'),
     sa.Index('ix_migrations_list', 'created_at', 'id'), sa.Index('ix_migrations_updated_at', 'updated_at'),
+    sa.Index('ix_migrations_status', 'status'), sa.Index('ix_migrations_project_id', 'project_id'),
+    sa.Index('ix_migrations_user_id', 'user_id'),
 )
 
 block_device_mappings = table(

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import datetime
 import re
-from typing import Any
 
-import orjson
-from oslo_utils import timeutils
+from oslo_utils import strutils, timeutils
 
 from minicompute import exception, policy
 from minicompute.api.openstack import common
-from minicompute.api.openstack.compute.schemas.servers_query import IGNORED_SORT_KEYS
+from minicompute.api.openstack.compute.schemas.servers_query import IGNORED_SORT_KEYS, JOINED
 from minicompute.api.openstack.wsgi import Request
 from minicompute.api.validation import parameter_types as types
+from minicompute.api.validation import parse_query
 from minicompute.db.api.instance_list import Search, State
 from minicompute.objects import VMState
 
@@ -24,15 +23,16 @@ TAGS = ('tags', 'tags-any', 'not-tags', 'not-tags-any')
 
 # parameter -> column, by what is compared
 EQUAL = {'uuid': 'uuid', 'user_id': 'user_id', 'host': 'host', 'flavor': 'flavorid', 'vm_state': 'vm_state',
-         'task_state': 'task_state', 'reservation_id': 'reservation_id', 'image': 'image_ref',
-         'image_ref': 'image_ref'}
+         'task_state': 'task_state', 'image': 'image_ref', 'image_ref': 'image_ref'}
 NUMBERS = {'launch_index': 'launch_index', 'power_state': 'power_state', 'progress': 'progress'}
-BOOLEANS = {'config_drive': 'config_drive', 'auto_disk_config': 'auto_disk_config', 'locked': 'locked'}
+#: a boolean as text, false and true, where an expression may ask for it
+FLAGS = {'config_drive': ('', 'True'), 'auto_disk_config': ('0', '1')}
 PATTERNS = {'name': 'display_name', 'display_name': 'display_name', 'description': 'display_description',
             'display_description': 'display_description', 'hostname': 'hostname', 'key_name': 'key_name',
             'node': 'node', 'availability_zone': 'availability_zone', 'kernel_id': 'kernel_id',
             'ramdisk_id': 'ramdisk_id', 'locked_by': 'locked_by', 'root_device_name': 'root_device_name',
             'access_ip_v4': 'access_ip_v4', 'access_ip_v6': 'access_ip_v6'}
+RESERVATION = re.compile('r-[a-z0-9]{8}')
 TIMES = ('created_at', 'launched_at', 'terminated_at')
 ADDRESSES = {'ip': 4, 'ip6': 6}
 
@@ -40,7 +40,8 @@ ADDRESSES = {'ip': 4, 'ip6': 6}
 OPEN = {'2.1': ('reservation_id', 'name', 'status', 'image', 'flavor', 'ip', 'changes-since', 'all_tenants'),
         '2.5': ('ip6',), '2.26': TAGS, '2.66': ('changes-before',), '2.73': ('locked',),
         '2.83': ('availability_zone', 'config_drive', 'key_name', 'created_at', 'launched_at', 'terminated_at',
-                 'power_state', 'task_state', 'vm_state', 'progress', 'user_id')}
+                 'power_state', 'task_state', 'vm_state', 'progress', 'user_id'),
+        '2.90': ('hostname',)}
 SORT_COLUMNS = {'instance_type_id': 'flavorid'}
 ADMIN_SORT_KEYS = ('host', 'node')
 
@@ -68,35 +69,45 @@ def _allowed(req: Request) -> dict[str, str]:
     """The parameters that the caller may use, each with its last value."""
     given = {name: values[-1] for name, values in req.query.items() if values}
     if policy.allowed(req.context, 'os_compute_api:servers:allow_all_filters'):
+        for name in (*JOINED, *_internal(req)):
+            if name in given or name.startswith('_'):
+                raise exception.Invalid(f'Invalid filter field: {name[:64]}.')
         return given
     names = {name for version, names in OPEN.items() if req.since(version) for name in names}
     return {name: value for name, value in given.items() if name in names}
 
 
+def _internal(req: Request) -> list[str]:
+    """Parameters that begin with '_', which the schema knows as no more than that."""
+    text = req.environ.get('QUERY_STRING', '')
+    return [name for name in parse_query(text) if name.startswith('_')] if '_' in text else []
+
+
 def _project(req: Request, given: dict[str, str], view: str) -> str | None:
     """The project to list; None with all_tenants, which the policy must allow."""
-    if 'all_tenants' in given and _boolean('all_tenants', given['all_tenants'] or 'true'):
+    if 'all_tenants' in given and (given['all_tenants'] == '' or _boolean('all_tenants', given['all_tenants'])):
         policy.authorize(req.context, f'os_compute_api:servers:{view}:get_all_tenants')
         return given.get('project_id') or given.get('tenant_id')
     return req.context.project_id or ''
 
 
 def _sort(req: Request) -> list[tuple[str, str]]:
-    keys = list(req.query.get('sort_key', ()))
-    ways = list(req.query.get('sort_dir', ()))
-    if len(ways) > max(len(keys), 1):
-        raise exception.Invalid('Sort direction array size exceeds sort key array size.')
+    """A key without a direction takes the first one's; what comes behind the keys is `instance_select`'s."""
+    keys, ways = list(req.query.get('sort_key', ())), list(req.query.get('sort_dir', ()))
     for way in ways:
         if way not in ('asc', 'desc'):
-            raise exception.Invalid(f'Unknown sort direction, must be one of: asc, desc (sort_dir={way[:64]})')
+            raise exception.Invalid(f"Unknown sort direction, must be 'desc' or 'asc' (sort_dir={way[:64]})")
+    if len(ways) > max(len(keys), 1):
+        raise exception.Invalid('Sort direction size exceeds sort key size (sort_dir, sort_key)')
     if not req.context.is_admin:
         for key in keys:
             if key in ADMIN_SORT_KEYS:
                 raise exception.Forbidden(f'Only administrators can sort servers by {key}')
-    ways += [ways[-1] if ways else 'desc'] * (len(keys) - len(ways))
     ignored = IGNORED_SORT_KEYS if req.since('2.73') else (*IGNORED_SORT_KEYS, 'locked')
-    found = [(SORT_COLUMNS.get(key, key), way) for key, way in zip(keys, ways, strict=False) if key not in ignored]
-    return found or [('created_at', ways[0] if ways and not keys else 'desc')]
+    pairs = [(SORT_COLUMNS.get(key, key), ways[place] if place < len(ways) else None)
+             for place, key in enumerate(keys or ['created_at']) if key not in ignored]
+    first = next((way for _, way in pairs if way), 'desc')
+    return [(key, way or first) for key, way in pairs] or [('created_at', 'desc')]
 
 
 # -- filters -----------------------------------------------------------------------
@@ -107,14 +118,32 @@ def _columns(made: Search, given: dict[str, str]) -> None:
             value = given[name]
             made.equal[column] = [value.rstrip('/').rpartition('/')[2] if name in ('image', 'flavor') else value]
     for name, column in NUMBERS.items():
+        if name in given and re.fullmatch('[0-9]{1,9}', given[name]):
+            made.equal[column] = [int(given[name])]
+        elif name in given:
+            made.matching[column] = _expression(name, given[name])
+    for name, texts in FLAGS.items():
         if name in given:
-            made.equal[column] = [_number(name, given[name])]
-    for name, column in BOOLEANS.items():
-        if name in given:
-            made.equal[column] = [_boolean(name, given[name])]
+            made.equal[name] = _flags(name, given[name], texts)
+    if 'locked' in given:
+        made.equal['locked'] = [_boolean('locked', given['locked'])]
     for name, column in PATTERNS.items():
         if name in given:
             made.matching[column] = _expression(name, given[name])
+    if 'reservation_id' in given:
+        reservation = _expression('reservation_id', given['reservation_id'])
+        if RESERVATION.fullmatch(reservation):      # a whole one, for which there is an index
+            made.equal['reservation_id'] = [reservation]
+        else:
+            made.matching['reservation_id'] = reservation
+
+
+def _flags(name: str, value: str, texts: tuple[str, str]) -> list[bool]:
+    """The booleans that an expression stands for, which may be none or both."""
+    if value in types.BOOLEAN_TRUE or value in types.BOOLEAN_FALSE:
+        return [value in types.BOOLEAN_TRUE]
+    _expression(name, value)
+    return [flag for flag, text in zip((False, True), texts, strict=True) if re.search(value, text)]
 
 
 def _documents(made: Search, given: dict[str, str]) -> None:
@@ -123,13 +152,18 @@ def _documents(made: Search, given: dict[str, str]) -> None:
             made.address[version] = _expression(name, given[name])
     for name in TAGS:
         if name in given:
-            made.tags[name] = [tag for tag in given[name].split(',') if tag]
-    if 'metadata' in given:
-        made.metadata = _items(given['metadata'])
+            made.tags[name] = given[name].split(',')
 
 
 def _times(req: Request, made: Search, given: dict[str, str]) -> None:
-    made.at = {name: _time(name, given[name]) for name in TIMES if name in given}
+    for name in TIMES:
+        if name not in given:
+            continue
+        moment = _time(given[name])
+        if moment is not None:
+            made.at[name] = moment
+        else:       # a part of one, as it stands in the column
+            made.matching[name] = _expression(name, given[name].replace('T', ' '))
     if 'changes-since' in given:
         made.changed_since = common.time_param(req, 'changes-since')
     if 'changes-before' in given:
@@ -139,13 +173,15 @@ def _times(req: Request, made: Search, given: dict[str, str]) -> None:
 
 
 def _deleted(made: Search, given: dict[str, str]) -> None:
-    """Deleted servers are listed when they are asked for, and with what changed since a time."""
+    """Deleted servers are listed when they are asked for, and with what changed since a time. Those that may be
+    restored are told with the deleted, `soft_deleted` adds them to the others or leaves them out of the deleted."""
+    soft = given.get('soft_deleted')
+    if soft is not None:
+        made.soft_deleted = strutils.bool_from_string(soft, default=soft != '')
     if 'deleted' in given:
-        made.deleted = _boolean('deleted', given['deleted'] or 'true')
+        made.deleted = strutils.bool_from_string(given['deleted'], default=False)
     elif made.changed_since or made.changed_before:
         made.deleted = None
-    if 'soft_deleted' in given and _boolean('soft_deleted', given['soft_deleted']):
-        made.states = [State(VMState.SOFT_DELETED)]
 
 
 def _status(req: Request, made: Search) -> None:
@@ -154,7 +190,7 @@ def _status(req: Request, made: Search) -> None:
     made.states = [state for vm_state, shown in common.STATUS.items() for state in _states(vm_state, shown, wanted)]
     if not made.states and req.since('2.38'):
         raise exception.Invalid('Invalid status value')
-    if 'DELETED' in wanted:
+    if made.states and all(state.vm_state == VMState.DELETED for state in made.states):
         if not req.context.is_admin:
             raise ListDeletedForbidden
         made.deleted = True
@@ -175,17 +211,10 @@ def _refuse(name: str, value: str, why: str) -> exception.Invalid:
 
 
 def _boolean(name: str, value: str) -> bool:
-    if value in types.BOOLEAN_TRUE:
-        return True
-    if value in types.BOOLEAN_FALSE or value == '':
-        return False
-    raise _refuse(name, value, 'It is not a boolean.')
-
-
-def _number(name: str, value: str) -> int:
-    if not re.fullmatch('[0-9]{1,9}', value):
-        raise _refuse(name, value, 'It is not a whole number.')
-    return int(value)
+    try:
+        return strutils.bool_from_string(value, strict=True)
+    except ValueError:
+        raise _refuse(name, value, 'It is not a boolean.') from None
 
 
 def _expression(name: str, value: str) -> str:
@@ -196,20 +225,11 @@ def _expression(name: str, value: str) -> str:
     return value
 
 
-def _time(name: str, value: str) -> Any:
+def _time(value: str) -> datetime.datetime | None:
+    """None when it is none."""
     try:
-        when = timeutils.normalize_time(timeutils.parse_isotime(value)).replace(microsecond=0)
+        when: datetime.datetime = timeutils.normalize_time(timeutils.parse_isotime(value)).replace(microsecond=0)
         when + datetime.timedelta(seconds=1)    # the end of what is looked for must be a time, too
         return when
     except (ValueError, OverflowError):
-        raise _refuse(name, value, "It is not a 'date-time'") from None
-
-
-def _items(text: str) -> dict[str, str]:
-    try:
-        items = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        items = None
-    if not isinstance(items, dict) or not all(isinstance(value, str) for value in items.values()):
-        raise _refuse('metadata', text, 'It is not a JSON object of strings.')
-    return items
+        return None
