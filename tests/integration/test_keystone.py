@@ -190,9 +190,9 @@ def test_server_belongs_to_who_made_it(world: World, servers: dict[str, str]) ->
 
 @pytest.mark.parametrize(('method', 'below', 'body'), [
     ('GET', '', None), ('DELETE', '', None), ('PUT', '', {'server': {'name': 'taken'}}),
-    ('GET', '/ips', None), ('GET', '/metadata', None), ('GET', '/tags', None), ('GET', '/os-instance-actions', None),
+    ('GET', '/ips', None), ('GET', '/metadata', None), ('GET', '/os-instance-actions', None),
     ('POST', '/action', {'os-stop': None}), ('POST', '/action', {'forceDelete': None}),
-    ('POST', '/metadata', {'metadata': {'a': 'b'}}), ('PUT', '/tags/mine', None)])
+    ('POST', '/metadata', {'metadata': {'a': 'b'}})])
 def test_foreign_server_is_not_there(world: World, servers: dict[str, str], method: str, below: str,
                                      body: Any) -> None:
     answer = world.api.call(method, f'{SERVERS}/{servers["green"]}{below}', world.token('blue'), body)

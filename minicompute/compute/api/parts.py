@@ -25,11 +25,12 @@ T = TypeVar('T')
 _COLUMNS = ('uuid', 'project_id', 'user_id', 'vm_state', 'task_state', 'locked', 'metadata', 'launched_at')
 
 
-def find(context: RequestContext, uuid: str, allow: Allow, *columns: str) -> Any:
-    """Columns of a live server that the caller may see. Raises InstanceNotFound."""
+def find(context: RequestContext, uuid: str, allow: Allow, *columns: str, of_all: bool = False) -> Any:
+    """Columns of a live server that the caller may see; `of_all`: `allow` alone refuses the servers of other projects.
+    Raises InstanceNotFound."""
     with session.read() as conn:
         row = instance_list.one(conn, uuid, ('uuid', 'project_id', 'user_id', *columns),
-                                project_id=scope(context))
+                                project_id=None if of_all else scope(context))
     allow(row)
     return row
 
@@ -86,8 +87,8 @@ def document(text: str | None) -> dict[str, Any]:
 
 def _to_change(conn: sa.Connection, context: RequestContext, uuid: str, allow: Allow, rule: str, *,
                of_all: bool = False) -> Any:
-    """Held until the transaction ends; `of_all`: `allow` alone refuses the servers of other projects. Raises
-    InstanceNotFound, InstanceIsLocked, InstanceInvalidState."""
+    """Held until the transaction ends; `of_all` as in `find`. Raises InstanceNotFound, InstanceIsLocked,
+    InstanceInvalidState."""
     row = instance_list.one(conn, uuid, _COLUMNS, project_id=None if of_all else scope(context), lock=True)
     allow(row)
     if row.locked and not context.is_admin:
@@ -99,12 +100,12 @@ def _to_change(conn: sa.Connection, context: RequestContext, uuid: str, allow: A
 
 # -- tags ------------------------------------------------------------------------
 
-# As in Nova the tags of another project's server are forbidden, where all else of it is not to be found.
+# As in Nova the tags (and shares) of another project's server are forbidden, where all else is not to be found.
 
 def list_tags(context: RequestContext, uuid: str, allow: Allow) -> list[str]:
+    row = find(context, uuid, allow, of_all=True)
     with session.read() as conn:
-        allow(instance_list.one(conn, uuid, ('uuid', 'project_id', 'user_id')))
-        return tags.of(conn, uuid)
+        return tags.of(conn, row.uuid)
 
 
 def replace_tags(context: RequestContext, uuid: str, allow: Allow, wanted: Sequence[str]) -> list[str]:

@@ -27,7 +27,7 @@ class ServerSharesController(wsgi.Controller):
     @wsgi.expected_errors((400, 403, 404))
     @validation.schema(query=schema.query, answer=schema.index)
     def index(self, req: Request, server_id: str) -> dict[str, Any]:
-        parts.find(req.context, server_id, allow(req, RULE % 'index'))
+        _check(req, server_id, 'index')
         return {'shares': []}
 
     @wsgi.api_version(FIRST)
@@ -43,7 +43,7 @@ class ServerSharesController(wsgi.Controller):
     @wsgi.expected_errors((400, 403, 404))
     @validation.schema(query=schema.query, answer=schema.show)
     def show(self, req: Request, server_id: str, id: str) -> NoReturn:
-        parts.find(req.context, server_id, allow(req, RULE % 'show'))
+        _check(req, server_id, 'show')
         raise common.not_found('Share', id)
 
     @wsgi.api_version(FIRST)
@@ -62,8 +62,14 @@ ROUTES = (
 )
 
 
+def _check(req: Request, server_id: str, rule: str) -> None:
+    """The shares of another project's server are forbidden, not missing."""
+    parts.find(req.context, server_id, allow(req, RULE % rule), of_all=True)
+
+
 def _check_state(req: Request, server_id: str, rule: str, method: str, legal: tuple[str, ...]) -> None:
     """Shares come and go while the guest does not run."""
+    _check(req, server_id, rule)
     instance = find(req, server_id, RULE % rule)
     if instance.vm_state not in legal:
         raise exception.InstanceInvalidState(method=method, instance_uuid=instance.uuid, attr='vm_state',

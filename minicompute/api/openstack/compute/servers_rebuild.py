@@ -11,6 +11,7 @@ from minicompute.api.openstack.compute import servers, servers_create
 from minicompute.api.openstack.compute.schemas import servers_answer as answers
 from minicompute.api.openstack.compute.schemas import servers_rebuild as schema
 from minicompute.api.openstack.compute.servers import SERVERS
+from minicompute.api.openstack.compute.views import servers as views
 from minicompute.api.openstack.wsgi import Request
 from minicompute.api.validation import parameter_types as types
 from minicompute.compute.api import naming, rebuild
@@ -40,6 +41,7 @@ class ServersRebuildController(wsgi.Controller):
         if req.since('2.54'):
             server['key_name'] = request.columns.get('key_name', instance.key_name)
         if req.since('2.57'):
+            server.pop(f'{views.ATTRIBUTE}user_data', None)     # told below
             server['user_data'] = request.columns.get('user_data', instance.user_data)
         if CONF.enable_instance_password:
             server['adminPass'] = request.admin_password

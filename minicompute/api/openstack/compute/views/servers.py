@@ -18,10 +18,12 @@ from minicompute.api.openstack.compute.views import addresses
 from minicompute.api.openstack.wsgi import Request
 from minicompute.conf import CONF
 from minicompute.db.api.instance_list import Around, Report
-from minicompute.objects import from_primitive
+from minicompute.objects import VMState, from_primitive
+from minicompute.objects.image_meta import KNOWN_PROPERTIES
 
 Shown = dict[str, Any]
 SHOW = 'os_compute_api:servers:show:'
+ATTRIBUTE = 'OS-EXT-SRV-ATTR:'
 ATTRIBUTES = 'os_compute_api:os-extended-server-attributes'
 
 INDEX_COLUMNS = ('id', 'uuid', 'display_name')
@@ -34,8 +36,6 @@ _SINCE = {'2.9': ('locked',), '2.19': ('display_description',), '2.47': ('flavor
           '2.73': ('locked_reason',), '2.90': ('hostname',), '2.96': ('request_spec',), '2.98': ('image_properties',)}
 
 WITH_PROGRESS = frozenset(('ACTIVE', 'BUILD', 'REBUILD', 'RESIZE', 'VERIFY_RESIZE', 'MIGRATING'))
-#: kept among an image's properties, and none of them
-IMAGE_FACTS = frozenset(('base_image_ref', 'container_format', 'disk_format', 'min_disk', 'min_ram'))
 WITH_FAULT = frozenset(('ERROR', 'DELETED'))
 
 
@@ -125,7 +125,8 @@ class ServerView:
             'hostId': self._host_id(row.project_id, row.host), 'image': self._image(row),
             'flavor': self._flavor(row, rights), 'created': common.zulu_text(row.created_at),
             'updated': common.zulu_text(row.updated_at),
-            'addresses': addresses.build(row.network_info, extended=self.full),
+            'addresses': {} if row.vm_state == VMState.BUILDING else addresses.build(
+                row.network_info, extended=self.full),
             'accessIPv4': row.access_ip_v4 or '', 'accessIPv6': row.access_ip_v6 or '',
             'links': self.links.of_uuid(row.uuid), 'OS-DCF:diskConfig': 'AUTO' if row.auto_disk_config else 'MANUAL'}
         if status in WITH_PROGRESS:
@@ -213,7 +214,7 @@ class ServerView:
             found = self._images[key] = {'id': row.image_ref, 'links': self.image_links.bookmark(row.image_ref)}
             if self.v['2.98']:
                 kept = self._parse(row.image_properties) or {}
-                found['properties'] = {name: kept[name] for name in kept if name not in IMAGE_FACTS}
+                found['properties'] = {name: kept[name] for name in kept if name in KNOWN_PROPERTIES}
         return found
 
     def _flavor(self, row: Any, rights: dict[str, bool]) -> Shown:
