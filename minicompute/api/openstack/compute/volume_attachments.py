@@ -63,8 +63,8 @@ class VolumeAttachmentController(wsgi.Controller):
         asked = body['volumeAttachment']
         swaps = not req.since('2.85') or asked['volumeId'] != id
         if swaps:
-            policy.authorize(req.context, RULE % 'swap')
             instance = lookup.instance(req.context, server_id)
+            policy.authorize(req.context, RULE % 'swap', {})
         else:
             instance = find(req, server_id, RULE % 'update')
         if req.since('2.85'):
