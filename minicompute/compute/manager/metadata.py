@@ -43,6 +43,7 @@ class MetadataProxy:
         self._driver = driver
         self._listeners: dict[str, Listener] = {}
         self._refused: dict[str, str] = {}
+        self._first = True
 
     def periodics(self) -> list[Periodic]:
         if not CONF.local_networks.metadata_url:
@@ -56,13 +57,16 @@ class MetadataProxy:
     def listen(self) -> None:
         """Where there is a bridge there is a listener, and nowhere else."""
         bridges = {name for name in self._driver.metadata_bridges() if link_local.exists(name)}
-        for name in self._listeners.keys() - bridges:
+        gone = self._listeners.keys() - bridges
+        for name in gone:
             self._listeners.pop(name).close()
         for name in sorted(bridges - self._listeners.keys()):
             self._open(name)
-        for name in link_local.rules():
-            if not link_local.exists(name):
-                link_local.forget(name)
+        if gone or self._first:
+            self._first = False
+            for name in link_local.rules():
+                if not link_local.exists(name):
+                    link_local.forget(name)
 
     def _open(self, name: str) -> None:
         try:
