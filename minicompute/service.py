@@ -145,7 +145,7 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, on_signal)
         # First of all: a daemon that waits for its database says so there.
-        stop_telling = metrics.start(CONF.metrics[f'{self.topic}_port'], health.Doctor(database=self._database))
+        stop_telling = metrics.start(_metrics_port(self.topic), health.Doctor(database=self._database))
         self.start()
         self._started = True
         select.select([bell], [], [])
@@ -154,6 +154,12 @@ class Service:
         # A handler that hangs must not keep us: after the grace we are gone.
         threading.Thread(target=_leave_anyway, daemon=True).start()
         self.stop()
+
+
+def _metrics_port(topic: str) -> int:
+    conf = CONF.metrics
+    ports = {rpc.CONDUCTOR: conf.conductor_port, rpc.SCHEDULER: conf.scheduler_port, rpc.COMPUTE: conf.compute_port}
+    return int(ports.get(topic, 0))
 
 
 def _leave_anyway() -> None:
