@@ -59,12 +59,17 @@ def forget(bridge: str) -> None:
         _ip('rule', 'del', 'iif', bridge, 'to', f'{ADDRESS}/32', 'lookup', TABLE, 'priority', PRIORITY)
 
 
-def exists(bridge: str) -> bool:
+def index(bridge: str) -> int | None:
+    """The kernel's number of a bridge, None for one that is not there. One that goes and comes again has another, and
+    a socket that was bound to the old one hears nothing."""
     try:
-        socket.if_nametoindex(bridge)
+        return socket.if_nametoindex(bridge)
     except OSError:
-        return False
-    return True
+        return None
+
+
+def exists(bridge: str) -> bool:
+    return index(bridge) is not None
 
 
 def mac_of(bridge: str, address: str, path: str = '/proc/net/arp') -> str | None:

@@ -316,3 +316,41 @@ def test_one_guest_does_not_keep_all_threads(api, listener, server):
         with socket.create_connection((host, int(port)), PATIENCE) as client, contextlib.suppress(ConnectionError):
             client.sendall(b'GET /latest HTTP/1.0\r\n\r\n')
             assert client.recv(4096) == b''
+
+
+def test_there_is_a_listener_where_there_is_a_bridge(network, monkeypatch):
+    """A bridge that goes and comes again is another one."""
+    there = {'b1': 7, 'b2': 8}
+    ruled, forgotten = {'b1', 'b2', 'old'}, []
+    network.metadata_bridges = lambda: list(there)   # type: ignore[attr-defined]
+    monkeypatch.setattr(link_local, 'index', there.get)
+    monkeypatch.setattr(link_local, 'rules', lambda: set(ruled))
+    monkeypatch.setattr(link_local, 'forget', forgotten.append)
+    monkeypatch.setattr(link_local, 'listen', lambda _bridge: socket.create_server(('127.0.0.1', 0)))
+    proxy = proxy_module.MetadataProxy(network)
+    proxy.listen()
+    first = dict(proxy._listeners)
+    assert set(first) == {'b1', 'b2'} and forgotten == ['old']
+    proxy.listen()
+    assert proxy._listeners == first
+    there['b1'] = 9
+    del there['b2']
+    proxy.listen()
+    assert set(proxy._listeners) == {'b1'} and proxy._listeners['b1'] is not first['b1']
+    assert set(forgotten) == {'old', 'b2'}
+    proxy.stop()
+
+
+def test_a_bridge_that_cannot_be_listened_on_keeps_no_other_from_it(network, monkeypatch):
+    def listen(bridge: str) -> socket.socket:
+        if bridge == 'b1':
+            raise PermissionError('no right')
+        return socket.create_server(('127.0.0.1', 0))
+    network.metadata_bridges = lambda: ['b1', 'b2']   # type: ignore[attr-defined]
+    monkeypatch.setattr(link_local, 'index', {'b1': 7, 'b2': 8}.get)
+    monkeypatch.setattr(link_local, 'rules', set)
+    monkeypatch.setattr(link_local, 'listen', listen)
+    proxy = proxy_module.MetadataProxy(network)
+    proxy.listen()
+    assert set(proxy._listeners) == {'b2'}
+    proxy.stop()

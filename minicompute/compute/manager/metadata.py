@@ -56,21 +56,22 @@ class MetadataProxy:
 
     def listen(self) -> None:
         """Where there is a bridge there is a listener, and nowhere else."""
-        bridges = {name for name in self._driver.metadata_bridges() if link_local.exists(name)}
-        gone = self._listeners.keys() - bridges
+        found = {name: link_local.index(name) for name in self._driver.metadata_bridges()}
+        bridges = {name: number for name, number in found.items() if number is not None}
+        gone = [name for name, listener in self._listeners.items() if bridges.get(name) != listener.index]
         for name in gone:
             self._listeners.pop(name).close()
-        for name in sorted(bridges - self._listeners.keys()):
-            self._open(name)
+        for name in sorted(bridges.keys() - self._listeners.keys()):
+            self._open(name, bridges[name])
         if gone or self._first:
             self._first = False
             for name in link_local.rules():
                 if not link_local.exists(name):
                     link_local.forget(name)
 
-    def _open(self, name: str) -> None:
+    def _open(self, name: str, index: int) -> None:
         try:
-            self._listeners[name] = Listener(name, link_local.listen(name), self._driver)
+            self._listeners[name] = Listener(name, link_local.listen(name), self._driver, index)
             self._refused.pop(name, None)
             LOG.info('Guests on %s may ask %s', name, link_local.ADDRESS)
         except Exception as error:      # others' bridges must not suffer; it is tried again
@@ -88,8 +89,9 @@ class MetadataProxy:
 class Listener(ThreadingMixIn, HTTPServer):
     daemon_threads = True
 
-    def __init__(self, bridge: str, listening: socket.socket, driver: ComputeDriver) -> None:
-        self.bridge, self.driver = bridge, driver
+    def __init__(self, bridge: str, listening: socket.socket, driver: ComputeDriver, index: int = 0) -> None:
+        """`index`: the kernel's number of the bridge that `listening` is bound to."""
+        self.bridge, self.driver, self.index = bridge, driver, index
         self._lock, self._under_way = threading.Lock(), Counter[str]()
         super().__init__(('', 0), Handler, bind_and_activate=False)
         self.socket.close()
