@@ -226,13 +226,16 @@ def test_an_abort_that_comes_too_late(cloud: Cloud, server: str) -> None:
     """The copy has ended: the guest is at the destination, and the records follow."""
     source = record(server).host
 
+    def lost(driver: Any, uuid: str) -> None:
+        raise RuntimeError('how the copy ended nobody heard')
+
     def fail(driver: Any, uuid: str) -> None:
         FakeDriver.faults.clear()
         with session.read() as conn:
             (move,) = migrations.of_instance(conn, uuid)
         session.write(live_migrations.order, move.uuid, 'abort')
-        raise RuntimeError('the connection broke off')
-    FakeDriver.faults['live_migrate.after'] = fail
+        raise RuntimeError('the hypervisor does not answer')
+    FakeDriver.faults.update({'live_migrate.after': lost, 'live_find': fail})
     act(cloud, server, 'os-migrateLive', {'host': None, 'block_migration': 'auto'})
     cloud.wait(server)
     quiet(cloud)
