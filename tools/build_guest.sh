@@ -1,6 +1,7 @@
 #!/bin/sh
-# Builds the test guest: tools/build_guest.sh [OUTPUT_DIR], by default run/images. See docs/guest.md.
+# Builds the test guest: tools/build_guest.sh [--agent] [OUTPUT_DIR], by default run/images. See docs/guest.md.
 #
+# --agent: a second disk instead, whose guest has the QEMU guest agent as well.
 # Does nothing if the outputs are newer than the sources. Packages are fetched once into run/guest-build and
 # unpacked there; only missing build tools are installed. Neither loop devices nor mounts are needed.
 set -eu
@@ -9,8 +10,13 @@ repo="$(cd "$(dirname "$0")/.." && pwd)"
 sources="$repo/tools/guest"
 work="${GUEST_WORK_DIR:-$repo/run/guest-build}"
 packages="$work/packages"
-output="${1:-$repo/run/images}"
 name=minicompute-guest
+agent=''
+if [ "${1:-}" = --agent ]; then
+    agent=1 name=minicompute-guest-agent
+    shift
+fi
+output="${1:-$repo/run/images}"
 
 # no_timer_check: emulated on a busy host the check of the timer fails now and then, and the kernel panics.
 cmdline='console=tty0 console=ttyS0,115200 panic=5 loglevel=4 no_timer_check random.trust_cpu=on'
@@ -27,18 +33,27 @@ main() {
         return
     fi
     install_tools
-    unpack_packages
+    unpack_list "$sources/packages.list" "$packages"
     make_initrd
+    [ -z "$agent" ] || add_agent
     make_disk
     # The disk last: it is what up_to_date looks at first.
-    install -m 644 "$work/vmlinuz" "$output/$name-kernel"
-    install -m 644 "$work/initrd" "$output/$name-initrd"
+    if [ -z "$agent" ]; then
+        install -m 644 "$work/vmlinuz" "$output/$name-kernel"
+        install -m 644 "$work/initrd" "$output/$name-initrd"
+    fi
     mv "$work/disk.qcow2" "$output/$name.qcow2"
-    ls -l "$output/$name-kernel" "$output/$name-initrd" "$output/$name.qcow2"
+    # shellcheck disable=SC2046  # a list of words
+    (cd "$output" && ls -l $(outputs))
+}
+
+outputs() {
+    echo "$name.qcow2"
+    [ -n "$agent" ] || echo "$name-kernel $name-initrd"
 }
 
 up_to_date() {
-    for file in "$name.qcow2" "$name-kernel" "$name-initrd"; do
+    for file in $(outputs); do
         [ -s "$output/$file" ] || return 1
         [ -z "$(find "$sources" "$repo/tools/build_guest.sh" -newer "$output/$file")" ] || return 1
     done
@@ -71,19 +86,19 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# unpack_packages: the packages of packages.list, side by side, in $work/packages.
-unpack_packages() {
-    stamp="$work/packages.stamp"
-    cmp -s "$sources/packages.list" "$stamp" && return 0
-    rm -rf "$packages" "$stamp"
-    mkdir -p "$packages"
-    grep -v '^#' "$sources/packages.list" > "$work/wanted"
+# unpack_list LIST FOLDER: the packages of the list, side by side, in the folder.
+unpack_list() {
+    cmp -s "$1" "$2.stamp" && return 0
+    rm -rf "$2" "$2.stamp"
+    mkdir -p "$2"
+    grep -v '^#' "$1" > "$work/wanted"
     while read -r package; do
-        unpack_package "$package" < /dev/null
+        unpack_package "$package" "$2" < /dev/null
     done < "$work/wanted"
-    cp "$sources/packages.list" "$stamp"
+    cp "$1" "$2.stamp"
 }
 
+# unpack_package PACKAGE FOLDER
 unpack_package() {
     real="$1"
     if [ "$1" = linux-image-amd64 ]; then
@@ -100,7 +115,7 @@ unpack_package() {
         deb="$(find_deb "$real")"
     fi
     # A guest has no use for these, and they are most of the kernel package.
-    dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$packages" --exclude='./usr/share/*' --exclude='*/sound' \
+    dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$2" --exclude='./usr/share/*' --exclude='*/sound' \
         --exclude='*/drivers/gpu' --exclude='*/drivers/media' --exclude='*/drivers/staging' \
         --exclude='*/drivers/infiniband' --exclude='*/drivers/iio' --exclude='*/net/wireless'
 }
@@ -131,7 +146,24 @@ make_initrd() {
     add_modules
     chmod 600 "$tree/etc/shadow"
     chmod 700 "$tree/root"
-    (cd "$tree" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0) | gzip -9n > "$work/initrd"
+    pack "$tree" > "$work/initrd"
+}
+
+pack() { (cd "$1" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0) | gzip -9n; }
+
+# add_agent: a second archive behind the first; the kernel unpacks it over that.
+add_agent() {
+    unpack_list "$sources/agent/packages.list" "$work/agent-packages"
+    tree="$work/agent-tree"
+    rm -rf "$tree"
+    mkdir -p "$tree/bin" "$tree/lib" "$tree/etc"
+    cp -R "$sources/agent/root/." "$tree/"
+    cp "$work/agent-packages/usr/sbin/qemu-ga" "$tree/bin/"
+    for library in libglib-2.0.so.0 libgmodule-2.0.so.0 libpcre2-8.so.0 libnuma.so.1 libudev.so.1 liburing.so.2 libm.so.6; do
+        add_library "$library" "$work/agent-packages" "$packages"
+    done
+    { cat "$sources/root/etc/inittab" && echo '::respawn:/lib/guest/agent.sh'; } > "$tree/etc/inittab"
+    pack "$tree" >> "$work/initrd"
 }
 
 add_programs() {
@@ -141,10 +173,16 @@ add_programs() {
     done
     cp "$packages/usr/sbin/dropbear" "$packages/usr/bin/dropbearkey" "$packages/usr/bin/dbclient" "$tree/bin/"
     for library in libtomcrypt.so.1 libtommath.so.1 libz.so.1 libcrypt.so.1 libgmp.so.10 libc.so.6; do
-        found="$(find "$packages/lib" "$packages/usr/lib" -name "$library" | head -n 1)"
-        cp -L "$found" "$tree/lib/$library"
+        add_library "$library" "$packages"
     done
     cp -L "$(find "$packages/lib" -name ld-linux-x86-64.so.2 | head -n 1)" "$tree/lib64/"
+}
+
+# add_library NAME FOLDER...: from one of the folders.
+add_library() {
+    library="$1"
+    shift
+    cp -L "$(find "$@" -path '*/lib/*' -name "$library" | head -n 1)" "$tree/lib/$library"
 }
 
 # add_modules: those of modules.list and what they need.

@@ -4,7 +4,10 @@ from __future__ import annotations
 import base64
 import dataclasses
 import os
+import pathlib
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -13,6 +16,7 @@ from minicompute.objects import Instance, PowerState
 from minicompute.virt.driver import SpawnRequest, no_progress
 from minicompute.virt.libvirt import rescue
 from tests.integration.test_libvirt_driver import (  # noqa: F401
+    IMAGES,
     Cloud,
     cloud,
     driver,
@@ -31,6 +35,8 @@ pytestmark = pytest.mark.long
 # Fixtures of another module.
 # ruff: noqa: F811
 
+REPO = pathlib.Path(__file__).resolve().parents[2]
+AGENT = 'minicompute-guest-agent.qcow2'
 MIB, GIB = 1 << 20, 1 << 30
 #: seconds for a boot where other guests are emulated as well
 PATIENCE = 600
@@ -244,6 +250,28 @@ def test_a_stable_rescue(driver, cloud, libvirtd, state, said, properties):
     assert left_of(libvirtd, state, instance) == []
 
 
+def test_a_stable_rescue_as_a_cd(driver, cloud, libvirtd, state):
+    """On q35, whose CDs are on SATA. The image is none that a BIOS boots from a CD, and libvirt lets it try no other
+    disk (-boot strict=on): so this one brings its kernel along, and the guest says what it sees."""
+    instance = cloud.server(network=False, config_drive=True, user_data=TELL,
+                            image_properties={'hw_machine_type': 'q35'},
+                            system_metadata={'rescue_image_ref': 'r', 'rescue_device': 'cdrom'})
+    driver.spawn(request(instance))
+    driver.prepare_rescue(to_rescue(instance, kernel=image('minicompute-guest-kernel', 'aki'),
+                                    ramdisk=image('minicompute-guest-initrd', 'ari')), no_progress)
+    driver.rescue(instance, 0)
+    found = told(driver, instance)
+    assert found['disk.vda'] == str(GIB) and str(64 * MIB) in {
+        size for name, size in found.items() if name.startswith('disk.sr')}
+    domain = libvirtd.lookupByUUIDString(instance.uuid).XMLDesc()
+    assert re.search(r"device='cdrom'(?:(?!</disk>).)*disk\.rescue.*?bus='sata'.*?<boot order=.1.", domain, re.DOTALL)
+    driver.unrescue(rescued(instance))
+    back = told(driver, instance)
+    assert str(64 * MIB) not in back.values() and files(state, instance) == set()
+    driver.destroy(instance)
+    assert left_of(libvirtd, state, instance) == []
+
+
 def test_a_rescue_that_libvirt_refuses_leaves_the_server_off_and_its_own(driver, cloud, libvirtd, state):
     instance = cloud.server(network=False, image_properties={'hw_machine_type': 'q35'},
                             system_metadata={'rescue_bus': 'ide'})     # q35 has none
@@ -286,3 +314,42 @@ def test_a_password_needs_an_agent(driver, cloud):
     with pytest.raises(exception.InstancePasswordSetFailed):
         driver.set_admin_password(instance, 's3cret')
     driver.destroy(instance)
+
+
+#: says when the password of root is the one that its server was told
+WATCH = base64.b64encode(b"""#!/bin/sh
+(until [ "$(cat /run/guest/password)" = yes ]; do sleep 1; done
+salt="$(head -n 1 /etc/shadow | cut -d '$' -f 3)"
+wanted="$(printf '%s\\n' 'n3w $ecret' | mkpasswd -m sha512 -S "$salt" -P 0)"
+[ "$wanted" = "$(head -n 1 /etc/shadow | cut -d : -f 2)" ] || exit
+echo 'agent-test: it is right' > /dev/ttyS0) > /dev/null 2>&1 &
+""").decode()
+
+
+@pytest.fixture(scope='module')
+def with_agent(state) -> str:
+    """-> the image of a guest that has the agent"""
+    subprocess.run([REPO / 'tools' / 'build_guest.sh', '--agent'], check=True, timeout=600)
+    shutil.copy(IMAGES / AGENT, state / 'images' / AGENT)
+    return AGENT
+
+
+def test_a_password_is_set_by_the_agent(driver, cloud, libvirtd, state, with_agent):
+    instance = cloud.server(network=False, config_drive=True, user_data=WATCH, image_ref=with_agent,
+                            image_properties={'hw_qemu_guest_agent': 'yes'})
+    driver.spawn(SpawnRequest(instance, image=image(with_agent)))
+    up(driver, instance)
+
+    def change() -> bool:
+        try:
+            driver.set_admin_password(instance, 'n3w $ecret')
+        except exception.NotImplementedHere:    # what libvirt says of an agent that has not connected yet
+            return False
+        return True
+    wait_for('the agent', change, PATIENCE)
+    wait_for('the password', lambda: 'agent-test: it is right' in driver.console_output(instance, None), PATIENCE)
+    assert 'n3w' not in driver.console_output(instance, None)
+    driver.pause(instance)
+    driver.unpause(instance)    # it is told the time
+    driver.destroy(instance)
+    assert left_of(libvirtd, state, instance) == []

@@ -27,9 +27,14 @@ set_password() {
     set_state password no
     pass="$(json_get "$STATE/meta_data" /admin_pass)"
     [ -n "$pass" ] || return 0
+    write_password "$pass" || return 0
+}
+
+# write_password PASSWORD
+write_password() {
     # Over a pipe, so that it is in no process's arguments.
-    hash="$(printf '%s\n' "$pass" | mkpasswd -m sha512 -P 0)" || return 0
-    [ "${#hash}" -gt 80 ] || return 0
+    hash="$(printf '%s\n' "$1" | mkpasswd -m sha512 -P 0)" || return 1
+    [ "${#hash}" -gt 80 ] || return 1
     (umask 077 && printf 'root:%s:19000:0:99999:7:::\n' "$hash" > /etc/shadow)
     set_state password yes
 }
