@@ -38,7 +38,8 @@ def test_a_lock_keeps_out_all_but_administrators(cloud: Cloud, server: str) -> N
     assert shown['locked'] is True and shown['locked_reason'] == 'mine'
     refused = act(cloud, server, 'os-stop', expect=409, **ANN)
     assert refused['conflictingRequest']['message'] == f'Instance {server} is locked'
-    cloud.api('PUT', f'/servers/{server}/tags/a', expect=409, **ANN)
+    cloud.api('POST', f'/servers/{server}/metadata', {'metadata': {'a': 'b'}}, expect=409, **ANN)
+    cloud.api('PUT', f'/servers/{server}/tags/a', expect=201, **ANN)      # as in Nova
     act(cloud, server, 'os-stop')
     cloud.wait(server, 'SHUTOFF')
     act(cloud, server, 'unlock', **ANN)

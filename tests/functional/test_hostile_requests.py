@@ -130,3 +130,9 @@ def test_a_path_makes_no_lines_in_the_log(still: Cloud, caplog: pytest.LogCaptur
     caplog.set_level('INFO', 'minicompute.api.filters')
     still.request('GET', '/servers/x%0AINFO%20forged')
     assert '/v2.1/servers/x%0AINFO%20forged' in caplog.text
+
+
+def test_a_tag_makes_no_headers(cloud: Cloud) -> None:
+    uuid = cloud.wait(cloud.boot()['id'])['id']
+    answer = cloud.request('PUT', f'/servers/{uuid}/tags/a%0D%0ASet-Cookie:%20b')
+    assert answer.status_int == 201 and answer.headers['Location'].endswith('/tags/a%0D%0ASet-Cookie%3A%20b')

@@ -22,6 +22,8 @@ from minicompute.db.api import aggregates, instance_list, instances, tags
 MOST_TAGS = 50
 Allow = Callable[[Any], None]
 T = TypeVar('T')
+#: what a lock does not stop: tags are about the server, not in it
+PAST_LOCK = frozenset(('update_tags',))
 _COLUMNS = ('uuid', 'project_id', 'user_id', 'vm_state', 'task_state', 'locked', 'metadata', 'launched_at')
 
 
@@ -91,7 +93,7 @@ def _to_change(conn: sa.Connection, context: RequestContext, uuid: str, allow: A
     InstanceInvalidState."""
     row = instance_list.one(conn, uuid, _COLUMNS, project_id=None if of_all else scope(context), lock=True)
     allow(row)
-    if row.locked and not context.is_admin:
+    if row.locked and not context.is_admin and rule not in PAST_LOCK:
         raise exception.InstanceIsLocked(instance_uuid=uuid)
     states.check(rule, uuid, row.vm_state, row.task_state, method=rule.replace('_', ' '),
                  launched=bool(row.launched_at))

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from minicompute import exception
 from minicompute.api import validation
@@ -47,7 +48,7 @@ class ServerTagsController(wsgi.Controller):
         if not parts.add_tag(req.context, server_id, allow(req, RULE % 'update'), id):
             return Answer(code=204)
         place = common.Links(req, 'servers')(server_id)[0]['href']
-        return Answer(code=201, headers=[('Location', f'{place}/tags/{id}')])
+        return Answer(code=201, headers=[('Location', f'{place}/tags/{quote(id)}')])
 
     @wsgi.api_version('2.26')
     @wsgi.response(204)
