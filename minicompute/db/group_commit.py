@@ -13,6 +13,8 @@ from typing import Any, Generic, TypeVar
 
 from oslo_db import exception as db_exc
 
+from minicompute.db import session
+
 Item = TypeVar('Item')
 Result = TypeVar('Result')
 
@@ -79,7 +81,8 @@ class GroupCommit(Generic[Item, Result]):
 
     def _results(self, group: Sequence[_Entry]) -> Sequence[Any]:
         try:
-            return self._write([entry.item for entry in group])
+            with session.guarded(None):     # what holds for the leader's request is nothing to the others
+                return self._write([entry.item for entry in group])
         except db_exc.DBConnectionError as error:
             return [error] * len(group)
         except Exception as error:

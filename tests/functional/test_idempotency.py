@@ -2,18 +2,20 @@
 from __future__ import annotations
 
 import datetime
+import json
 import threading
 import uuid
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from webob import Request
 
 from minicompute.api import idempotency as filters
 from minicompute.db import session
 from minicompute.db.api import idempotency
 from minicompute.db.models import idempotency_keys as keys
-from minicompute.db.models import instance_actions, instances
+from minicompute.db.models import images, instance_actions, instances
 from tests.functional.cloud import Cloud
 
 
@@ -249,3 +251,28 @@ def test_the_records_hold_no_secret(cloud: Cloud, body: dict[str, Any]) -> None:
     password = post(cloud, body, key).json['server']['adminPass']
     (row,) = rows()
     assert not any(secret in str(tuple(row)) for secret in (key, password))
+
+
+def test_a_forced_delete_is_told_again(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = cloud.boot()['id']
+    cloud.wait(server)
+    path, body = f'/servers/{server}/action', {'forceDelete': None}
+    killed_before_the_answer(cloud, monkeypatch, lambda: post(cloud, body, 'k1', path))
+    cloud.wait_gone(server)
+    expire()
+    answer = post(cloud, body, 'k1', path)
+    assert answer.status_int == post(cloud, body, 'k1', path).status_int == 202
+
+
+def test_an_image_is_made_once(cloud: Cloud) -> None:
+    """The local backends' APIs keep to it, too."""
+    body = json.dumps({'name': 'one', 'disk_format': 'raw', 'container_format': 'bare'}).encode()
+    answers = []
+    for _ in range(2):
+        request = Request.blank('/image/v2/images', method='POST')
+        request.headers.update({'X-Auth-Token': 'admin:demo', 'Idempotency-Key': 'k1'})
+        request.body, request.content_type = body, 'application/json'
+        answers.append(request.get_response(cloud.app))
+    assert [answer.status_int for answer in answers] == [201, 201] and answers[0].json == answers[1].json
+    with session.read() as conn:
+        assert conn.execute(sa.select(sa.func.count()).select_from(images).where(images.c.name == 'one')).scalar() == 1

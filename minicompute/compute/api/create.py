@@ -46,9 +46,7 @@ def create(context: RequestContext, request: CreateRequest) -> Created:
         return Created(**context.ticket.effect)     # its daemon was killed between the commit and the answer
     # What asks other services is asked here, by the caller's own thread.
     wanted = lookup.Wanted(context, request, lookup.remote_image(context, request))
-    # Others may write it for us, and we for others: each order says in the transaction whose it is.
-    with session.guarded(None):
-        order = _creates.put(context.project_id, (wanted, _networks_are_there(context, request)))
+    order = _creates.put(context.project_id, (wanted, _networks_are_there(context, request)))
     rpc.outbox.put(rpc.CONDUCTOR, 'ring', order.leader)
     return _created(order)
 
@@ -243,7 +241,8 @@ def _reserve_volumes(conn: sa.Connection, order: Order, taken: set[str]) -> None
 
 
 def _mark(conn: sa.Connection, order: Order) -> None:
-    """What an Idempotency-Key stands for, if it came with one. Raises Conflict when another attempt is on its way."""
+    """What an Idempotency-Key stands for, if it came with one: others may write the order for us, so that it says
+    itself whose it is. Raises Conflict when another attempt is on its way."""
     if order.context.ticket is not None:
         order.context.ticket.mark(conn, dataclasses.asdict(_created(order)))
 

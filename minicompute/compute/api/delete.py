@@ -56,7 +56,7 @@ def force(context: RequestContext, instance: Instance) -> None:
     action = ring.new_action(context, instance, FLOW, FLOW, 'destroy')
     for _ in range(LOOKS):
         try:
-            holder, down = _commits.put(None, (instance, action))
+            holder, down = _put(context, instance, action)
             break
         except exception.ActionInProgress:
             if action.busy != instance.uuid:
@@ -72,6 +72,13 @@ def force(context: RequestContext, instance: Instance) -> None:
         ring.compute(action, instance, 'destroy')
     else:
         rpc.outbox.put(rpc.CONDUCTOR, 'ring', action.id)
+
+
+def _put(context: RequestContext, instance: Instance, action: Action) -> _Found:
+    """One with an Idempotency-Key has a transaction of its own, which knows of the key."""
+    if context.ticket is None:
+        return _commits.put(None, (instance, action))
+    return session.write(_write, instance, action)
 
 
 def _commit(asked: Sequence[_Asked]) -> list[_Found | Exception]:
