@@ -5,8 +5,8 @@
 #   unit         the parts, one by one
 #   functional   all roles in one process: native threads on SQLite, MariaDB and PostgreSQL, then eventlet on SQLite
 #   integration  real daemons, broker, libvirt and guests
-#   long         more of the last two, an hour of it: each action on real guests, the whole lab, each flow broken at each
-#                step on the database servers as well
+#   long         more of the last two, hours of it: each action on real guests, the whole lab, each flow broken at each
+#                step on the database servers as well, random requests and random lives by the thousand
 #
 # Without a LAYER: all but `long`. Installs what is missing first, and starts and stops the databases itself.
 # The last line says how it ended; the exit code is 0 only if everything passed.
@@ -84,18 +84,18 @@ layer_lint() {
 }
 
 layer_unit() {
-    TEST_DATABASES=sqlite step unit pytest -q -n 2 "${OPTIONS[@]}" tests/unit
+    TEST_DATABASES=sqlite step unit pytest -q -n 2 -m 'not long' "${OPTIONS[@]}" tests/unit
 }
 
 # Six at a time, whatever the machine: these tests wait more than they work, and each worker has a database of its own
 # (tests/conftest.py). `generic` is what every flow gets without asking, a third of the whole.
 layer_functional() {
     MINICOMPUTE_CONCURRENCY=threading TEST_DATABASES=sqlite step 'functional (threads)' pytest -q -n 6 \
-        "${OPTIONS[@]}" tests/functional
+        -m 'not long' "${OPTIONS[@]}" tests/functional
     MINICOMPUTE_CONCURRENCY=threading TEST_DATABASES="${TEST_DATABASES#sqlite,}" step 'functional (servers)' \
-        pytest -q -n 6 -m 'not generic' "${OPTIONS[@]}" tests/functional tests/unit/db
-    MINICOMPUTE_CONCURRENCY=eventlet TEST_DATABASES=sqlite step 'functional (eventlet)' pytest -q -n 6 -m 'not generic' \
-        "${OPTIONS[@]}" tests/functional
+        pytest -q -n 6 -m 'not generic and not long' "${OPTIONS[@]}" tests/functional tests/unit/db
+    MINICOMPUTE_CONCURRENCY=eventlet TEST_DATABASES=sqlite step 'functional (eventlet)' pytest -q -n 6 \
+        -m 'not generic and not long' "${OPTIONS[@]}" tests/functional
 }
 
 # Two at a time: who needs machines, and who does not (tests/integration/conftest.py).
@@ -104,8 +104,10 @@ layer_integration() {
 }
 
 layer_long() {
-    TEST_DATABASES="${TEST_DATABASES#sqlite,}" step 'long (flows)' pytest -q -n 6 -m generic "${OPTIONS[@]}" \
-        tests/functional
+    TEST_DATABASES="${TEST_DATABASES#sqlite,}" step 'long (flows)' pytest -q -n 6 -m 'generic and not long' \
+        "${OPTIONS[@]}" tests/functional
+    TEST_DATABASES=sqlite step 'long (contract)' pytest -q -n 4 -m long "${OPTIONS[@]}" --durations=10 \
+        tests/unit tests/functional
     step 'long (guests)' pytest -q -m long "${OPTIONS[@]}" --durations=10 tests/integration
 }
 
