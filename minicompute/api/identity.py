@@ -39,7 +39,7 @@ def verify_project(req: Request, project_id: str) -> None:
     conf = CONF.keystone_authtoken
     keystone = adapter.Adapter(
         _session(), auth=req.environ.get(ENV_USER), service_type='identity', interface=[conf.interface, 'public'],
-        region_name=conf.region_name, min_version=(3, 0), max_version=(3, 'latest'))
+        region_name=conf.region_name, min_version='3.0', max_version='3.latest')
     try:
         answer = keystone.get(f'/projects/{quote(project_id, safe="")}', raise_exc=False)
     except exceptions.EndpointNotFound:

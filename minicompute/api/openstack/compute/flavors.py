@@ -100,9 +100,9 @@ def wanted_public(req: Request) -> bool | None:
 
 def _least(req: Request, name: str) -> int:
     """minRam, minDisk: what is above all flavors matches none, what is below all matches all."""
-    asked = common.last(req, name)
+    asked = common.last(req, name, '0') or ''
     try:
-        return 0 if asked is None else max(0, min(int(asked), types.MAX_INTEGER))
+        return max(0, min(int(asked), types.MAX_INTEGER))
     except ValueError:
         raise exception.Invalid(f'Invalid {name} filter [{asked[:64]}]') from None
 
