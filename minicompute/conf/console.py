@@ -29,6 +29,12 @@ OPTIONS = {
                    help='(computes) The page of minicompute-novncproxy as users reach it.'),
         cfg.StrOpt('novncproxy_host', default='127.0.0.1', help='Address that minicompute-novncproxy listens on.'),
         cfg.PortOpt('novncproxy_port', default=6080, help='Port that minicompute-novncproxy listens on.'),
+        cfg.ListOpt('auth_schemes', default=['none'], item_type=cfg.types.String(choices=['none', 'vencrypt']),
+                    help='How minicompute-novncproxy speaks to the VNC servers of guests: vencrypt (TLS; QEMU needs '
+                         'vnc_tls), none, or both: encrypted where it can be.'),
+        cfg.StrOpt('vencrypt_ca_certs', help='The authority that signs the certificates of the VNC servers.'),
+        cfg.StrOpt('vencrypt_client_cert', help='The certificate that the proxy shows them.'),
+        cfg.StrOpt('vencrypt_client_key', help='Its private key, where the certificate file does not hold it.'),
     ],
     'spice': [
         cfg.BoolOpt('enabled', default=False, help='Give guests a SPICE console.'),

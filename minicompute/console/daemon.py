@@ -17,7 +17,8 @@ from minicompute.console.proxy import ProxyServer
 LOG = logging.getLogger(__name__)
 
 
-def serve(prog: str, address: tuple[str, int], gate: Gate, default_web: str | None = None) -> None:
+def serve(prog: str, address: tuple[str, int], gate: Gate, default_web: str | None = None,
+          target_tls: ssl.SSLContext | None = None) -> None:
     """Until SIGTERM or SIGINT; sessions end with the daemon, their guests notice nothing.
     Raises ConfigurationError."""
     web = CONF.web or default_web
@@ -26,7 +27,7 @@ def serve(prog: str, address: tuple[str, int], gate: Gate, default_web: str | No
             reason=f'{web} is not there: install the package that has the page (novnc, spice-html5), or set '
                    '[DEFAULT] web')
     try:
-        server = ProxyServer(address, gate, web, _tls())
+        server = ProxyServer(address, gate, web, _tls(), target_tls)
     except OSError as error:
         raise exception.ConfigurationError(
             reason=f'cannot listen on {address[0]}:{address[1]}: {error.strerror}') from None

@@ -21,6 +21,7 @@ from websockify.websocketproxy import ProxyRequestHandler
 from websockify.websocketserver import WebSocketRequestHandlerMixIn
 
 from minicompute.conf import CONF
+from minicompute.console import rfb
 from minicompute.console.gate import Admission, Gate, Refused
 from minicompute.version import __version__
 
@@ -90,11 +91,33 @@ class Handler(ProxyRequestHandler):
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             one.settimeout(PATIENCE)
         try:
-            self._pump(client, self._target)
+            self._pump(client, self._agreed())
         except OSError as error:
             LOG.info('%s: its session ends: %s', self.client_address[0], error)
         finally:
             LOG.info('%s has left the console of instance %s', self.client_address[0], admission.token.instance_uuid)
+
+    def _agreed(self) -> socket.socket:
+        """What the console is reached by once both sides have greeted the proxy; without encryption between proxy and
+        console they greet each other. Raises OSError."""
+        if self.server.target_tls is None:
+            return self._target
+        target = rfb.secure(self._target, self.server.target_tls)
+        self._early = b''
+        rfb.welcome(self._read_early, self._to_client)
+        if self._early:
+            target.sendall(self._early)
+        return target
+
+    def _read_early(self, size: int) -> bytes:
+        """`size` bytes of the viewer; what came with them waits."""
+        while len(self._early) < size:
+            pieces, closed = self.recv_frames()
+            self._early += b''.join(pieces)
+            if closed or len(self._early) > MOST_FRAME:
+                raise rfb.HandshakeFailed('The viewer has gone')
+        data, self._early = self._early[:size], self._early[size:]
+        return data
 
     def _pump(self, client: socket.socket, target: socket.socket) -> None:
         end = time.monotonic() + CONF.consoleauth.token_ttl if CONF.consoleauth.enforce_session_timeout else None
@@ -119,9 +142,16 @@ class Handler(ProxyRequestHandler):
             raise self.CClose(1009, 'The message is too long')
 
     def _from_target(self, target: socket.socket) -> None:
-        data = target.recv(CHUNK)
-        if not data:
-            raise self.CClose(1000, 'The console is gone')
+        more = True
+        while more:
+            data = target.recv(CHUNK)
+            if not data:
+                raise self.CClose(1000, 'The console is gone')
+            self._to_client(data)
+            # What TLS has decrypted already does not show in the selector.
+            more = isinstance(target, ssl.SSLSocket) and target.pending() > 0
+
+    def _to_client(self, data: bytes) -> None:
         pending = self.send_frames([data])
         while pending:      # each call waits until the client takes more, or gives up
             pending = self.send_frames()
@@ -135,8 +165,10 @@ class ProxyServer(ThreadingMixIn, HTTPServer):
     file_only, verbose, run_once, token_plugin, auth_plugin, daemon = True, False, False, None, None, False
 
     def __init__(self, address: tuple[str, int], gate: Gate, web: str | None = None,
-                 tls: ssl.SSLContext | None = None) -> None:
-        """`web`: the directory of the page, None for none."""
+                 tls: ssl.SSLContext | None = None, target_tls: ssl.SSLContext | None = None) -> None:
+        """`web`: the directory of the page, None for none; `target_tls`: how VNC servers prove who they are, None for
+        not at all."""
+        self.target_tls = target_tls
         self.address_family = socket.AF_INET6 if ':' in address[0] else socket.AF_INET
         self.gate, self.web, self.only_upgrade, self._tls = gate, web or '/nonexistent', web is None, tls
         self._room = threading.BoundedSemaphore(CONF.console.max_sessions + FETCHING)

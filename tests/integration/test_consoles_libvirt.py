@@ -12,6 +12,7 @@ import pathlib
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -83,13 +84,15 @@ def cloud(broker: Broker, libvirtd: Any) -> Iterator[Cloud]:  # noqa: F811
     """Not below pytest's directory, which QEMU may not walk to."""
     place = pathlib.Path(tempfile.mkdtemp(prefix='minicompute-', dir='/var/tmp'))
     place.chmod(0o755)
-    ports = {name: free_port() for name in ('novncproxy', 'serialproxy', 'api-metadata')}
+    ports = {name: free_port() for name in ('novncproxy', 'serialproxy', 'spicehtml5proxy', 'api-metadata')}
     web = place / 'novnc'
     web.mkdir()
     (web / 'vnc_lite.html').write_text('<title>noVNC</title>')
     secret = uuid.uuid4().hex
     settings = {
-        'DEFAULT': {'metadata_listen_port': ports['api-metadata'], 'osapi_compute_workers': 1},
+        'DEFAULT': {'metadata_listen_port': ports['api-metadata'], 'osapi_compute_workers': 1, 'web': str(web)},
+        'spice': {'enabled': True, 'html5proxy_port': ports['spicehtml5proxy'],
+                  'html5proxy_base_url': f'http://127.0.0.1:{ports["spicehtml5proxy"]}/spice_auto.html'},
         'vnc': {'novncproxy_port': ports['novncproxy'],
                 'novncproxy_base_url': f'http://127.0.0.1:{ports["novncproxy"]}/vnc_auto.html'},
         'serial_console': {'enabled': True, 'serialproxy_port': ports['serialproxy'],
@@ -98,8 +101,6 @@ def cloud(broker: Broker, libvirtd: Any) -> Iterator[Cloud]:  # noqa: F811
         'local_networks': {'metadata_url': f'http://127.0.0.1:{ports["api-metadata"]}',
                            'bridge_prefix': 'mcx', 'default_cidr': f'10.{os.getpid() % 100 + 100}.0.0/16'},
     }
-    if not pathlib.Path('/usr/share/novnc').is_dir():
-        settings['DEFAULT']['web'] = str(web)
     with Stack(place, broker, driver='libvirt.LibvirtDriver', settings=settings) as stack:
         made = Cloud(stack, ports)
         try:
@@ -167,6 +168,14 @@ def test_the_url_of_a_vnc_console_works(cloud: Cloud, server: str) -> None:
     viewer.close()
     with pytest.raises(Exception, match='403'):
         open_socket(url)
+
+
+def test_a_spice_console_answers(cloud: Cloud, server: str) -> None:
+    viewer = open_socket(cloud.url(server, 'spice', 'spice-html5'))
+    # A link message of version 2.2 for the main channel, without capabilities.
+    viewer.send(b'REDQ' + struct.pack('<IIIIBBIII', 2, 2, 18, 0, 1, 0, 0, 0, 18))
+    assert read(viewer, 4) == b'REDQ'
+    viewer.close()
 
 
 def test_a_guest_hears_who_it_is(cloud: Cloud, server: str) -> None:
