@@ -29,7 +29,7 @@ OTHERWISE: dict[str, frozenset[int]] = {
     'GET /os-console-auth-tokens/{id}': frozenset((400, 404)),
 }
 #: tests that ask every handler by themselves say nothing of any
-ASKS_ALL = ('test_each_handler.py', 'test_every_route.py', 'test_roles.py')
+ASKS_ALL = ('test_each_handler.py', 'test_every_route.py', 'test_every_role.py')
 #: answered by the application of the versions, before any route is looked for
 ROOT = 'GET /'
 
