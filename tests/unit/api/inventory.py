@@ -120,7 +120,9 @@ def document() -> str:
         '# The Compute API, handler by handler', '',
         'Made by `python -m tests.unit.api.inventory` from the inventory of Nova 34 (`tests/unit/api/inventory.txt`),',
         'from what our handlers promise, and from what the tests have asked for; `tests/unit/api/test_inventory.py`',
-        'holds it true. *Tests*: in how many files they reach the handler, and at how many microversions.', '',
+        'holds it true. Each handler is asked at the edges of its microversions, under `/v2` and as each role',
+        '(`test_each_handler.py`, `test_every_role.py`); *files* is how many further test files reach it, and *asked*',
+        'at how many microversions.', '',
         f'{len(known)} handlers; {sum(1 for one in known if ours.get(one.operation) or one.operation == ROOT)} are',
         f'there, {sum(1 for one in known if not one.codes)} of them removed for good (410; RDP consoles 400).', '',
     ]
@@ -128,8 +130,8 @@ def document() -> str:
     for handler in known:
         if handler.section != section:
             section = handler.section
-            lines += ['', f'## {section}', '', '| handler | microversions | success | errors | tests |',
-                      '|---|---|---|---|---|']
+            lines += ['', f'## {section}', '', '| handler | microversions | success | errors | files | asked |',
+                      '|---|---|---|---|---|---|']
         lines.append(_row(handler, handler.operation == ROOT or bool(ours.get(handler.operation)),
                           covered.get(handler.operation)))
     return '\n'.join(lines) + '\n'
@@ -138,9 +140,9 @@ def document() -> str:
 def _row(handler: Handler, there: bool, covered: dict[str, list[str]] | None) -> str:
     codes = ', '.join(f'{code} from {since}' if since != str(handler.first) else str(code)
                       for since, code in handler.codes.items()) or 'gone'
-    tests = 'missing'
-    if there:
-        tests = f"{len(covered['files'])} files, {len(covered['versions'])} versions" if covered else ''
+    tests = ' | ' if there else 'missing | '
+    if there and covered:
+        tests = f"{len(covered['files'])} | {len(covered['versions'])}"
     return (f"| `{handler.operation}` | {handler.first} to {handler.last} | {codes} | "
             f"{', '.join(str(one) for one in sorted(handler.errors)) or 'none'} | {tests} |")
 
@@ -148,7 +150,8 @@ def _row(handler: Handler, there: bool, covered: dict[str, list[str]] | None) ->
 def main() -> None:
     if sys.argv[1:]:
         records = [path for name in sys.argv[1:] for path in sorted(pathlib.Path(name).glob('*.record'))]
-        COVERED.write_text(json.dumps(gather(records), indent=1) + '\n')
+        rows = [f'{json.dumps(name)}: {json.dumps(found)}' for name, found in gather(records).items()]
+        COVERED.write_text('{\n' + ',\n'.join(rows) + '\n}\n')
     DOCUMENT.write_text(document())
 
 
