@@ -7,11 +7,13 @@ import time
 from typing import Any
 
 import pytest
+import webob
+import webob.dec
 
 from minicompute import metrics
 from minicompute.api.beyond.app import the_router
 from minicompute.api.beyond.hub import Follower
-from minicompute.api.beyond.stream import MOST_WAITING, Taken
+from minicompute.api.beyond.stream import ENV_SOCKET, MOST_WAITING, HandedOver, Stream, Taken
 from minicompute.compute.api import naming
 from minicompute.db.api.idempotency import Ticket, identity
 from minicompute.health import Doctor
@@ -114,3 +116,61 @@ def test_the_health_is_asked_for_once_in_a_while(monkeypatch: pytest.MonkeyPatch
         found = doctor.look().to_dict()
     assert len(asked) == 1 and found['status'] == 'failing'
     assert 'ConnectionError' in found['checks']['broker']['reason'] and 'secret' not in str(found)
+
+
+# -- what wraps a stream ---------------------------------------------------------------
+
+class Told:
+    """A hub that notes what becomes of its followers."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def admit(self, _follower: Any) -> None:
+        self.seen.append('admitted')
+
+    def dismiss(self, _follower: Any) -> None:
+        self.seen.append('dismissed')
+
+    def keep(self, _follower: Any, taken: Taken) -> None:
+        self.seen.append('kept')
+        taken.send(b'later')
+        taken.close()
+
+    def alone(self, _follower: Any) -> Any:
+        self.seen.append('alone')
+        yield b'more'
+
+
+def wrapped(stream: Stream, **environ: Any) -> Any:
+    """As keystonemiddleware and oslo.middleware wrap it. -> the body's parts, one at a time"""
+    @webob.dec.wsgify
+    def wrap(req: Any) -> Any:
+        return req.get_response(stream)
+    return iter(wrap(webob.Request.blank('/', environ).environ, lambda *_: None))
+
+
+def test_a_stream_comes_bit_by_bit_through_what_wraps_it() -> None:
+    hub = Told()
+    parts = wrapped(Stream(hub, object(), [b'now'], 'text/event-stream'))    # type: ignore[arg-type]
+    assert (next(parts), next(parts), hub.seen) == (b'', b'now', ['admitted'])
+    assert list(parts) == [b'more'] and hub.seen == ['admitted', 'alone', 'dismissed']
+
+
+def test_a_stream_leaves_its_thread(pair: Any) -> None:
+    ours, theirs = pair
+    hub = Told()
+    parts = wrapped(Stream(hub, object(), [], 'text/event-stream'),     # type: ignore[arg-type]
+                    **{ENV_SOCKET: ours, 'SERVER_PROTOCOL': 'HTTP/1.1'})
+    assert next(parts) == b''
+    with pytest.raises(HandedOver):
+        next(parts)
+    assert ours.fileno() == -1 and hub.seen == ['admitted', 'kept'] and theirs.recv(100) == b'5\r\nlater\r\n'
+
+
+def test_a_client_that_left_before_the_first_word_is_no_follower() -> None:
+    hub = Told()
+    parts = wrapped(Stream(hub, object(), [b'now'], 'text/event-stream'))    # type: ignore[arg-type]
+    next(parts)
+    parts.close()
+    assert hub.seen == ['admitted', 'dismissed']
