@@ -75,6 +75,15 @@ sweep_libvirt() {
         virsh_ net-destroy "$name" > /dev/null || true
         virsh_ net-undefine "$name" > /dev/null || true
     done
+    sweep_rules
+}
+
+# sweep_rules: the routing rules of bridges that are gone (minicompute/virt/link_local.py).
+sweep_rules() {
+    local bridge
+    for bridge in $(ip -4 rule show priority 16925 2> /dev/null | sed -n 's/.* iif \([^ ]*\).*/\1/p'); do
+        [ -e "/sys/class/net/$bridge" ] || ip -4 rule del iif "$bridge" priority 16925 2> /dev/null || true
+    done
 }
 
 # bridge_in_use BRIDGE: whether a guest's interface is on it.
