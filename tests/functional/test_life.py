@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minicompute import exception
 from minicompute.virt.fake import FakeDriver
 from tests.functional.cloud import Cloud
 
@@ -84,6 +85,16 @@ def test_a_broken_host_is_left(cloud: Cloud) -> None:
     assert server['OS-EXT-SRV-ATTR:host'] not in broken
     cloud.api('DELETE', f'/servers/{server["id"]}', expect=204)
     cloud.wait_gone(server['id'])
+    assert not cloud.leaks()
+
+
+def test_the_last_host_that_refuses_says_why(cloud: Cloud) -> None:
+    def refuse(driver: Any, uuid: str) -> None:
+        raise exception.DiskFull(what='image tiny')
+    FakeDriver.faults['spawn'] = refuse
+    server = cloud.wait(cloud.boot('unlucky', host='compute1')['id'], 'ERROR')
+    message = server['fault']['message']
+    assert 'No valid host was found' in message and 'No space left for image tiny on this host' in message
     assert not cloud.leaks()
 
 

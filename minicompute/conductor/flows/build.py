@@ -77,7 +77,10 @@ def _placed(task: Task, answer: dict[str, Any]) -> Outcome | Exception:
         return Later(1.0)   # they may only be unheard: the broker was away, or all have just started
     task.data.setdefault('funnels', []).append(answer['funnel'])   # one an attempt, kept also when it fails
     if not selections:
-        return StepFailed(str(exception.NoValidHost(reason=answer['reason'] or '')), code=500)
+        reason = str(exception.NoValidHost(reason=answer['reason'] or ''))
+        # That there is no other host says nothing of what was wrong with the one that there was.
+        last = (task.data.get('error') or {}).get('message') if task.data.get('tried') else None
+        return StepFailed(f'{reason} The last one that was tried: {last}' if last else reason, code=500)
     by_uuid = {selection.instance_uuid: selection for selection in selections}
     _occupy(task, by_uuid.pop(task.uuid))
     if by_uuid:
