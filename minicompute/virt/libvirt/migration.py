@@ -225,6 +225,9 @@ def travelling(text: str, here: str, there: dict[str, Any]) -> str:
         for source in tree.findall("devices/*[@type='tcp']/source[@mode='bind']"):
             source.set('host', there['serial_address'])
             source.set('service', str(there['serial_port']))
+    if there.get('shared'):     # the other host writes the same file: emptied, what the guest has said would be lost
+        for log in tree.findall('devices/*/log'):
+            log.set('append', 'on')
     for card in tree.findall('devices/interface'):
         mac = card.find('mac')
         fresh = there['cards'].get((mac.get('address') or '').lower()) if mac is not None else None

@@ -83,6 +83,11 @@ def test_consoles_listen_where_the_destination_says() -> None:
     assert older.find('devices/serial/source').get('service') == '10000'
 
 
+def test_a_guest_on_shared_disks_keeps_its_console() -> None:
+    assert travelled(shared=True).find('devices/serial/log').get('append') == 'on'
+    assert travelled(shared=False).find('devices/serial/log').get('append') == 'off'
+
+
 def test_the_machine_that_the_guest_sees_stays() -> None:
     before, after = parse(RUNNING), travelled()
     for xpath in ('os/type', 'devices/disk/target', 'devices/disk/address', 'devices/interface/address',
