@@ -76,6 +76,9 @@ class Handler(ProxyRequestHandler):
         except OSError as error:
             LOG.warning('A console does not answer: %s', error)
             self.send_error(502, 'The console does not answer')
+        except Exception:       # the database is away, ...
+            LOG.exception('A console cannot be shown')
+            self.send_error(503, 'The console is not available now')
         else:
             self._admission, self._target = admission, target
             with target:

@@ -16,6 +16,7 @@ from websockify.websocket import WebSocket, WebSocketWantReadError
 
 from minicompute.console.gate import Gate, Refused, check_origin, token_of
 from minicompute.console.proxy import ProxyServer
+from minicompute.db.api import console_tokens
 from minicompute.virt.fake.consoles import FakeConsoles
 
 PATIENCE = 30
@@ -191,6 +192,19 @@ def test_a_guest_that_does_not_answer_is_502(cloud, proxy, guest, server):
     with contextlib.suppress(OSError):    # what waits in the queue of the socket that was closed
         socket.create_connection(('127.0.0.1', guest.port), 1).close()
     assert status(proxy, path) == 502
+
+
+def test_records_that_cannot_be_asked_are_503(cloud, proxy, guest, server, monkeypatch):
+    path = path_of(cloud, server)
+
+    def away(*_args: Any) -> None:
+        raise RuntimeError('the database is away')
+    with monkeypatch.context() as patch:
+        patch.setattr(console_tokens, 'find', away)
+        assert status(proxy, path) == 503
+    client = connect(proxy, path)
+    assert read(client, 12)
+    client.close()
 
 
 def test_a_guest_that_goes_ends_the_session(cloud, proxy, server, monkeypatch):
