@@ -150,7 +150,7 @@ def test_capacity(api, hosts):
         'vcpus': 8, 'vcpus_used': 2, 'memory_mb': 16384, 'memory_mb_used': 1536, 'free_ram_mb': 14848, 'local_gb': 100,
         'local_gb_used': 10, 'free_disk_gb': 90, 'disk_available_least': 90, 'running_vms': 1,
         'current_workload': 1, 'cpu_info': {'arch': 'x86_64', 'features': ['a']}}.items()
-    assert api.get('/os-hypervisors/detail')['hypervisors'][0]['cpu_info'] == '{"arch":"x86_64","features":["a"]}'
+    assert api.get('/os-hypervisors/detail')['hypervisors'][0]['cpu_info'] == '{"arch": "x86_64", "features": ["a"]}'
     sums = api.get('/os-hypervisors/statistics')['hypervisor_statistics']
     assert sums.items() >= {'count': 2, 'vcpus': 16, 'vcpus_used': 2, 'running_vms': 1}.items()
     api.get('/os-hypervisors/statistics', version='2.88', code=404)
