@@ -19,8 +19,10 @@ def open_actions(conn: sa.Connection) -> dict[tuple[str, ...], float]:
     now = session.now(conn)
     age = sa.case(*((actions.c.start_time <= now - datetime.timedelta(seconds=seconds), str(seconds))
                     for seconds in AGES), else_='0').label('age')
-    rows = conn.execute(sa.select(actions.c.flow, actions.c.state, age, sa.func.count()).where(
-        actions.c.state.in_(OPEN)).group_by(actions.c.flow, actions.c.state, age))
+    # A query in a query: PostgreSQL takes two equal expressions for different ones when they hold parameters.
+    found = sa.select(actions.c.flow, actions.c.state, age).where(actions.c.state.in_(OPEN)).subquery()
+    rows = conn.execute(sa.select(found.c.flow, found.c.state, found.c.age, sa.func.count()).group_by(
+        found.c.flow, found.c.state, found.c.age))
     return {(flow, state, older): float(number) for flow, state, older, number in rows}
 
 
