@@ -23,6 +23,7 @@ from tests.functional.requests import IDS, NOWHERE, REQUESTS, ROLE_FIRST, VARIAN
 from tests.functional.servers_fixtures import *  # noqa: F403
 from tests.functional.servers_fixtures import compute_service, place
 
+pytestmark = pytest.mark.generic     # long, and the same on every database
 ROLES = ('nothing', 'reader', 'member', 'manager', 'admin', 'service')
 _PROJECT = ('reader', 'member', 'manager', 'admin')
 #: default of a rule -> who may; service is no project's role

@@ -18,6 +18,7 @@ from minicompute.db.models import block_device_mappings
 from tests.functional.servers_fixtures import *  # noqa: F403
 from tests.functional.servers_fixtures import compute_service, place
 
+pytestmark = pytest.mark.generic     # long, and the same on every database
 ALL = range(1, 105)
 ATTR, USAGE, STATE = 'OS-EXT-SRV-ATTR:', 'OS-SRV-USG:', 'OS-EXT-STS:'
 #: every answer of an active server

@@ -15,6 +15,7 @@ from minicompute import policy
 from minicompute.api.openstack import router
 from minicompute.wsgi import paste
 
+pytestmark = pytest.mark.generic     # long, and the same on every database
 LATER = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)).strftime('%Y-%m-%dT%H:%M:%S.000000Z')
 CONFIG = """
 [api]
