@@ -3,6 +3,7 @@
     GET /openapi/                which there are
     GET /openapi/2.60.json       one microversion
     GET /openapi/latest.json     the newest
+    GET /openapi/minicompute-v1.json   what stands beside Nova's contract, below /minicompute/v1
 """
 from __future__ import annotations
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 #: documents that a process keeps, 300 kB each: who reads one reads it again, few read all
 KEPT = 8
 JSON = '.json'
+BESIDE = 'minicompute-v1.json'
 
 
 def document(version: APIVersionRequest) -> Json:
@@ -58,6 +60,14 @@ def wanted(text: str) -> APIVersionRequest:
                                  f'to {versions.MAX_API_VERSION}.') from None
 
 
+@functools.cache
+def beside() -> tuple[bytes, str]:
+    """The document of /minicompute/v1, and its ETag."""
+    from minicompute.api.beyond import app
+    text = orjson.dumps(documents.document(app.the_router().router, versions.MAX, '/minicompute/v1', 'v1'))
+    return text, etag(text)
+
+
 class Documents:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -72,7 +82,8 @@ class Documents:
         if not name.endswith(JSON):
             return faults.fault(404, f'There is no such document; {req.script_name}/ lists them.')
         try:
-            text, tag = encoded(router.the_router().router, wanted(name.removesuffix(JSON)))
+            text, tag = beside() if name == BESIDE else encoded(
+                router.the_router().router, wanted(name.removesuffix(JSON)))
         except exception.NotFound as error:
             return faults.from_exception(error)
         return unless_known(req, text, tag, 'application/json')
@@ -88,7 +99,7 @@ def path_of(req: wsgi.Request) -> str:
 
 def index(req: wsgi.Request) -> Json:
     base = f'{req.application_url.rstrip("/")}'
-    return {'latest': f'{base}/latest.json',
+    return {'latest': f'{base}/latest.json', 'minicompute-v1': f'{base}/{BESIDE}',
             'versions': {str(version): f'{base}/{version}.json' for version in documents.microversions()}}
 
 

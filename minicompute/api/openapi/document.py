@@ -20,6 +20,7 @@ from minicompute.api.openstack.router import Router
 from minicompute.api.openstack.wsgi import ActionResource, Operation
 
 GONE = 410
+BASE = '/v2.1'
 
 
 class Entry(NamedTuple):
@@ -28,6 +29,8 @@ class Entry(NamedTuple):
     method: str
     path: str
     operation: Operation
+    #: what the path is below, where the policy rules name it with that
+    root: str = ''
 
     @property
     def name(self) -> str:
@@ -40,18 +43,19 @@ def microversions() -> list[APIVersionRequest]:
     return [APIVersionRequest(MIN.major, minor) for minor in range(MIN.minor, MAX.minor + 1)]
 
 
-def entries(router: Router, version: APIVersionRequest) -> list[Entry]:
+def entries(router: Router, version: APIVersionRequest, root: str = '') -> list[Entry]:
     """What there is at `version`, by path."""
     found = []
     for key, resource in router.resources.items():
         method, _, path = key.partition(' ')
-        found += [Entry(method, path, one) for one in resource.operations if one.covers(version)]
+        found += [Entry(method, path, one, root) for one in resource.operations if one.covers(version)]
     return sorted(found, key=lambda entry: (entry.path, entry.method, entry.operation.promise.action or ''))
 
 
-def document(router: Router, version: APIVersionRequest) -> Json:
+def document(router: Router, version: APIVersionRequest, base: str = BASE, name: str = '') -> Json:
+    """`base`: the path that the router's paths are below; `name`: the document's version, else the microversion."""
     shelf = Shelf(version)
-    found = entries(router, version)
+    found = entries(router, version, '' if base == BASE else base)
     paths: dict[str, Json] = {}
     for key, group in _by_path(found):
         method, path = key
@@ -61,9 +65,9 @@ def document(router: Router, version: APIVersionRequest) -> Json:
     tags = {summaries.tag(entry.operation): summaries.tag_text(entry.operation) for entry in found}
     return {
         'openapi': '3.1.0',
-        'info': {'title': 'minicompute Compute API', 'version': str(version), 'summary': parts.SUMMARY,
+        'info': {'title': 'minicompute Compute API', 'version': name or str(version), 'summary': parts.SUMMARY,
                  'description': parts.DESCRIPTION, 'license': {'name': 'Apache-2.0', 'identifier': 'Apache-2.0'}},
-        'servers': [{'url': '/v2.1'}],
+        'servers': [{'url': base}],
         'security': [{'token': []}],
         'tags': [{'name': name, 'description': text} for name, text in sorted(tags.items())],
         'paths': paths,
@@ -86,8 +90,9 @@ def _path_parameters(path: str) -> list[Json]:
 def _about(entry: Entry) -> Json:
     """What an operation and an action have in common."""
     operation = entry.operation
-    rules = summaries.rules(entry.method, entry.path, operation.promise.action)
-    about: Json = {'summary': summaries.summary(entry.method, entry.path, operation)}
+    path = entry.root + entry.path
+    rules = summaries.rules(entry.method, path, operation.promise.action)
+    about: Json = {'summary': summaries.summary(entry.method, path, operation)}
     if rules:
         about['x-policy'] = [{'rule': rule.name, 'default': rule.default, 'allows': rule.text} for rule in rules]
     if GONE in operation.promise.errors:

@@ -7,6 +7,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from openapi_spec_validator.schemas import openapi_v31_schema_validator
 
+from minicompute.api.beyond import app as beyond
 from minicompute.api.openapi import document as documents
 from minicompute.api.openapi import fields
 from minicompute.api.openstack import api_version_request as versions
@@ -125,3 +126,11 @@ def test_patterns_are_for_everybody(table):
     """Python alone needs to be told that `$` is the end."""
     patterns = every(documents.document(table, ALL[-1]), 'pattern')
     assert patterns and not any(r'(?!\n)' in pattern for pattern in patterns)
+
+
+def test_what_stands_beside_nova():
+    document = json.loads(json.dumps(documents.document(beyond.the_router().router, ALL[-1], '/minicompute/v1', 'v1')))
+    OpenAPIV31SpecValidator(document).validate()
+    assert document['servers'] == [{'url': '/minicompute/v1'}] and document['info']['version'] == 'v1'
+    dry_run = document['paths']['/placement']['post']
+    assert dry_run['x-policy'] and 'requestBody' in dry_run

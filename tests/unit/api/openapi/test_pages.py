@@ -71,6 +71,11 @@ def test_documents(get):
     assert get('/openapi/latest.json').json['info']['version'] == versions.MAX_API_VERSION
 
 
+def test_what_stands_beside_nova(get):
+    answer = get(get('/openapi/').json['minicompute-v1'])
+    assert answer.json['info']['version'] == 'v1' and '/summary' in answer.json['paths']
+
+
 def test_a_document_is_not_sent_twice(get):
     tag = get('/openapi/2.60.json').headers['ETag']
     again = get('/openapi/2.60.json', If_None_Match=tag)
