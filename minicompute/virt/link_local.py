@@ -27,7 +27,11 @@ def capture(bridge: str) -> None:
         raise exception.InternalError(reason=f'{bridge!r} cannot be a bridge')
     _ip('route', 'replace', 'local', f'{ADDRESS}/32', 'dev', 'lo', 'table', TABLE)
     if bridge not in rules():
-        _ip('rule', 'add', 'iif', bridge, 'to', f'{ADDRESS}/32', 'lookup', TABLE, 'priority', PRIORITY)
+        try:
+            _ip('rule', 'add', 'iif', bridge, 'to', f'{ADDRESS}/32', 'lookup', TABLE, 'priority', PRIORITY)
+        except exception.InternalError:
+            if bridge not in rules():   # else another thread, or another compute, was faster
+                raise
 
 
 def listen(bridge: str) -> socket.socket:

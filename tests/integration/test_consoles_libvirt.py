@@ -174,7 +174,7 @@ def test_a_spice_console_answers(cloud: Cloud, server: str) -> None:
     viewer = open_socket(cloud.url(server, 'spice', 'spice-html5'))
     # A link message of version 2.2 for the main channel, without capabilities.
     viewer.send(b'REDQ' + struct.pack('<IIIIBBIII', 2, 2, 18, 0, 1, 0, 0, 0, 18))
-    assert read(viewer, 4) == b'REDQ'
+    assert read(viewer, 4).startswith(b'REDQ')
     viewer.close()
 
 

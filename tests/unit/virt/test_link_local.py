@@ -27,3 +27,21 @@ def test_only_names_of_bridges_reach_a_command(name: str) -> None:
     with pytest.raises(exception.InternalError):
         link_local.listen(name)
     assert not link_local.exists('nosuchbridge0')
+
+
+def test_two_that_capture_a_bridge_are_both_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second finds the rule that the first has added since it looked; what fails otherwise is told."""
+    looks: list[set[str]] = [set(), {'br0'}, set(), set()]
+    added = []
+
+    def ip(*words: str) -> str:
+        if words[:2] == ('rule', 'add'):
+            added.append(words)
+            raise exception.InternalError(reason='RTNETLINK answers: File exists')
+        return ''
+    monkeypatch.setattr(link_local, 'rules', lambda: looks.pop(0))
+    monkeypatch.setattr(link_local, '_ip', ip)
+    link_local.capture('br0')
+    assert len(added) == 1
+    with pytest.raises(exception.InternalError):
+        link_local.capture('br0')
