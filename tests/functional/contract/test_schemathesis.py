@@ -11,6 +11,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -45,7 +46,8 @@ def look(operation: Any, there: There, version: str, examples: int) -> None:
             case.path_parameters = {**(case.path_parameters or {}), **there.of(operation.path)}
         answer = case.call(headers=sent)
         if answer.status_code != 501:
-            case.validate_response(answer, checks=CHECKS)
+            # Of the actions that share a code some answer nothing, which OpenAPI has no words for.
+            case.validate_response(answer, checks=CHECKS if answer.content else CHECKS[:2])
     ask()
 
 
@@ -58,7 +60,7 @@ def ask_all(cloud: Cloud, version: str, examples: int) -> None:
         asked += 1
         try:
             look(operation, there, version, examples)
-        except Exception as error:      # of all operations, not of the first alone
+        except (Exception, FailureGroup) as error:      # of all operations, not of the first alone
             wrong.append(f'{operation.label}: {error} {getattr(error, "exceptions", "")}')
     assert asked > 80
     assert not wrong, '\n\n'.join(wrong)
