@@ -28,13 +28,14 @@ PATIENCE = 30.0
 class Cloud:
     """`api(...)` speaks REST to it; the daemons are in `services`, by name."""
 
-    def __init__(self, computes: int = 2, conductors: int = 1, schedulers: int = 1) -> None:
+    def __init__(self, computes: int = 2, conductors: int = 1, schedulers: int = 1, *,
+                 sweep_interval: float = 0.5) -> None:
         messaging.get_rpc_transport(CONF, url='fake://')   # registers oslo.messaging's options
         CONF.set_override('transport_url', 'fake://')
         CONF.set_override('compute_driver', 'fake.FakeDriver')
         CONF.set_override('auth_strategy', 'noauth2', 'api')
         CONF.set_override('response_validation', 'error', 'api')
-        CONF.set_override('sweep_interval', 0.5, 'conductor')
+        CONF.set_override('sweep_interval', sweep_interval, 'conductor')
         CONF.set_override('renew_interval', 0.5, 'conductor')
         rpc.cleanup()
         rpc.outbox = rpc.Outbox()
