@@ -83,18 +83,6 @@ class VolumeBackend(abc.ABC):
         """Raises SnapshotNotFound, InvalidVolume for one that is needed."""
 
     @abc.abstractmethod
-    def page_snapshots(self, context: RequestContext, *, limit: int | None = None) -> list[VolumeSnapshot]:
-        """The caller's project's, newest first."""
-
-    @abc.abstractmethod
-    def show_snapshot(self, context: RequestContext, snapshot_id: str) -> VolumeSnapshot:
-        """Raises SnapshotNotFound."""
-
-    @abc.abstractmethod
-    def delete_snapshot(self, context: RequestContext, snapshot_id: str) -> None:
-        """Raises SnapshotNotFound, InvalidVolume for one that is needed."""
-
-    @abc.abstractmethod
     def show_snapshots(self, context: RequestContext, ids: Iterable[str]) -> dict[str, VolumeSnapshot]:
         """Those of them that the caller sees."""
 
