@@ -6,8 +6,10 @@ use is passed over in silence, as in Nova; what is malformed is 400.
 from __future__ import annotations
 
 import datetime
+import math
 import re
 
+import regex
 from oslo_utils import strutils, timeutils
 
 from minicompute import exception, policy
@@ -35,6 +37,12 @@ PATTERNS = {'name': 'display_name', 'display_name': 'display_name', 'description
 RESERVATION = re.compile('r-[a-z0-9]{8}')
 TIMES = ('created_at', 'launched_at', 'terminated_at')
 ADDRESSES = {'ip': 4, 'ip6': 6}
+
+# What an expression may cost us. A time bounds the search alone: `regex` writes counted repeats out, one within the
+# other, so that a few characters can ask for years of compiling.
+SECONDS = 0.05
+MOST_REPEATED = 100_000
+_COUNTED = re.compile(r'\{\s*(\d{0,10})\s*,?\s*(\d{0,10})\s*\}', re.ASCII)
 
 # What everybody may use, from which microversion on; the rest is for `allow_all_filters`.
 OPEN = {'2.1': ('reservation_id', 'name', 'status', 'image', 'flavor', 'ip', 'changes-since', 'all_tenants'),
@@ -143,7 +151,13 @@ def _flags(name: str, value: str, texts: tuple[str, str]) -> list[bool]:
     if value in types.BOOLEAN_TRUE or value in types.BOOLEAN_FALSE:
         return [value in types.BOOLEAN_TRUE]
     _expression(name, value)
-    return [flag for flag, text in zip((False, True), texts, strict=True) if re.search(value, text)]
+    try:
+        return [flag for flag, text in zip((False, True), texts, strict=True)
+                if regex.search(value, text, timeout=SECONDS)]
+    except TimeoutError:
+        raise _refuse(name, value, 'It takes too long.') from None
+    except regex.error:
+        raise _refuse(name, value, "It is not a 'regex'") from None
 
 
 def _documents(made: Search, given: dict[str, str]) -> None:
@@ -222,6 +236,9 @@ def _expression(name: str, value: str) -> str:
         re.compile(value)
     except (re.error, OverflowError, RecursionError):
         raise _refuse(name, value, "It is not a 'regex'") from None
+    counts = [max(int(text or 1) for text in pair) for pair in _COUNTED.findall(value)]
+    if math.prod(max(count, 1) for count in counts) > MOST_REPEATED:
+        raise _refuse(name, value, 'It repeats too often.')
     return value
 
 
