@@ -139,7 +139,7 @@ class Placer:
         except Exception as error:   # its own, such as of a filter: the other requests of the batch go on
             LOG.exception('A request for %d servers failed', len(request.uuids))
             draft.error = error
-        if not draft.complete:
+        if not draft.complete or request.dry_run:   # a dry run must not stand in the way of the rest of its batch
             self._undo(draft)
         return draft
 
@@ -175,7 +175,6 @@ class Placer:
         """Claim what was picked and answer it. -> the requests that lost and may try again."""
         for draft in drafts:
             if draft.request.dry_run:
-                self._undo(draft)
                 answers[id(draft.request)] = self._selected(draft, draft.rows)
         drafts = [draft for draft in drafts if not draft.request.dry_run]
         if not drafts:

@@ -49,6 +49,14 @@ def test_a_dry_run_claims_nothing_and_leaves_no_trace() -> None:
     assert placer.place([entry(9, dry_run=True)])[0]['reason'].startswith('There is room for 8 of 9 servers; ')
 
 
+def test_a_dry_run_takes_no_room_from_the_requests_beside_it() -> None:
+    store(node('a'))
+    placer = Placer()
+    dry, again, real = placer.place([entry(8, dry_run=True), entry(8, dry_run=True), entry(8)])
+    assert hosts_of(dry) == hosts_of(again) == hosts_of(real) == ['a'] * 8 and len(claims()) == 8
+    assert placer.table.free[:, 0].tolist() == [0, 0, 20] and placer.table.instances[0] == 8
+
+
 def test_all_servers_of_a_request_or_none() -> None:
     store(node('a'), node('b'))
     placer = Placer()
