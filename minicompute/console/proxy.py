@@ -117,8 +117,9 @@ class Handler(ProxyRequestHandler):
         while len(self._early) < size:
             pieces, closed = self.recv_frames()
             self._early += b''.join(pieces)
-            if closed or len(self._early) > MOST_FRAME:
+            if closed:
                 raise rfb.HandshakeFailed('The viewer has gone')
+            self._bounded(len(self._early))
         data, self._early = self._early[:size], self._early[size:]
         return data
 
@@ -141,7 +142,12 @@ class Handler(ProxyRequestHandler):
             target.sendall(piece)
         if closed:
             raise self.CClose(closed['code'] if closed['code'] in (1000, 1001) else 1000, '')
-        if len(self.request._recv_buffer) > MOST_FRAME:
+        self._bounded()
+
+    def _bounded(self, more: int = 0) -> None:
+        """websockify keeps, without a bound of its own, the beginning of a frame and the frames of a message that has
+        not ended. Raises CClose."""
+        if len(self.request._recv_buffer) + len(self.request._partial_msg) + more > MOST_FRAME:
             raise self.CClose(1009, 'The message is too long')
 
     def _from_target(self, target: socket.socket) -> None:

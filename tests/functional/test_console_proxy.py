@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import struct
 import threading
 import urllib.error
 import urllib.request
@@ -14,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from websockify.websocket import WebSocket, WebSocketWantReadError
 
+from minicompute.console import rfb
 from minicompute.console.gate import Gate, Refused, check_origin, token_of
 from minicompute.console.proxy import ProxyServer
 from minicompute.db.api import console_tokens
@@ -229,6 +231,28 @@ def test_a_guest_that_never_stops_writing_waits_for_its_viewer(cloud, proxy, ser
                 sent += connection.send(b'y' * 65536)
         assert sent < 100 * 1024 * 1024, 'what nobody reads is not read for'
         client.socket.close()
+
+
+#: a piece of a message, neither its first nor its last
+FRAGMENT = bytes([0x00, 0xff]) + struct.pack('>Q', 60000) + bytes(4 + 60000)
+
+
+@pytest.mark.parametrize('encrypted', [False, True])
+def test_a_message_that_never_ends_is_not_kept(cloud, proxy, guest, server, encrypted, monkeypatch):
+    """Neither before nor after the greetings."""
+    if encrypted:
+        proxy.target_tls = ssl.create_default_context()
+        monkeypatch.setattr(rfb, 'secure', lambda target, _tls: target)
+    client = connect(proxy, path_of(cloud, server))
+    assert read(client, 12)
+    sent = 0
+    with contextlib.suppress(OSError):
+        client.socket.sendall(bytes([0x02]) + FRAGMENT[1:])
+        while sent < 100 * 1024 * 1024:
+            client.socket.sendall(FRAGMENT)
+            sent += len(FRAGMENT)
+    assert sent < 50 * 1024 * 1024
+    client.socket.close()
 
 
 def test_the_page_is_served_and_nothing_else(proxy, tmp_path):
