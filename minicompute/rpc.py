@@ -151,16 +151,18 @@ class Outbox:
         if self._thread is None:
             with self._lock:
                 if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name='outbox', daemon=True)
-                    self._thread.start()
+                    thread = threading.Thread(target=self._run, name='outbox', daemon=True)
+                    thread.start()    # before anybody sees it, who may want to join it
+                    self._thread = thread
         self._queue.put((topic, server, method, items))
 
     def close(self, timeout: float = 2.0) -> None:
         """Send what is there, then end."""
-        if self._thread is not None:
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is not None:
             self._queue.put(None)
-            self._thread.join(timeout)
-            self._thread = None
+            thread.join(timeout)
 
     def _gather(self) -> tuple[dict[tuple[str, str | None, str], list[Any]], bool]:
         groups: dict[tuple[str, str | None, str], list[Any]] = defaultdict(list)

@@ -1,6 +1,7 @@
 """All roles in one process: real daemons' code, in-process transport, one database, fake driver."""
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 import uuid
@@ -62,11 +63,12 @@ class Cloud:
         self.services[name] = service
 
     def stop(self, name: str | None = None) -> None:
-        for each in [name] if name else list(self.services):
-            self.services.pop(each).stop()
-        if name is None:
-            rpc.cleanup()
-            FakeDriver.faults.clear()
+        with contextlib.ExitStack() as rest:    # one that fails to stop must not leave the others to the next test
+            if name is None:
+                rest.callback(FakeDriver.faults.clear)
+                rest.callback(rpc.cleanup)
+            for each in [name] if name else reversed(list(self.services)):
+                rest.callback(self.services.pop(each).stop)
 
     # -- REST --------------------------------------------------------------
 
