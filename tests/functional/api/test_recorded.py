@@ -9,9 +9,11 @@ from typing import Any
 
 import orjson
 import pytest
+import sqlalchemy as sa
 
 from minicompute.db import session
 from minicompute.db.api import services
+from minicompute.db.models import compute_nodes
 from tests.functional.api.client import Client
 from tests.functional.api.recorded import NODES, Step, shape, steps
 from tests.functional.api.test_hosts import add_node, add_service
@@ -31,7 +33,9 @@ def site() -> dict[str, str]:
     session.write(fill)
     with session.read() as conn:
         found = {service.host: str(service.uuid) for service in services.every(conn)}
-    return {'$conductor': found['ctl'], '$svc2': found['c2'], '$node': NODES['c1'], '$group': 'none'}
+        first = conn.execute(sa.select(compute_nodes.c.id).where(compute_nodes.c.host == 'c1')).scalar_one()
+    return {'$conductor': found['ctl'], '$svc2': found['c2'], '$node': NODES['c1'], '$hypervisor': str(first),
+            '$group': 'none'}
 
 
 def ask(app: Any, step: Step, ids: dict[str, str]) -> Any:
