@@ -7,9 +7,10 @@ import uuid
 from urllib.parse import quote, urlsplit
 
 import pytest
+from oslo_db import exception as db_exc
 
 from minicompute.db import session
-from minicompute.db.api import instances
+from minicompute.db.api import instance_list, instances
 from minicompute.db.models import block_device_mappings
 from minicompute.db.models import instances as table
 from tests.functional.api.client import Client, fault
@@ -106,6 +107,14 @@ def test_expressions_that_ask_for_years(fleet, api, pattern):
         answer = api.call('GET', f'/servers?all_tenants=1&{name}={quote(pattern)}', version='2.104')
         assert answer.status_int in (200, 400) and time.monotonic() - began < 3, name
     assert names(api, 'all_tenants=1&config_drive=' + quote('^Tr[u]{1,3}e$')) == []
+
+
+def test_an_outage_is_no_bad_expression(fleet, member, monkeypatch):
+    def fail(names, rows):
+        raise db_exc.DBConnectionError()
+    monkeypatch.setattr(instance_list.select, 'records', fail)
+    for query in ('name=web', 'ip=10', ''):
+        assert 'database is not available' in fault(member.get(f'/servers?{query}', code=503))[2]
 
 
 def test_what_older_versions_pass_over(fleet, member):

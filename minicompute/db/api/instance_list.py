@@ -64,6 +64,8 @@ def page(conn: sa.Connection, search: Search, columns: Sequence[str]) -> list[An
         values.update(_marker(conn, search, shape))
     try:
         return select.records(names, conn.execute(select.page(conn.dialect.name, names, shape), values).all())
+    except (db_exc.DBConnectionError, db_exc.DBDeadlock):    # an outage is no fault of the expression
+        raise
     except (db_exc.DBError, sa_exc.OperationalError) as error:
         if search.matching or search.address:
             raise exception.Invalid('Invalid regular expression in the query (or one that takes too long): '
