@@ -347,7 +347,8 @@ def test_pinning(world, member):
     member.put(path, {'server': {'pinned_availability_zone': 'nova'}}, code=400, version='2.103')
     shown = member.put(path, {'server': {'pinned_availability_zone': 'nova'}}, version='2.104')['server']
     assert shown['pinned_availability_zone'] == 'nova'
-    member.put(path, {'server': {'pinned_availability_zone': 'mars'}}, code=409, version='2.104')
+    member.put(path, {'server': {'pinned_availability_zone': 'mars', 'name': 'half done'}}, code=409, version='2.104')
+    assert member.get(path)['server']['name'] != 'half done'
     shown = member.put(path, {'server': {'pinned_availability_zone': None}}, version='2.104')['server']
     assert shown['pinned_availability_zone'] is None
 

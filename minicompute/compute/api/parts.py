@@ -18,6 +18,7 @@ from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db import session
 from minicompute.db.api import aggregates, instance_list, instances, tags
+from minicompute.objects import RequestSpec
 
 MOST_TAGS = 50
 Allow = Callable[[Any], None]
@@ -37,33 +38,34 @@ def find(context: RequestContext, uuid: str, allow: Allow, *columns: str, of_all
     return row
 
 
-def update(context: RequestContext, uuid: str, allow: Allow, changes: dict[str, Any]) -> None:
-    """Change columns that only the API reads. Raises InstanceNotFound."""
-    def write(conn: sa.Connection) -> None:
-        allow(instance_list.one(conn, uuid, _COLUMNS, project_id=scope(context), lock=True))
-        instances.update(conn, uuid, changes)
-    session.write(write)
-
-
-def pin_zone(context: RequestContext, uuid: str, zone: str | None) -> None:
-    """Pin the server to the zone that it is in, or let it go (None). Raises Invalid, Conflict."""
+def update(context: RequestContext, uuid: str, allow: Allow, changes: dict[str, Any], *, pin: bool = False,
+           zone: str | None = None) -> None:
+    """Change columns that only the API reads; `pin`: also pin the server to the `zone` that it is in, or let it go
+    (None). All or nothing. Raises InstanceNotFound, Conflict."""
     def write(conn: sa.Connection) -> None:
         row = instance_list.one(conn, uuid, (*_COLUMNS, 'host'), project_id=scope(context), lock=True)
-        spec = instances.specs(conn, [uuid]).get(uuid)
-        if spec is None:
-            raise exception.Conflict(f'The request of instance {uuid} is not in the records.')
-        if zone is not None:
-            pinned = spec.availability_zone
-            if pinned is not None and zone != pinned:
-                raise exception.Conflict(f'The server is pinned to availability zone {pinned}: set '
-                                         'pinned_availability_zone to null before another one.')
-            here = aggregates.zones(conn).get(row.host, CONF.default_availability_zone)
-            if pinned is None and row.host is not None and zone != here:
-                raise exception.Conflict(f'The server is in availability zone {here}: it cannot be pinned to '
-                                         f'{zone} where it stands.')
-        spec.availability_zone = zone
-        instances.update(conn, uuid, {'request_spec': spec})
+        allow(row)
+        pinned = {'request_spec': _pinned(conn, row, zone)} if pin else {}
+        instances.update(conn, uuid, {**changes, **pinned})
     session.write(write)
+
+
+def _pinned(conn: sa.Connection, row: Any, zone: str | None) -> RequestSpec:
+    """The server's request with that zone. Raises Conflict."""
+    spec = instances.specs(conn, [row.uuid]).get(row.uuid)
+    if spec is None:
+        raise exception.Conflict(f'The request of instance {row.uuid} is not in the records.')
+    if zone is not None:
+        pinned = spec.availability_zone
+        if pinned is not None and zone != pinned:
+            raise exception.Conflict(f'The server is pinned to availability zone {pinned}: set '
+                                     'pinned_availability_zone to null before another one.')
+        here = aggregates.zones(conn).get(row.host, CONF.default_availability_zone)
+        if pinned is None and row.host is not None and zone != here:
+            raise exception.Conflict(f'The server is in availability zone {here}: it cannot be pinned to '
+                                     f'{zone} where it stands.')
+    spec.availability_zone = zone
+    return spec
 
 
 # -- metadata --------------------------------------------------------------------

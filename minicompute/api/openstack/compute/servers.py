@@ -73,11 +73,10 @@ class ServersController(wsgi.Controller):
     @wsgi.expected_errors((404, 409))
     @validation.schema(schema.update, answer=answers.update)
     def update(self, req: Request, id: str, body: dict[str, Any]) -> dict[str, Any]:
-        changes = changed_columns(body['server'])
+        server = body['server']
         may = allow(req, SERVERS % 'update')
-        parts.update(req.context, id, may, changes)
-        if 'pinned_availability_zone' in body['server']:
-            parts.pin_zone(req.context, id, body['server']['pinned_availability_zone'])
+        parts.update(req.context, id, may, changed_columns(server), pin='pinned_availability_zone' in server,
+                     zone=server.get('pinned_availability_zone'))
         return shown(req, id, may, full=req.since('2.75'))
 
     @wsgi.response(204)
