@@ -189,13 +189,13 @@ REQUESTS: dict[str, Row] = {
     'DELETE /servers/{server_id}/os-volume_attachments/{id}': _server('os-volumes-attachments:delete', id=NOWHERE),
 }
 
-_ACTIONS: dict[str, tuple[str, Any]] = {
+_ACTIONS: dict[str, tuple[str | None, Any]] = {
     'addSecurityGroup': ('os-security-groups:add', {'name': 'default'}),
     'removeSecurityGroup': ('os-security-groups:remove', {'name': 'default'}),
     'addFixedIp': ('os-multinic:add', {'networkId': NOWHERE}),
     'removeFixedIp': ('os-multinic:remove', {'address': '10.0.0.1'}),
     'addFloatingIp': ('os-floating-ips:add', {'address': '10.0.0.1'}),
-    'removeFloatingIp': ('os-floating-ips:remove', {'address': '10.0.0.1'}),
+    'removeFloatingIp': (None, {'address': '10.0.0.1'}),     # there is no such address, of whose server to ask
     'changePassword': ('os-admin-password', {'adminPass': 'secret'}),
     'confirmResize': ('servers:confirm_resize', None), 'revertResize': ('servers:revert_resize', None),
     'createBackup': ('os-create-backup', {'name': 'b', 'backup_type': 'daily', 'rotation': 1}),
@@ -268,7 +268,7 @@ REQUESTS |= {key.replace('/servers', '/os-volumes_boot'): row for key, row in li
 
 #: Operations that ask for the role before they look for the server, as Nova's do: whose role does not suffice is told
 #: so (403) of the servers of others, too.
-ROLE_FIRST = {'POST /servers/{id}/action removeFloatingIp'}
+ROLE_FIRST = {f'POST /servers/{{id}}/action os-get{kind}Console' for kind in ('VNC', 'SPICE', 'Serial')}
 
 #: The same operations with what asks for more: operation, and the row that then decides.
 VARIANTS: list[tuple[str, Row]] = [

@@ -78,8 +78,7 @@ class FloatingIPActions(wsgi.Controller):
     @wsgi.expected_errors((400, 403, 404, 409))
     @validation.schema(schema.remove_floating_ip, answer=schema.nothing)
     def remove(self, req: Request, id: str, body: dict[str, Any]) -> NoReturn:
-        """The address is looked for before the server."""
-        policy.authorize(req.context, RULE % 'remove')
+        """The address is looked for before the server, of which alone the policy could be asked."""
         address = body['removeFloatingIp']['address']
         raise exception.NotFound(f'Floating IP not found for address {address}.')
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minicompute import exception
+from minicompute import exception, policy
 from minicompute.api import validation
 from minicompute.api.openstack import wsgi
 from minicompute.api.openstack.compute.schemas import remote_consoles as schema
@@ -50,6 +50,7 @@ class RemoteConsolesController(wsgi.Controller):
 
 
 def _console(req: Request, uuid: str, protocol: str, asked: dict[str, str]) -> dict[str, Any]:
+    policy.authorize(req.context, RULE)     # of the caller's own project, before the server is looked for
     url = consoles.open_console(req.context, find(req, uuid, RULE), protocol, asked['type'])
     return {'console': {'type': asked['type'], 'url': url}}
 
