@@ -120,7 +120,8 @@ def hypervisors(conn: sa.Connection, *, limit: int | None = None, marker: str | 
         services, sa.and_(services.c.host == compute_nodes.c.host, services.c.binary == COMPUTE)
     ).order_by(compute_nodes.c.id)
     if pattern is not None:
-        query = query.where(compute_nodes.c.hypervisor_hostname.contains(pattern, autoescape=True))
+        # Not escaped, as in Nova: % and _ are the caller's wildcards.
+        query = query.where(compute_nodes.c.hypervisor_hostname.like(f'%{pattern}%'))
     if uuid is not None:
         query = query.where(compute_nodes.c.uuid == uuid)
     if id is not None:

@@ -169,6 +169,8 @@ def test_uptime(api, hosts):
 def test_search_and_servers_before_2_53(api, hosts):
     assert len(api.get('/os-hypervisors/example/search')['hypervisors']) == 3
     assert 'nope' in fault(api.get('/os-hypervisors/nope/search', code=404))[2]
+    for wildcards in ('c%25example', 'c_.'):     # as in Nova
+        assert api.get(f'/os-hypervisors/{wildcards}/search')['hypervisors'], wildcards
     found = api.get('/os-hypervisors/c1/servers')['hypervisors'][0]
     (there,) = found['servers']
     assert there['uuid'] == hosts and re.fullmatch('instance-[0-9a-f]{8}', there['name'])
