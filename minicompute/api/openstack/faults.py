@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import webob.exc
 from oslo_db import exception as db_exception
 from oslo_log import log as logging
+from sqlalchemy import exc as sa_exception
 
 from minicompute import exception
 from minicompute.api.openstack.answer import Answer
@@ -58,10 +59,19 @@ def from_exception(error: Exception, request_id: str | None = None) -> Answer:
     if isinstance(error, db_exception.DBConnectionError):
         LOG.error('The database does not answer: %s', type(error).__name__)
         return fault(503, 'The database is not available. Please try again later.')
+    if _is_bad_data(error):
+        LOG.warning('The database refuses a value of request %s', request_id, exc_info=error)
+        return fault(400, 'A value in the request is too long or out of range.')
     if type(error).__name__ in BROKER_ERRORS:
         LOG.error('A call got no answer: %s', error)
         return fault(503, 'A service that this request needs does not answer. Please try again later.')
     return unexpected(error, request_id)
+
+
+def _is_bad_data(error: Exception) -> bool:
+    """oslo.db's name for it is not what it calls PostgreSQL's."""
+    return isinstance(error, db_exception.DBDataError) or isinstance(error, db_exception.DBError) and isinstance(
+        error.inner_exception, sa_exception.DataError)
 
 
 def unexpected(error: Exception, request_id: str | None) -> Answer:

@@ -4,8 +4,11 @@ from __future__ import annotations
 import uuid
 
 import pytest
+from oslo_db import exception as db_exc
+from sqlalchemy import exc as sa_exc
 
 from minicompute.db import session
+from minicompute.db.api import quotas
 from minicompute.db.models import instances
 from tests.functional.api.client import Client, fault
 
@@ -229,3 +232,21 @@ def test_limits_follow_the_quotas(api, member):
     assert api.get('/limits?tenant_id=demo')['limits']['absolute']['totalInstancesUsed'] == 1
     api.get('/limits?reserved=1', version='2.74')
     api.get('/limits?reserved=1', version='2.75', code=400)
+
+
+def test_ids_that_no_column_holds(api):
+    for path, field in (('x' * 256, 'tenant_id'), (f'demo?user_id={"x" * 256}', 'user_id')):
+        refused = api.put(f'/os-quota-sets/{path}', {'quota_set': {'cores': 1}}, code=400)
+        assert field in fault(refused)[2]
+    for path in ('x' * 255, f'demo?user_id={"x" * 255}'):
+        put(api, path, cores=1)
+
+
+@pytest.mark.parametrize('error', [
+    db_exc.DBDataError(ValueError()), db_exc.DBError(sa_exc.DataError('INSERT', {}, ValueError()))])
+def test_what_the_database_does_not_take_is_400(api, monkeypatch, error):
+    """MariaDB's and PostgreSQL's, as oslo.db gives them; SQLite takes everything."""
+    def refuse(*args, **kwargs):
+        raise error
+    monkeypatch.setattr(quotas, 'put', refuse)
+    assert 'out of range' in fault(put(api, code=400, cores=1))[2]

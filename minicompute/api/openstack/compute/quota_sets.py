@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from minicompute import policy
+from minicompute import exception, policy
 from minicompute.api import identity, validation
 from minicompute.api.openstack import common, wsgi
 from minicompute.api.openstack.api_version_request import Since
@@ -15,6 +15,7 @@ from minicompute.compute.api import quota_sets as api
 
 RULE = 'os_compute_api:os-quota-sets:%s'
 SHOWN = Since(schema.SETS)
+LONGEST = 255        # of an id, as the tables take it
 
 
 class QuotaSetsController(wsgi.Controller):
@@ -43,6 +44,9 @@ class QuotaSetsController(wsgi.Controller):
     @validation.schema(schema.update, query=schema.query, answer=schema.update_answer)
     def update(self, req: Request, id: str, body: dict[str, Any]) -> dict[str, Any]:
         authorized(req, 'update', id)
+        for name, value in (('tenant_id', id), ('user_id', _user(req) or '')):
+            if len(value) > LONGEST:
+                raise exception.InvalidInput(reason=f'{name} has {len(value)} characters, more than {LONGEST}.')
         wanted = dict(body['quota_set'])
         force = types.is_true(wanted.pop('force', False))
         after = api.update(id, _user(req), {name: int(limit) for name, limit in wanted.items()}, force=force)
