@@ -21,7 +21,8 @@ events = table(
     sa.Column('name', sa.String(255)), sa.Column('vm_state', sa.String(32)), sa.Column('task_state', sa.String(32)),
     sa.Column('power_state', sa.Integer), sa.Column('host', sa.String(255)),
     sa.Column('created_at', Timestamp, nullable=False), sa.Index('ix_events_seq', 'seq', 'id'),
-    sa.Index('ix_events_created_at', 'created_at'),
+    sa.Index('ix_events_created_at', 'created_at'), sa.Index('ix_events_project', 'project_id', 'seq'),
+    sa.Index('ix_events_instance', 'instance_uuid', 'seq'),
 )
 
 #: One row: the last `seq` that was given, and the lock of who gives more.
