@@ -99,6 +99,8 @@ class ConductorManager(Manager):
 
     def forget(self) -> None:
         """Remove events and answers that are too old to count."""
+        if events.kept():
+            events.sequence()   # one that goes without a number leaves no gap that a follower could be told of
         for purge in (events.purge, idempotency.purge):
             while session.write(purge) == MOST_FORGOTTEN:
                 pass

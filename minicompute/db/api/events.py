@@ -6,7 +6,8 @@
 
 `id` is given when a row is inserted, and transactions commit in another order: who has read up to 7 may find 6 there
 later.  `seq` is given to rows that are committed, under a lock, so that what is read up to a number stays complete.
-Only who follows pays for it; without followers nothing is numbered.
+Who follows does it; without followers the conductor does, once a minute and before it purges: nobody finds a day's
+worth to number, and what is removed had a number, so that a gap is seen.
 """
 from __future__ import annotations
 
