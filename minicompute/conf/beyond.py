@@ -7,8 +7,8 @@ OPTIONS = {
                    help='Hours for which events of servers can be read again. 0: none are written, and nobody can '
                         'follow or wait for a server.'),
         cfg.IntOpt('followers', default=400, min=1,
-                   help='Followers of events, and requests that wait for a server, of one API process. Each holds a '
-                        'connection, and no thread.'),
+                   help='Followers of events, and requests that wait for a server, of one API process; a quarter of '
+                        'them can be of one project. Each holds a connection, and no thread.'),
     ],
     'metrics': [
         cfg.StrOpt('listen', default='127.0.0.1',

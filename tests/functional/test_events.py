@@ -214,6 +214,47 @@ def test_who_was_away_for_too_long_is_told_so(cloud: Cloud) -> None:
     assert next(iter(follow(cloud, **{'Last-Event-ID': '999'})))[0] == 'lost'
 
 
+@pytest.mark.parametrize('removed', [False, True])
+def test_who_is_not_concerned_goes_on_from_the_newest(cloud: Cloud, removed: bool) -> None:
+    """Else the hub would read what others have had since, for all its followers."""
+    put(1, 2, 3, project='other')
+    events.sequence()
+    if removed:
+        session.write(lambda conn: conn.execute(table.delete().where(table.c.id <= 2)))
+    told = [(kind, seq) for (kind, seq, _), _ in zip(
+        follow(cloud, **{'Last-Event-ID': '1'}), range(1 + removed), strict=False)]
+    assert told == [('lost', 1), (None, 3)][not removed:]
+
+
+def test_what_was_removed_unnumbered_is_missed(cloud: Cloud) -> None:
+    put(1)
+    last = read()[-1][0]
+    put(2, 3)       # and nobody follows
+    with_age(25)
+    cloud.services['conductor1'].manager.forget()       # type: ignore[attr-defined]
+    assert next(iter(follow(cloud, **{'Last-Event-ID': str(last)})))[0] == 'lost'
+
+
+@pytest.mark.parametrize(('whose', 'index'), [
+    ({'project_id': 'p'}, 'ix_events_project'), ({'instance_uuid': 'u'}, 'ix_events_instance')])
+def test_reading_on_has_an_index(database: str, whose: dict[str, str], index: str) -> None:
+    wanted = ['project_id' if 'project_id' in whose else 'instance_uuid', 'seq']
+    assert {one['name']: one['column_names'] for one in sa.inspect(session.engine()).get_indexes('events')}[
+        index] == wanted
+    if session.engine().dialect.name != 'sqlite':
+        return      # their planners count rows, and here are none
+    asked: list[Any] = []
+
+    class Seen:
+        def execute(self, query: Any) -> list[Any]:
+            asked.append(query)
+            return []
+    events.since(Seen(), 0, **whose)      # type: ignore[arg-type]
+    with session.read() as conn:
+        text = str(asked[0].compile(conn, compile_kwargs={'literal_binds': True}))
+        assert index in str(conn.exec_driver_sql(f'EXPLAIN QUERY PLAN {text}').all())
+
+
 def _until_now(stream: Any) -> list[Any]:
     found = []
     for one in stream:
@@ -244,6 +285,31 @@ def test_too_many_followers(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> No
     assert full.count() == 1 and ask(cloud, '/events').status_int == 503
     stream.close()
     assert full.count() == 0 and ask(cloud, '/events').status_int == 200
+
+
+def test_one_project_leaves_room_for_others(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = Hub()
+    monkeypatch.setattr(resource, 'hub', full)
+    CONF.set_override('followers', 8, 'events')
+    streams = [iter(ask(cloud, '/events').app_iter) for _ in range(2)]
+    answer = ask(cloud, '/events')
+    assert answer.status_int == 503 and 'project' in answer.json['serviceUnavailable']['message']
+    streams.append(iter(ask(cloud, '/events', user='alice', project='a').app_iter))
+    assert full.count() == 3
+    for stream in streams:
+        stream.close()      # type: ignore[attr-defined]
+    assert full.count() == 0 and ask(cloud, '/events').status_int == 200
+
+
+def test_who_asked_at_the_same_time_is_refused_as_well(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = Hub()
+    monkeypatch.setattr(resource, 'hub', full)
+    monkeypatch.setattr(full, 'room', lambda _asker: None)      # there was some, for each of them
+    CONF.set_override('followers', 4, 'events')
+    stream = iter(ask(cloud, '/events').app_iter)
+    answer = ask(cloud, '/events')
+    assert answer.status_int == 503 and full.count() == 1
+    stream.close()      # type: ignore[attr-defined]
 
 
 # -- waiting ----------------------------------------------------------------------

@@ -50,11 +50,11 @@ class EventsController(wsgi.Controller):
         server = common.last(req, 'server_id')
         if server is not None:
             project = _own_server(req, server, 'follow').project_id
-        _ready()
+        _ready(context.project_id)
         last, complete = _start(_last_event_id(req))
         sees_hosts = policy.allowed(context, RULE % 'hosts')
         follower = Listener(last, time.monotonic() + LIFETIME, project_id=project, instance_uuid=server,
-                            sees_hosts=sees_hosts)
+                            sees_hosts=sees_hosts, asker=context.project_id or '')
         return Stream(hub, follower, follower.backlog(complete=complete), 'text/event-stream')
 
     @wsgi.expected_errors((400, 403, 404))
@@ -64,11 +64,12 @@ class EventsController(wsgi.Controller):
         seconds = int(common.last(req, 'timeout') or DEFAULT_WAIT)
         if seconds > schemas.LONGEST_WAIT:
             raise exception.Invalid(f'timeout: {schemas.LONGEST_WAIT} seconds are the most that can be asked for')
-        _ready()
+        _ready(req.context.project_id)
         last, _ = _start(None)
         with session.read() as conn:
             row = db.state_of(conn, id)     # after `last`: what comes now is an event that we hear
-        waiter = Waiter(last, time.monotonic() + seconds, wanted=str(common.last(req, 'status')).upper(), row=row)
+        waiter = Waiter(last, time.monotonic() + seconds, wanted=str(common.last(req, 'status')).upper(), row=row,
+                        asker=req.context.project_id or '')
         if waiter.answer is not None:
             return waiter.answer
         return Stream(hub, waiter, (), 'application/json')
@@ -80,11 +81,11 @@ ROUTES = (
 )
 
 
-def _ready() -> None:
+def _ready(asker: str | None) -> None:
     """Raises TooMany, Unavailable."""
     if not db.kept():
         raise exception.Unavailable('This service keeps no events: [events] keep_hours is 0.')
-    hub.room()
+    hub.room(asker or '')       # before anything is read; who is let in is decided when the answer begins
 
 
 def _own_server(req: Request, uuid: str, rule: str) -> Any:
@@ -123,8 +124,8 @@ class Listener(Follower):
     """Of /events."""
 
     def __init__(self, last: int, until: float, *, project_id: str | None, instance_uuid: str | None,
-                 sees_hosts: bool) -> None:
-        super().__init__(last, until, project_id=project_id, instance_uuid=instance_uuid)
+                 sees_hosts: bool, asker: str = '') -> None:
+        super().__init__(last, until, project_id=project_id, instance_uuid=instance_uuid, asker=asker)
         self._sees_hosts = sees_hosts
 
     def backlog(self, *, complete: bool) -> Iterator[bytes]:
@@ -135,8 +136,11 @@ class Listener(Follower):
                            self.last)
         while True:
             with session.read() as conn:
+                head = db.head(conn)    # first: what is numbered meanwhile is read, or comes after it
                 many = db.since(conn, self.last, project_id=self.project_id, instance_uuid=self.instance_uuid)
             if not many:
+                # Nothing up to there concerns it. From where it was, the hub would read everybody's events again.
+                self.last = max(self.last, head)
                 yield self.beat()       # so far; what follows is news
                 return
             yield b''.join(self.tell(event) for event in many)
@@ -169,8 +173,8 @@ def _shown(event: Event, hosts: bool) -> dict[str, Any]:
 class Waiter(Follower):
     """Of /servers/{id}/wait. `answer` is set at once when there is nothing to wait for."""
 
-    def __init__(self, last: int, until: float, *, wanted: str, row: Any) -> None:
-        super().__init__(last, until, project_id=None, instance_uuid=row.uuid)
+    def __init__(self, last: int, until: float, *, wanted: str, row: Any, asker: str = '') -> None:
+        super().__init__(last, until, project_id=None, instance_uuid=row.uuid, asker=asker)
         self._wanted = wanted
         self._server = _state(row.uuid, row.display_name, row)
         reason = self._reason(at_once=True)

@@ -1,7 +1,7 @@
 """One thread a process tells all followers.
 
 Each `PAUSE` it numbers new events (`db/api/events.py`), reads what comes after the one that the hindmost follower has
-heard of, and hands each follower what concerns it.  Without followers there is no thread, and nobody numbers anything.
+heard of, and hands each follower what concerns it.  Without followers there is no thread.
 """
 from __future__ import annotations
 
@@ -26,13 +26,16 @@ BEAT = 15.0
 THERE = 5.0
 #: seconds in which the last words must be out
 LINGER = 10.0
+#: one of so many parts of [events] followers is what a project can have
+SHARES = 4
 
 
 class Follower:
-    """Who is told of events after `last`, until `until` (of the steady clock)."""
+    """Who is told of events after `last`, until `until` (of the steady clock). `asker`: the project that asked."""
 
-    def __init__(self, last: int, until: float, *, project_id: str | None, instance_uuid: str | None) -> None:
-        self.last, self.until = last, until
+    def __init__(self, last: int, until: float, *, project_id: str | None, instance_uuid: str | None,
+                 asker: str = '') -> None:
+        self.last, self.until, self.asker = last, until, asker
         self.project_id, self.instance_uuid = project_id, instance_uuid
         self.over = False
         now = time.monotonic()
@@ -88,14 +91,23 @@ class Hub:
 
     # -- followers come and go -------------------------------------------------
 
-    def room(self) -> None:
+    def room(self, asker: str) -> None:
         """Raises TooMany."""
-        if len(self._admitted) >= CONF.events.followers:
-            raise TooMany
+        with self._lock:
+            self._check(asker)
 
     def admit(self, follower: Follower) -> None:
+        """Raises TooMany."""
         with self._lock:
+            self._check(follower.asker)
             self._admitted.add(follower)
+
+    def _check(self, asker: str) -> None:
+        """So many of all, and of one project no more than leaves room for others. Raises TooMany."""
+        most = CONF.events.followers
+        if len(self._admitted) >= most or (
+                sum(one.asker == asker for one in self._admitted) >= max(1, most // SHARES)):
+            raise TooMany
 
     def dismiss(self, follower: Follower) -> None:
         with self._lock:
@@ -107,8 +119,9 @@ class Hub:
         with self._lock:
             self._kept[follower] = taken
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name='followers', daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name='followers', daemon=True)
+                thread.start()
+                self._thread = thread   # not before: one that could not start would never be made again
         self._pause.wake()
 
     def count(self) -> int:
@@ -117,28 +130,32 @@ class Hub:
     def alone(self, follower: Follower) -> Iterator[bytes]:
         """The same for one whose connection cannot be taken: the caller's thread waits."""
         while not follower.over:
-            said = follower.hear(self._look(follower.last), time.monotonic())
+            many = self._look(follower.last)
+            said = follower.hear(many, time.monotonic())
             if said:
                 yield said
-            if not follower.over:
+            if not follower.over and len(many) < db.MOST:
                 time.sleep(PAUSE)
 
     # -- the thread --------------------------------------------------------------
 
     def _run(self) -> None:
+        more = False
         while True:
-            now = self._pause.take(PAUSE)
+            now = self._pause.take(0 if more else PAUSE)
+            more = False
             with self._lock:
                 if not self._kept and not self._leaving:
                     self._thread = None
                     return
                 followers = dict(self._kept)
             try:
-                self._turn(followers, now)
+                more = self._turn(followers, now)
             except Exception:
                 LOG.exception('A look for events failed; the next one follows')
 
-    def _turn(self, followers: dict[Follower, Taken], now: float) -> None:
+    def _turn(self, followers: dict[Follower, Taken], now: float) -> bool:
+        """-> whether there is more to tell at once"""
         many = self._look(min((follower.last for follower in followers), default=0)) if followers else []
         for follower, taken in followers.items():
             if not taken.send(follower.hear(many, now)) or not self._there(follower, taken, now):
@@ -148,6 +165,7 @@ class Hub:
                 self.dismiss(follower)
                 self._leaving.append((taken, now + LINGER))
         self._leaving = [(taken, until) for taken, until in self._leaving if not self._gone(taken, until, now)]
+        return len(many) >= db.MOST
 
     def _there(self, follower: Follower, taken: Taken, now: float) -> bool:
         if now < follower.look_at:

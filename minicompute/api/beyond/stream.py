@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from minicompute import exception
+from minicompute.api.openstack import faults
 from minicompute.api.openstack.answer import Answer
 
 if TYPE_CHECKING:
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
 
 ENV_SOCKET = 'gunicorn.socket'
 #: bytes that wait for a follower that does not read; who is further behind is cut off, and may come back
-MOST_WAITING = 1 << 20
+MOST_WAITING = 1 << 17
+#: seconds that a part of what there is to say at once may take: the server's own thread waits for it
+PATIENCE = 30.0
 
 
 class TooMany(exception.Unavailable):
-    msg_fmt = ('This API process has as many followers as [events] followers allows. Please try again, or ask another '
-               'one.')
+    msg_fmt = ('This API process has as many followers as [events] followers allows, in all or of one project. Please '
+               'try again, or ask another one.')
 
 
 class HandedOver(OSError):
@@ -50,21 +53,33 @@ class Stream(Answer):
         self._hub, self._follower, self._first = hub, follower, first
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        said = self._said(environ)
+        try:
+            next(said)      # is let in, while no headers are out; from here on its end lets another one in
+        except TooMany as error:
+            return faults.from_exception(error)(environ, start_response)
         start_response('200 OK', list(self.headers))
-        return self._said(environ)
+        return said
 
     def _said(self, environ: WSGIEnvironment) -> Iterator[bytes]:
         self._hub.admit(self._follower)
         kept = False
         try:
+            yield b''       # for `__call__`
+            connection = environ.get(ENV_SOCKET)
+            if connection is not None:
+                connection.settimeout(PATIENCE)     # who does not read must not hold the thread
             yield b''       # the headers go out
             yield from self._first
-            connection = environ.get(ENV_SOCKET)
             if connection is None:
                 yield from self._hub.alone(self._follower)
                 return
             taken = Taken(connection, chunked=environ.get('SERVER_PROTOCOL') == 'HTTP/1.1')
-            self._hub.keep(self._follower, taken)
+            try:
+                self._hub.keep(self._follower, taken)
+            except BaseException:
+                taken.close()       # nobody else has it any more
+                raise
             kept = True
         finally:
             if not kept:
