@@ -35,8 +35,21 @@ MOST_FRAME = 1024 * 1024
 CHUNK = 65536
 #: seconds between two looks at the clock
 LOOK = 5.0
-#: connections beside the sessions: those that fetch the page
+#: connections beside the sessions: those that fetch the page or have not shown their token yet
 FETCHING = 100
+#: seconds that such a connection has in all, however it spreads its bytes
+DEADLINE = 60.0
+
+
+class Full(Exception):
+    """As many consoles are shown as may be."""
+
+
+class Mine(threading.local):
+    """What the thread of a connection holds."""
+
+    room: threading.BoundedSemaphore    # to be given back at its end
+    deadline: threading.Timer
 
 
 class Handler(ProxyRequestHandler):
@@ -69,10 +82,15 @@ class Handler(ProxyRequestHandler):
         try:
             admission = self.server.gate.admit(self.path, self.headers)
             self.path = self.path.partition('?')[0]     # the token is nobody's to log
+            self.server.admitted()
             target = socket.create_connection((admission.console.host, admission.console.port), CONNECT)
         except Refused as error:
             LOG.info('%s: refused: %s', self.client_address[0], error)
             self.send_error(403, str(error))
+        except Full:
+            LOG.warning('%s is turned away: %d sessions are as many as may be', self.client_address[0],
+                        CONF.console.max_sessions)
+            self.send_error(503, 'As many consoles are shown as may be')
         except OSError as error:
             LOG.warning('A console does not answer: %s', error)
             self.send_error(502, 'The console does not answer')
@@ -180,7 +198,10 @@ class ProxyServer(ThreadingMixIn, HTTPServer):
         self.target_tls = target_tls
         self.address_family = socket.AF_INET6 if ':' in address[0] else socket.AF_INET
         self.gate, self.web, self.only_upgrade, self._tls = gate, web or '/nonexistent', web is None, tls
-        self._room = threading.BoundedSemaphore(CONF.console.max_sessions + FETCHING)
+        # Of two rooms: strangers cannot take the place of those who were admitted.
+        self._fetching = threading.BoundedSemaphore(FETCHING)
+        self._sessions = threading.BoundedSemaphore(CONF.console.max_sessions)
+        self._mine = Mine()
         super().__init__(address, Handler)
 
     def server_bind(self) -> None:
@@ -191,26 +212,46 @@ class ProxyServer(ThreadingMixIn, HTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._room.acquire(blocking=False):
-            LOG.warning('%s is turned away: %d sessions are as many as may be', client_address[0],
-                        CONF.console.max_sessions)
+        if not self._fetching.acquire(blocking=False):
+            LOG.warning('%s is turned away: %d connections have no session yet, which are as many as may be',
+                        client_address[0], FETCHING)
             self.shutdown_request(request)
             return
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:   # there is no thread that could give it back
+            self._fetching.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        self._mine.room = self._fetching
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._room.release()
+            self._mine.room.release()
+
+    def admitted(self) -> None:
+        """The connection of this thread becomes a session. Raises Full."""
+        if not self._sessions.acquire(blocking=False):
+            raise Full
+        self._mine.deadline.cancel()
+        self._mine.room.release()
+        self._mine.room = self._sessions
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         if self._tls is not None:
             request.settimeout(PATIENCE)
-            request = self._tls.wrap_socket(request, server_side=True)
+            # The handshake later: the deadline must know the socket that is used from here on.
+            request = self._tls.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
+        self._mine.deadline = deadline = threading.Timer(DEADLINE, _cut, (request,))
+        deadline.daemon = True
         try:
+            deadline.start()
+            if self._tls is not None:
+                request.do_handshake()
             super().finish_request(request, client_address)
         finally:
+            deadline.cancel()
             if self._tls is not None:
                 with contextlib.suppress(OSError):
                     request.close()
@@ -218,3 +259,9 @@ class ProxyServer(ThreadingMixIn, HTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away in the middle of something is no news."""
         LOG.debug('%s: a connection ended in an error', client_address[0], exc_info=True)
+
+
+def _cut(connection: socket.socket) -> None:
+    """Whoever reads or writes there is woken, and finds that the client has gone."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)

@@ -6,6 +6,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from websockify.websocket import WebSocket, WebSocketWantReadError
 
+from minicompute.console import proxy as proxy_module
 from minicompute.console import rfb
 from minicompute.console.gate import Gate, Refused, check_origin, token_of
 from minicompute.console.proxy import ProxyServer
@@ -231,6 +233,77 @@ def test_a_guest_that_never_stops_writing_waits_for_its_viewer(cloud, proxy, ser
                 sent += connection.send(b'y' * 65536)
         assert sent < 100 * 1024 * 1024, 'what nobody reads is not read for'
         client.socket.close()
+
+
+def open_to(proxy: ProxyServer) -> socket.socket:
+    return socket.create_connection(('127.0.0.1', proxy.server_port), PATIENCE)
+
+
+def has_gone(client: socket.socket) -> bool:
+    try:
+        return client.recv(1) == b''
+    except ConnectionError:
+        return True
+
+
+def test_strangers_do_not_take_the_place_of_sessions(cloud, guest, server, conf, monkeypatch):
+    conf.set_override('max_sessions', 1, 'console')
+    monkeypatch.setattr(proxy_module, 'FETCHING', 2)
+    with serving(Gate('vnc', 'novnc')) as proxy, contextlib.ExitStack() as stack:
+        client = connect(proxy, path_of(cloud, server))
+        assert read(client, 12)
+        assert status(proxy, path_of(cloud, server)) == 503, 'one session is as many as may be'
+        strangers = [stack.enter_context(open_to(proxy)) for _ in range(2)]
+        assert has_gone(stack.enter_context(open_to(proxy)))
+        client.send(b'x')
+        assert read(client, 1) == b'x'
+        client.close()
+        assert guest.closed.wait(PATIENCE)
+        strangers.pop().close()
+        cloud.until(lambda: proxy._sessions._value == 1 and proxy._fetching._value == 1, 'the places to be given back')
+        client = connect(proxy, path_of(cloud, server))
+        assert read(client, 12)
+        client.close()
+
+
+@pytest.mark.parametrize('tls', [False, True])
+def test_a_stranger_has_a_minute_in_all(cloud, guest, server, monkeypatch, tls, tmp_path):
+    """However it spreads its bytes; and whoever was admitted has all the time in the world."""
+    monkeypatch.setattr(proxy_module, 'DEADLINE', 3.0)
+    context = None
+    if tls:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*certificate(tmp_path))
+    with serving(Gate('vnc', 'novnc'), None, context) as proxy, open_to(proxy) as stranger:
+        viewer = None if tls else connect(proxy, path_of(cloud, server))
+        end = time.monotonic() + PATIENCE
+        with contextlib.suppress(OSError):
+            stranger.sendall(b'\x16\x03\x01\x40\x00' if tls else b'GET /')
+            while time.monotonic() < end:
+                stranger.sendall(b'x')
+                time.sleep(0.1)
+        assert time.monotonic() < end
+        cloud.until(lambda: proxy._fetching._value == proxy_module.FETCHING, 'the place to be given back')
+        if viewer is not None:
+            assert read(viewer, 12)
+            viewer.send(b'x')
+            assert read(viewer, 1) == b'x'
+            viewer.close()
+
+
+def test_a_thread_that_cannot_start_keeps_no_place(cloud, proxy, monkeypatch):
+    start = threading.Thread.start
+
+    def refuse(thread: Any) -> None:
+        if thread._target == proxy.process_request_thread:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, 'start', refuse)
+        with open_to(proxy) as client:
+            assert has_gone(client)
+    assert proxy._fetching._value == proxy_module.FETCHING
+    assert urllib.request.urlopen(f'http://127.0.0.1:{proxy.server_port}/vnc_lite.html', timeout=PATIENCE).status == 200
 
 
 #: a piece of a message, neither its first nor its last
