@@ -6,21 +6,26 @@ import contextlib
 import json
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 from webob import Request
 
+from minicompute.api.metadata import app as app_module
 from minicompute.compute.manager import metadata as proxy_module
 from minicompute.compute.manager.metadata import Listener
-from minicompute.virt import link_local
+from minicompute.virt import guest_data, link_local
 from minicompute.virt.interface.metadata import Asker
 from minicompute.virt.signature import sign
+from minicompute.virt.vendordata import VendorDataFailed
 from minicompute.wsgi import paste
 
 SECRET = 'a secret'
@@ -167,6 +172,29 @@ def test_documents_are_kept_for_a_while(app, cloud, server, conf):
     assert role() == {'role': 'web'}
 
 
+@pytest.mark.parametrize('fails', [False, True])
+def test_of_many_who_ask_at_once_one_reads(app, server, monkeypatch, fails):
+    """A vendor data service is not asked by each of them, and one that is down not by each that comes after."""
+    monkeypatch.setattr(app_module, 'FAILURE', 3600.0)
+    known, calls = guest_data.describe, []
+
+    def slow(instance: Any) -> Any:
+        calls.append(instance.uuid)
+        time.sleep(1)
+        if fails:
+            raise VendorDataFailed(name='acme')
+        return known(instance)
+    monkeypatch.setattr(guest_data, 'describe', slow)
+    with ThreadPoolExecutor(8) as pool:
+        answers = [one.result() for one in [pool.submit(ask, app, '/latest', server) for _ in range(8)]]
+    answers.append(ask(app, '/latest', server))
+    assert {one.status_int for one in answers} == {500 if fails else 200} and calls == [server]
+    if fails:
+        monkeypatch.setattr(app_module, 'time', SimpleNamespace(monotonic=lambda: time.monotonic() + 3600))
+        ask(app, '/latest', server)
+        assert len(calls) == 2, 'it is not kept for good'
+
+
 # -- vendor data -------------------------------------------------------------------
 
 class Vendor(BaseHTTPRequestHandler):
@@ -209,6 +237,7 @@ def test_vendor_data_of_a_file_and_of_services(app, server, conf, tmp_path, vend
     monkeypatch.setattr(Vendor, 'answer', b'no json')
     assert ask(app, '/openstack/latest/vendor_data2.json', server).json['acme'] == {}
     conf.set_override('vendordata_dynamic_failure_fatal', True, 'api')
+    monkeypatch.setattr(app_module, 'FAILURE', 0.0)
     assert ask(app, '/openstack/latest/vendor_data2.json', server).status_int == 500
     (tmp_path / 'vendor.json').write_text('[1]')
     conf.set_override('vendordata_dynamic_failure_fatal', False, 'api')
@@ -297,6 +326,8 @@ def test_bad_requests_end_here(api, listener):
     for text, status in ((b'GET http://evil/ HTTP/1.0\r\n\r\n', b'400'), (b'nonsense\r\n\r\n', b'400'),
                          (b'POST / HTTP/1.0\r\nContent-Length: 99999999\r\n\r\n', b'413'),
                          (b'POST / HTTP/1.0\r\nContent-Length: -1\r\n\r\n', b'413'),
+                         (b'POST / HTTP/1.0\r\nContent-Length: \xb2\r\n\r\n', b'413'),
+                         (b'POST / HTTP/1.0\r\nContent-Length: ' + b'0' * 5000 + b'\r\n\r\n', b'413'),
                          (b'POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n', b'400'),
                          (b'GET /\xff\x01 HTTP/1.0\r\n\r\n', b'400')):
         with socket.create_connection((host, int(port)), PATIENCE) as client:
@@ -316,6 +347,51 @@ def test_one_guest_does_not_keep_all_threads(api, listener, server):
         with socket.create_connection((host, int(port)), PATIENCE) as client, contextlib.suppress(ConnectionError):
             client.sendall(b'GET /latest HTTP/1.0\r\n\r\n')
             assert client.recv(4096) == b''
+
+
+@pytest.mark.parametrize('beginning', [
+    b'GET /', b'GET /latest HTTP/1.0\r\nX: ',
+    b'POST /openstack/latest/password HTTP/1.0\r\nContent-Length: 1000\r\n\r\n'])
+def test_a_guest_has_so_much_time_in_all(api, listener, app, server, monkeypatch, beginning):
+    """However it spreads its bytes; and half of what it meant to say is not passed on."""
+    monkeypatch.setattr(proxy_module, 'WHOLE', 1.0)
+    host, _, port = listener.removeprefix('http://').partition(':')
+    end = time.monotonic() + PATIENCE
+    with socket.create_connection((host, int(port)), PATIENCE) as client, contextlib.suppress(OSError):
+        client.sendall(beginning)
+        while time.monotonic() < end:
+            client.sendall(b'x')
+            time.sleep(0.1)
+    assert time.monotonic() < end
+    assert ask(app, '/openstack/latest/password', server).body == b''
+
+
+def test_a_slow_api_is_not_the_guests_fault(api, listener, server, app, monkeypatch):
+    monkeypatch.setattr(proxy_module, 'WHOLE', 0.5)
+    known = guest_data.describe
+
+    def slow(instance: Any) -> Any:
+        time.sleep(1.5)
+        return known(instance)
+    monkeypatch.setattr(guest_data, 'describe', slow)
+    assert get(f'{listener}/latest')[0] == 200
+
+
+def test_a_thread_that_cannot_start_is_not_counted(network, monkeypatch):
+    with socket.create_server(('127.0.0.1', 0)) as listening:
+        listener = Listener('bridge0', listening, network)   # type: ignore[arg-type]
+        start = threading.Thread.start
+
+        def refuse(thread: Any) -> None:
+            if thread._target == listener.process_request_thread:
+                raise RuntimeError("can't start new thread")
+            start(thread)
+        monkeypatch.setattr(threading.Thread, 'start', refuse)
+        with socket.create_connection(listening.getsockname(), PATIENCE) as client:
+            with contextlib.suppress(ConnectionError):
+                assert client.recv(1) == b''
+        assert not listener._under_way
+        listener.close()
 
 
 def test_there_is_a_listener_where_there_is_a_bridge(network, monkeypatch):

@@ -1,10 +1,12 @@
 """The metadata API as a WSGI application."""
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import webob
@@ -29,6 +31,8 @@ LOG = logging.getLogger(__name__)
 MOST_PASSWORD = 4 * password.PIECE
 #: servers whose documents are kept
 MOST_KEPT = 1000
+#: seconds that a failure is kept, so that a vendor data service that is down is not asked by each request anew
+FAILURE = 1.0
 
 Known = tuple[Instance, InstanceMetadata]
 
@@ -37,7 +41,8 @@ class MetadataApplication:
 
     def __init__(self) -> None:
         self._rate = Rate()
-        self._kept: OrderedDict[str, tuple[float, Known]] = OrderedDict()
+        # Until when, and what: those that are being read are among them, and whoever asks meanwhile waits with them.
+        self._kept: OrderedDict[str, tuple[float, Future[Known]]] = OrderedDict()
         self._lock = threading.Lock()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -75,23 +80,33 @@ class MetadataApplication:
         return _found(found)
 
     def _known(self, uuid: str) -> Known:
-        """Raises InstanceNotFound."""
-        now = time.monotonic()
+        """Raises InstanceNotFound, VendorDataFailed."""
         with self._lock:
-            kept = self._kept.get(uuid)
-        if kept is not None and kept[0] > now:
-            return kept[1]
-        with session.read() as conn:
-            instance = instances.get_many(conn, [uuid]).get(uuid)
-        if instance is None:
-            raise exception.InstanceNotFound(instance_id=uuid)
-        known = instance, guest_data.describe(instance)
-        with self._lock:
-            self._kept.pop(uuid, None)
-            self._kept[uuid] = now + CONF.api.metadata_cache_expiration, known
-            if len(self._kept) > MOST_KEPT:
-                self._kept.popitem(last=False)
-        return known
+            until, found = self._kept.get(uuid, (0.0, Future()))
+            mine = until <= time.monotonic()
+            if mine:
+                found = self._keep(uuid, math.inf, Future())
+        if mine:
+            lasts = FAILURE
+            try:
+                found.set_result(_read(uuid))
+                lasts = CONF.api.metadata_cache_expiration
+            except BaseException as error:
+                found.set_exception(error)
+            with self._lock:
+                self._keep(uuid, time.monotonic() + lasts, found)
+        failure = found.exception()
+        if failure is not None:
+            raise failure.with_traceback(None)    # of many who raise it each would add to it
+        return found.result()
+
+    def _keep(self, uuid: str, until: float, found: Future[Known]) -> Future[Known]:
+        """Under the lock."""
+        self._kept.pop(uuid, None)
+        self._kept[uuid] = until, found
+        if len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
+        return found
 
     def _password(self, req: webob.Request, uuid: str) -> webob.Response:
         """What the guest has sealed to the server's key, once: whoever gets in later cannot change it."""
@@ -110,6 +125,15 @@ class MetadataApplication:
                              password.to_metadata(body.decode('ascii'))):
             raise exception.Conflict('The password is set already.')
         return _text(200, '')
+
+
+def _read(uuid: str) -> Known:
+    """Raises InstanceNotFound, VendorDataFailed."""
+    with session.read() as conn:
+        instance = instances.get_many(conn, [uuid]).get(uuid)
+    if instance is None:
+        raise exception.InstanceNotFound(instance_id=uuid)
+    return instance, guest_data.describe(instance)
 
 
 def _found(found: tree.Found) -> webob.Response:

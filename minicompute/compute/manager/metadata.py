@@ -31,6 +31,8 @@ LOG = logging.getLogger(__name__)
 INTERVAL = 2.0
 #: seconds that a guest has for its request, and the API for its answer
 PATIENCE, ANSWER = 10, 20
+#: seconds that a guest has in all to say what it wants, and again to take its answer, however it spreads its bytes
+WHOLE = 15.0
 #: requests of one guest, and of all guests of one bridge, at a time
 MOST_OF_ONE, MOST_OF_ALL = 4, 32
 MOST_BODY, MOST_ANSWER = 64 * 1024, 16 * 1024 * 1024
@@ -112,14 +114,24 @@ class Listener(ThreadingMixIn, HTTPServer):
             self._under_way[address] += 1
         return True
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request(request, client_address)
+        except BaseException:   # there is no thread that could count it off
+            self._left(client_address[0])
+            raise
+
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            with self._lock:
-                self._under_way[client_address[0]] -= 1
-                if not self._under_way[client_address[0]]:
-                    del self._under_way[client_address[0]]
+            self._left(client_address[0])
+
+    def _left(self, address: str) -> None:
+        with self._lock:
+            self._under_way[address] -= 1
+            if not self._under_way[address]:
+                del self._under_way[address]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         LOG.debug('%s on %s: a request ended in an error', client_address[0], self.bridge, exc_info=True)
@@ -138,10 +150,33 @@ class Handler(BaseHTTPRequestHandler):
     server_version, sys_version = f'minicompute/{__version__}', ''
     server: Listener
 
+    def setup(self) -> None:
+        super().setup()
+        self._late = False
+        self._deadline = self._due()
+
+    def finish(self) -> None:
+        self._deadline.cancel()
+        super().finish()
+
+    def _due(self) -> threading.Timer:
+        """PATIENCE begins anew with each byte; this does not."""
+        timer = threading.Timer(WHOLE, self._cut)
+        timer.daemon = True
+        timer.start()
+        return timer
+
+    def _cut(self) -> None:
+        self._late = True
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+
     def log_message(self, format: str, *args: Any) -> None:
         LOG.debug('%s: ' + format, self.client_address[0], *args)
 
     def do_GET(self) -> None:
+        if self._late:      # and what looks like a request may be half of one
+            return
         asker = self.server.who(self.client_address[0])
         if asker is None:
             self.send_error(404)
@@ -150,11 +185,15 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(400)
             return
         length = self.headers.get('Content-Length') or '0'
-        if not length.isdigit() or int(length) > MOST_BODY:
+        if not length.isdecimal() or len(length) > 9 or int(length) > MOST_BODY:
             self.send_error(413)
             return
+        body = self.rfile.read(int(length))
+        self._deadline.cancel()     # what the API takes is not the guest's to answer for
+        if len(body) < int(length):
+            return
         try:
-            self._pass_on(asker, self.rfile.read(int(length)))
+            self._pass_on(asker, body)
         except (http.client.InvalidURL, UnicodeError):
             self.send_error(400)
         except (OSError, http.client.HTTPException) as error:
@@ -175,6 +214,7 @@ class Handler(BaseHTTPRequestHandler):
             connection.request(str(self.command), url.path.rstrip('/') + self.path, body or None, headers)
             answer = connection.getresponse()
             content = answer.read(MOST_ANSWER)
+            self._deadline = self._due()
             self.send_response(answer.status)
             for name in ('Content-Type', 'Retry-After', 'Allow'):
                 if value := answer.headers.get(name):
