@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from webob import Request
 
+from minicompute.compute.api import placement
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.models import allocations, compute_nodes, instances
@@ -100,9 +101,28 @@ def test_users_see_counts(cloud: Cloud) -> None:
 def test_the_quota_is_part_of_the_answer(cloud: Cloud) -> None:
     CONF.set_override('instances', 1, 'quota')
     found = explain(cloud, body(cloud, min_count=2))
-    assert not found['fits'] and found['servers_that_fit'] == 2
+    assert not found['fits'] and (found['servers'], found['servers_that_fit']) == (2, 1)
     assert not found['quota']['fits'] and 'instances' in found['quota']['reason'] and found['quota']['reason'] in found[
         'text']
+
+
+@pytest.mark.parametrize(('limit', 'tried'), [(0, 1), (3, 3), (-1, 50)])
+def test_no_more_are_looked_for_than_the_quota_leaves(cloud: Cloud, generous: None, limit: int, tried: int,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    CONF.set_override('instances', limit, 'quota')
+    asked = []
+    select = placement._scheduler.select_destinations
+
+    def count(context: Any, requests: list[dict[str, Any]], **kwargs: Any) -> Any:
+        asked.append(len(requests[0]['instance_uuids']))
+        return select(context, requests, **kwargs)
+    monkeypatch.setattr(placement._scheduler, 'select_destinations', count)
+    found = explain(cloud, body(cloud, min_count=50, max_count=50))
+    assert asked == [tried] and found['servers'] == 50 and found['quota']['fits'] == (limit < 0)
+
+
+def test_a_hundred_are_the_most_to_be_explained(cloud: Cloud, generous: None) -> None:
+    beyond(cloud, 'POST', '/placement', body(cloud, min_count=101, max_count=101), expect=400)
 
 
 @pytest.mark.parametrize(('change', 'code'), [({'flavorRef': 'nope'}, 400), ({'name': ''}, 400), ({'color': 1}, 400),

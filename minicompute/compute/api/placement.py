@@ -5,6 +5,7 @@ import dataclasses
 from typing import Any
 
 import oslo_messaging as messaging
+import sqlalchemy as sa
 from oslo_utils import uuidutils
 
 from minicompute import exception, quota
@@ -18,8 +19,8 @@ from minicompute.scheduler.rpcapi import SchedulerAPI
 
 #: seconds that a scheduler has for an answer
 TIMEOUT = 10.0
-#: servers that one dry run places
-MOST = 1000
+#: servers that one dry run places: a scheduler has one thread, and whoever is only asking must not keep it long
+MOST = 100
 
 _scheduler = SchedulerAPI()
 
@@ -47,23 +48,25 @@ def of_create(context: RequestContext, request: CreateRequest) -> Explanation:
     order = create.draft(context, request)
     if request.least > MOST:
         raise exception.Invalid(f'min_count: {MOST} servers at once are the most that can be explained')
-    found = _ask(context, order.spec, request.least)
-    found.over_quota = _over_quota(order, request)
-    if found.over_quota:
-        found.text = f'{found.over_quota} {found.text}'
+    left, over_quota = session.write(_quota, order, request.least)
+    # What the quotas refuse anyhow need not be looked for, but for one, to say what stands in its way.
+    found = _ask(context, order.spec, max(1, min(request.least, left)))
+    found.servers, found.over_quota = request.least, over_quota
+    if over_quota:
+        found.text = f'{over_quota} {found.text}'
     return found
 
 
-def _over_quota(order: create.Order, request: CreateRequest) -> str | None:
-    """Why the quotas refuse it, counted as a create counts them."""
-    def count(conn: Any) -> None:
-        quota.Reservations(conn, order.pattern.project_id).room(
-            order.pattern.user_id, order.found.limits, order.found.flavor, request.least, request.least)
+def _quota(conn: sa.Connection, order: create.Order, least: int) -> tuple[int, str | None]:
+    """How many of so many servers the quotas leave room for, counted as a create counts them, and why not for all."""
+    counted = quota.Reservations(conn, order.pattern.project_id)
+    whose = order.pattern.user_id, order.found.limits, order.found.flavor
+    left = counted.room(*whose, 0, least)
     try:
-        session.write(count)
+        counted.room(*whose, least, least)
     except exception.Forbidden as error:
-        return error.message
-    return None
+        return left, error.message
+    return left, None
 
 
 def again(context: RequestContext, uuid: str) -> Explanation | None:
