@@ -55,10 +55,11 @@ def server(client: Client, wanted: str, all_tenants: bool = False) -> dict[str, 
 
 
 def soft_deleted_server(client: Client, wanted: str) -> dict[str, Any]:
-    """One whose delete may be taken back: lists show it only when asked for that status."""
+    """One whose delete may be taken back: lists show it by its name to administrators alone, as in Nova; its owner
+    must give the id."""
     if is_uuid(wanted):
         return server(client, wanted)
-    params = {'name': '^' + _MEANING.sub(r'\\\1', wanted) + '$', 'status': 'SOFT_DELETED'}
+    params = {'name': '^' + _MEANING.sub(r'\\\1', wanted) + '$', 'status': 'SOFT_DELETED', 'soft_deleted': 'True'}
     records = client.pages('/servers/detail', 'servers', params)
     return only('soft-deleted server', wanted, (r for r in records if r.get('name') == wanted))
 

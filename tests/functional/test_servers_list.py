@@ -39,7 +39,7 @@ def names(client, query='', version='2.104', path='/servers'):
 
 @pytest.mark.parametrize('query, expected', [
     ('', 'bad db1 web1 web2'), ('name=web', 'web1 web2'), ('name=^web[1]$', 'web1'), ('name=WEB', ''),
-    ('status=ACTIVE', 'web1'), ('status=reboot', 'web2'), ('status=ACTIVE&status=REBOOT', 'web1 web2'),
+    ('status=ACTIVE', 'web1 web2'), ('status=reboot', 'web2'), ('status=ACTIVE&status=REBOOT', 'web1 web2'),
     ('status=SHUTOFF', 'db1'), ('status=ERROR', 'bad'), ('status=BUILD', ''), ('flavor=1', 'bad db1 web1 web2'),
     ('flavor=2', ''), ('ip=10.0.0', 'web1'), ('ip=10', 'web1 web2'), ('ip=^10\\.0\\.[01]\\.5$', 'web1 web2'),
     ('ip=0.0.5', ''), ('ip=10.*1.5', 'web2'), ('ip6=fe80', ''), ('tags=a', 'web1 web2'), ('tags=a,b', 'web1'),
@@ -49,7 +49,10 @@ def names(client, query='', version='2.104', path='/servers'):
     (f'changes-since={LATER}', ''), ('changes-since=2020-01-01T00:00:00Z', 'bad db1 old soft web1 web2'),
     (f'changes-before={LATER}', 'bad db1 old soft web1 web2'), ('created_at=2020-01-01T00:00:00Z', ''),
     ('hostname=web1', 'web1'), ('progress=0', 'bad db1 web1 web2'), ('progress=x', ''), ('config_drive=1', ''),
-    ('status=active', 'web1'), ('status=UNKNOWN&status=ERROR', 'bad'), ('ip=10.0.0&ip6=fe80', 'web1'),
+    ('status=active', 'web1 web2'), ('status=ERROR&vm_state=active', 'bad'), ('vm_state=soft-delete', ''),
+    ('status=REBOOT&task_state=x', 'web2'), ('status=ACTIVE&task_state=rebooting', 'web2'),
+    ('status=SOFT_DELETED', ''), ('status=RESIZE', ''), ('status=REBOOT&status=SHUTOFF', 'db1 web1 web2'),
+    ('status=UNKNOWN&status=ERROR', 'bad'), ('ip=10.0.0&ip6=fe80', 'web1'),
     ('tags=', ''), ('not-tags=', 'bad db1 web1 web2'), ('_nope=1', 'bad db1 web1 web2'),
     ('metadata={}', 'bad db1 web1 web2'), ('soft_deleted=1', 'bad db1 web1 web2'),
     ('uuid=x', 'bad db1 web1 web2'), ('host=c2', 'bad db1 web1 web2'), ('deleted=true', 'bad db1 web1 web2')])
@@ -71,7 +74,7 @@ def test_filters_of_users(fleet, member, query, expected):
     ('all_tenants=1&soft_deleted=', 'bad db1 web1 web2'), ('all_tenants=1&deleted=true', 'old soft'),
     ('all_tenants=1&deleted=true&soft_deleted=', 'old'), ('all_tenants=1&deleted=true&soft_deleted=0', 'old'),
     ('all_tenants=1&deleted=perhaps', 'bad db1 web1 web2'), ('all_tenants=1&deleted=', 'bad db1 web1 web2'),
-    ('all_tenants=1&status=DELETED&status=ACTIVE', 'web1'), ('all_tenants=TRUE&host=c2', 'db1'),
+    ('all_tenants=1&status=DELETED&status=ACTIVE', 'web1 web2'), ('all_tenants=TRUE&host=c2', 'db1'),
     ('all_tenants=1&config_drive=True', ''), ('all_tenants=1&config_drive=', 'bad db1 web1 web2'),
     ('all_tenants=1&config_drive=nope', ''), ('all_tenants=1&auto_disk_config=0', 'bad db1 web1 web2'),
     ('all_tenants=1&auto_disk_config=[01]', 'bad db1 web1 web2'), ('all_tenants=1&created_at=20', 'bad db1 web1 web2'),

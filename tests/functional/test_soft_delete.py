@@ -48,8 +48,10 @@ def test_a_deleted_server_is_off_and_hidden_and_comes_back(keeps: Cloud) -> None
     assert uuid in keeps.domains() and due_at(uuid) is not None
     listed = [one['id'] for one in keeps.api('GET', '/servers')['servers']]
     assert uuid not in listed
-    for query in ('deleted=True', 'status=SOFT_DELETED', 'soft_deleted=True'):
-        assert [one['id'] for one in keeps.api('GET', f'/servers?{query}')['servers']] == [uuid], query
+    for query, found in (('deleted=True', [uuid]), ('soft_deleted=True', [uuid]), ('status=SOFT_DELETED', []),
+                         ('vm_state=soft-delete', []), ('status=SOFT_DELETED&soft_deleted=1', [uuid]),
+                         ('status=SOFT_DELETED&deleted=1', [uuid])):
+        assert [one['id'] for one in keeps.api('GET', f'/servers?{query}')['servers']] == found, query
     act(keeps, uuid, 'os-start', expect=409)
     act(keeps, uuid, 'restore')
     server = keeps.wait(uuid)

@@ -19,10 +19,10 @@ from sqlalchemy import exc as sa_exc
 from minicompute import exception
 from minicompute.db import session
 from minicompute.db.api import instance_select as select
-from minicompute.db.api.instance_select import Shape, State
+from minicompute.db.api.instance_select import Shape
 from minicompute.db.models import block_device_mappings, instances, services, tags
 
-__all__ = ['Around', 'Report', 'Search', 'State', 'address_pattern', 'around', 'live_among', 'one', 'page']
+__all__ = ['Around', 'Report', 'Search', 'address_pattern', 'around', 'live_among', 'one', 'page']
 
 COMPUTE = 'nova-compute'
 _PLAIN = frozenset('abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-@:/=,#%&~"\'<>!;')
@@ -33,9 +33,9 @@ class Search:
     """What a page shall hold, in columns of `instances`; what is not given does not restrict.
 
     `equal`: column -> the values of which it must be one.  `matching`: column -> a regular expression that
-    matches a part of it.  `at`: column -> a time, to the second.  `states`: of which it must be in one; [] is none
-    at all, None any.  `deleted` None: both.  Servers that may be restored are told with the deleted, unless
-    `soft_deleted` tells them with the others (True) or leaves them out (False).
+    matches a part of it.  `at`: column -> a time, to the second.  `deleted` None: both.  Servers that may be
+    restored are told with the deleted, unless `soft_deleted` tells them with the others (True) or leaves them out
+    (False).
     """
 
     project_id: str | None = None
@@ -44,7 +44,6 @@ class Search:
     equal: dict[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
     matching: dict[str, str] = dataclasses.field(default_factory=dict)
     at: dict[str, datetime.datetime] = dataclasses.field(default_factory=dict)
-    states: list[State] | None = None
     changed_since: datetime.datetime | None = None
     changed_before: datetime.datetime | None = None
     address: dict[int, str] = dataclasses.field(default_factory=dict)     # IP version -> regular expression
@@ -57,7 +56,7 @@ class Search:
 def page(conn: sa.Connection, search: Search, columns: Sequence[str]) -> list[Any]:
     """One query, two with a marker. Raises MarkerNotFound, and Invalid for an expression that the database
     does not take."""
-    if search.limit <= 0 or search.states == [] or not all(search.equal.values()):
+    if search.limit <= 0 or not all(search.equal.values()):
         return []
     names, shape, values = tuple(columns), _shape(search), _values(search)
     if search.marker is not None:
@@ -154,8 +153,7 @@ def _shape(search: Search) -> Shape:
         matching=tuple((name, _PLAIN.issuperset(text)) for name, text in search.matching.items()),
         at=tuple(search.at), address=tuple(search.address),
         tags=tuple((kind, len(set(wanted))) for kind, wanted in search.tags.items()),
-        states=None if search.states is None else tuple(search.states), sort=tuple(search.sort),
-        marker=search.marker is not None)
+        sort=tuple(search.sort), marker=search.marker is not None)
 
 
 def _values(search: Search) -> dict[str, Any]:

@@ -27,14 +27,6 @@ _EPOCH = datetime.datetime(1900, 1, 1)
 _ALWAYS_SET = frozenset(('created_at', 'updated_at', 'display_name'))
 
 
-class State(NamedTuple):
-    """One way to be in a status: a vm_state, with a task state in `within` (None: any), not in `without`."""
-
-    vm_state: str
-    within: tuple[str, ...] | None = None
-    without: tuple[str, ...] = ()
-
-
 class Shape(NamedTuple):
     """What a page restricts and sorts by: names and numbers of values, as `instance_list.Search` explains."""
 
@@ -48,7 +40,6 @@ class Shape(NamedTuple):
     at: tuple[str, ...]
     address: tuple[int, ...]
     tags: tuple[tuple[str, int], ...]
-    states: tuple[State, ...] | None
     sort: tuple[tuple[str, str], ...]
     marker: bool
 
@@ -190,7 +181,7 @@ def _is_deleted(shape: Shape) -> sa.ColumnElement[bool]:
         # Each side is a range of the index of states; `!=` would be none.
         gone, soft = c.deleted > 0, sa.and_(c.deleted == 0, c.vm_state == VMState.SOFT_DELETED)
         return gone if shape.soft_deleted is False else sa.or_(gone, soft)
-    if shape.soft_deleted or shape.states is not None or 'vm_state' in dict(shape.equal):
+    if shape.soft_deleted:
         return c.deleted == 0
     return sa.and_(c.deleted == 0, c.vm_state != VMState.SOFT_DELETED)
 
@@ -221,26 +212,7 @@ def _clauses(dialect: str, shape: Shape) -> list[sa.ColumnElement[bool]]:
         made.append(sa.or_(*(sa.type_coerce(c.network_info, sa.Text).regexp_match(
             sa.bindparam(f'address{version}', type_=sa.String)) for version in shape.address)))
     made += [_tagged(kind, count) for kind, count in shape.tags]
-    if shape.states is not None:
-        made.append(_in_states(shape.states))
     return made
-
-
-def _in_states(states: tuple[State, ...]) -> sa.ColumnElement[bool]:
-    each = sa.or_(*map(_in_state, states))
-    # The vm_states alone are implied, but they are what an index can begin with.
-    vm_states = sorted({state.vm_state for state in states})
-    known = instances.c.vm_state
-    return sa.and_(known == vm_states[0] if len(vm_states) == 1 else known.in_(vm_states), each)
-
-
-def _in_state(state: State) -> sa.ColumnElement[bool]:
-    clauses = [instances.c.vm_state == state.vm_state]
-    if state.within is not None:
-        clauses.append(instances.c.task_state.in_(state.within))
-    if state.without:
-        clauses.append(sa.or_(instances.c.task_state.is_(None), instances.c.task_state.not_in(state.without)))
-    return sa.and_(*clauses)
 
 
 def _holds(dialect: str, text: sa.ColumnElement[Any], part: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:

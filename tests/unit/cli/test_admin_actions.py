@@ -49,7 +49,7 @@ def test_restore_asks_for_soft_deleted_servers(run: Run, fake: Fake) -> None:
     server = fake.server('a', 'SOFT_DELETED')
     assert run('restore', 'a').code == 0
     looked = [r for r in fake.requests if r.path == '/v2.1/servers/detail']
-    assert looked[-1].query['status'] == ['SOFT_DELETED']
+    assert looked[-1].query['status'] == ['SOFT_DELETED'] and looked[-1].query['soft_deleted'] == ['True']
     assert fake.requests[-1].body == {'restore': None}
     fake.scripts[server['id']] = [{'OS-EXT-STS:task_state': 'restoring'},
                                   {'OS-EXT-STS:task_state': None, 'status': 'ACTIVE'}]

@@ -18,7 +18,7 @@ from minicompute.api.openstack.compute.schemas.servers_query import IGNORED_SORT
 from minicompute.api.openstack.wsgi import Request
 from minicompute.api.validation import parameter_types as types
 from minicompute.api.validation import parse_query
-from minicompute.db.api.instance_list import Search, State
+from minicompute.db.api.instance_list import Search
 from minicompute.objects import VMState
 
 TAGS = ('tags', 'tags-any', 'not-tags', 'not-tags-any')
@@ -199,23 +199,23 @@ def _deleted(made: Search, given: dict[str, str]) -> None:
 
 
 def _status(req: Request, made: Search) -> None:
-    """Exactly the servers that are shown with one of the statuses."""
-    wanted = {status.upper() for status in req.query['status']}
-    made.states = [state for vm_state, shown in common.STATUS.items() for state in _states(vm_state, shown, wanted)]
-    if not made.states and req.since('2.38'):
+    """As in Nova a status stands for all its vm_states, and for its task states only where the usual case is not one
+    of them: ACTIVE also finds what reboots. They take the place of a vm_state or task_state that was given."""
+    vm_states: set[str] = set()
+    task_states: set[str | None] = set()
+    for status in req.query['status']:
+        of_vm, of_task = common.states_of(status)
+        vm_states.update(of_vm)
+        task_states.update(of_task)
+    if not vm_states and req.since('2.38'):
         raise exception.Invalid('Invalid status value')
-    if made.states and all(state.vm_state == VMState.DELETED for state in made.states):
+    made.equal['vm_state'] = sorted(vm_states)
+    if None not in task_states:
+        made.equal['task_state'] = sorted(filter(None, task_states))
+    if vm_states == {VMState.DELETED}:
         if not req.context.is_admin:
             raise ListDeletedForbidden
         made.deleted = True
-
-
-def _states(vm_state: str, shown: dict[str | None, str], wanted: set[str]) -> list[State]:
-    named = {task: status in wanted for task, status in shown.items() if task is not None}
-    if shown[None] in wanted:
-        return [State(vm_state, without=tuple(task for task, hit in named.items() if not hit))]
-    within = tuple(task for task, hit in named.items() if hit)
-    return [State(vm_state, within)] if within else []
 
 
 # -- values ------------------------------------------------------------------------
