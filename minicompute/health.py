@@ -9,6 +9,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import oslo_messaging as messaging
@@ -43,16 +44,50 @@ class Doctor:
     def __init__(self, *, database: bool = True) -> None:
         self._checks: dict[str, Callable[[], None]] = {'broker': _broker}
         if database:
-            self._checks['database'] = _database
+            self._checks['database'] = _Bounded(_database)
         self._lock = threading.Lock()
         self._last: tuple[float, Health] | None = None
 
     def look(self) -> Health:
-        """One looks at a time; the others get what it found."""
-        with self._lock:
-            if self._last is None or time.monotonic() - self._last[0] > KEPT:
-                self._last = time.monotonic(), Health({name: _why(check) for name, check in self._checks.items()})
-            return self._last[1]
+        """One looks at a time. The others get what was found last, and nobody waits behind a part that hangs; only
+        for what is found first, and no longer than one part may take."""
+        last = self._last
+        if last is not None and time.monotonic() - last[0] <= KEPT:
+            return last[1]
+        if not self._lock.acquire(timeout=TIMEOUT if last is None else 0):
+            last = self._last
+            return last[1] if last is not None else Health(dict.fromkeys(self._checks, 'it has not answered yet'))
+        try:
+            last = self._last
+            if last is None or time.monotonic() - last[0] > KEPT:
+                found = Health({name: _why(check) for name, check in self._checks.items()})
+                self._last = last = time.monotonic(), found    # afterwards: what took long is not old at once
+            return last[1]
+        finally:
+            self._lock.release()
+
+
+class _Bounded:
+    """A check that may hang, in a thread of its own: whoever asks waits `TIMEOUT` for it, and while one hangs no other
+    is begun."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+        self._asked: Future[None] | None = None
+
+    def __call__(self) -> None:
+        if self._asked is None or self._asked.done():
+            self._asked = Future()
+            threading.Thread(target=self._ask, args=(self._asked,), name='health', daemon=True).start()
+        self._asked.result(TIMEOUT)
+
+    def _ask(self, asked: Future[None]) -> None:
+        try:
+            self._check()
+        except BaseException as error:
+            asked.set_exception(error)
+        else:
+            asked.set_result(None)
 
 
 def _why(check: Callable[[], None]) -> str | None:

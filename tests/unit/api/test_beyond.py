@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import pathlib
 import socket
+import threading
 import time
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import webob
 import webob.dec
 
-from minicompute import metrics
+from minicompute import health, metrics
 from minicompute.api.beyond.app import the_router
 from minicompute.api.beyond.hub import Follower
 from minicompute.api.beyond.stream import ENV_SOCKET, MOST_WAITING, HandedOver, Stream, Taken
@@ -116,6 +117,62 @@ def test_the_health_is_asked_for_once_in_a_while(monkeypatch: pytest.MonkeyPatch
         found = doctor.look().to_dict()
     assert len(asked) == 1 and found['status'] == 'failing'
     assert 'ConnectionError' in found['checks']['broker']['reason'] and 'secret' not in str(found)
+
+
+def test_a_slow_look_is_not_old_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, asked = [0.0], []
+    monkeypatch.setattr(health.time, 'monotonic', lambda: clock[0])
+
+    def check() -> None:
+        asked.append(1)
+        clock[0] += 2 * health.KEPT
+    doctor = Doctor()
+    monkeypatch.setattr(doctor, '_checks', {'broker': check})
+    doctor.look()
+    doctor.look()
+    assert len(asked) == 1
+
+
+def test_nobody_waits_behind_a_part_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging, entered = threading.Event(), threading.Event()
+    doctor = Doctor()
+    monkeypatch.setattr(doctor, '_checks', {'broker': lambda: None})
+    good = doctor.look()
+
+    def hang() -> None:
+        entered.set()
+        hanging.wait(30)
+    monkeypatch.setattr(doctor, '_checks', {'broker': hang})
+    monkeypatch.setattr(health, 'KEPT', 0.0)
+    one = threading.Thread(target=doctor.look)
+    one.start()
+    assert entered.wait(30)
+    began = time.monotonic()
+    assert doctor.look() is good and time.monotonic() - began < 10
+    hanging.set()
+    one.join(30)
+    assert doctor.look() is not good
+
+
+def test_a_database_that_hangs_is_asked_in_one_thread_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging, asked = threading.Event(), []
+
+    def hang() -> None:
+        asked.append(1)
+        hanging.wait(30)
+    monkeypatch.setattr(health, 'TIMEOUT', 0.05)
+    monkeypatch.setattr(health, 'KEPT', 0.0)
+    monkeypatch.setattr(health, '_broker', lambda: None)
+    monkeypatch.setattr(health, '_database', hang)
+    doctor = Doctor()
+    for _ in range(3):
+        assert 'TimeoutError' in str(doctor.look().checks['database'])
+    assert len(asked) == 1
+    hanging.set()
+    deadline = time.monotonic() + 30
+    while not (good := doctor.look().good) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert good
 
 
 # -- what wraps a stream ---------------------------------------------------------------
