@@ -140,6 +140,18 @@ def test_what_the_operator_is_refused_at_every_version(fleet, api):
             assert message == f'Invalid filter field: {query.partition("=")[0]}.'
 
 
+def test_of_several_faults_the_one_that_nova_tells(fleet, member, api):
+    for query, code, words in (
+            ('all_tenants=1&name=[', 400, 'name'), ('all_tenants=1&status=nope', 400, 'status'),
+            ('status=DELETED&changes-since=2030-01-02T00:00:00Z&changes-before=2030-01-01T00:00:00Z', 400, 'changes'),
+            ('status=DELETED&all_tenants=perhaps', 403, 'list deleted'),
+            ('all_tenants=1&locked=perhaps', 400, 'locked'),
+            ('all_tenants=1&sort_key=host', 403, 'get_all_tenants'), ('all_tenants=1&sort_dir=up', 403, 'all_tenants')):
+        assert words in fault(member.get(f'/servers?{query}', code=code, version='2.104'))[2], query
+    assert names(member, 'status=nope&all_tenants=1&sort_key=host', '2.37') == []     # nothing more is looked at
+    assert 'filter field' in fault(api.get('/servers?metadata=x&status=nope', code=400, version='2.104'))[2]
+
+
 def test_only_administrators(fleet, member, api, app):
     assert 'list deleted' in fault(member.get('/servers?status=DELETED', code=403, version='2.104'))[2]
     assert 'get_all_tenants' in fault(member.get('/servers?all_tenants=1', code=403))[2]

@@ -60,16 +60,21 @@ class ListDeletedForbidden(exception.Forbidden):
 
 def search(req: Request, view: str) -> Search:
     """`view`: index or detail. Raises Invalid, PolicyNotAuthorized, Forbidden."""
-    given = _allowed(req)
-    made = Search(project_id=_project(req, given, view))
-    made.limit, made.marker = common.paging(req)
-    made.sort = _sort(req)
+    given, made = _allowed(req), Search()
+    # The order is Nova's, so that of several faults the same one is told: expressions first (its schema's), and what is
+    # malformed before what is forbidden.
     _columns(made, given)
     _documents(made, given)
+    if 'status' in given and not _status(req, made):
+        return made
     _times(req, made, given)
-    _deleted(made, given)
-    if 'status' in given:
-        _status(req, made)
+    _deleted(req, made, given)
+    everybody = 'all_tenants' in given and (given['all_tenants'] == '' or _boolean('all_tenants', given['all_tenants']))
+    if 'locked' in given:
+        made.equal['locked'] = [_boolean('locked', given['locked'])]
+    made.project_id = _project(req, given, view) if everybody else req.context.project_id or ''
+    made.limit, made.marker = common.paging(req)
+    made.sort = _sort(req)
     return made
 
 
@@ -92,11 +97,9 @@ def _internal(req: Request) -> list[str]:
 
 
 def _project(req: Request, given: dict[str, str], view: str) -> str | None:
-    """The project to list; None with all_tenants, which the policy must allow."""
-    if 'all_tenants' in given and (given['all_tenants'] == '' or _boolean('all_tenants', given['all_tenants'])):
-        policy.authorize(req.context, f'os_compute_api:servers:{view}:get_all_tenants')
-        return given.get('project_id') or given.get('tenant_id')
-    return req.context.project_id or ''
+    """The one project of all to list, or None, which the policy must allow."""
+    policy.authorize(req.context, f'os_compute_api:servers:{view}:get_all_tenants')
+    return given.get('project_id') or given.get('tenant_id')
 
 
 def _sort(req: Request) -> list[tuple[str, str]]:
@@ -133,8 +136,6 @@ def _columns(made: Search, given: dict[str, str]) -> None:
     for name, texts in FLAGS.items():
         if name in given:
             made.equal[name] = _flags(name, given[name], texts)
-    if 'locked' in given:
-        made.equal['locked'] = [_boolean('locked', given['locked'])]
     for name, column in PATTERNS.items():
         if name in given:
             made.matching[column] = _expression(name, given[name])
@@ -186,7 +187,7 @@ def _times(req: Request, made: Search, given: dict[str, str]) -> None:
         raise exception.Invalid('The value of changes-since must be less than or equal to changes-before.')
 
 
-def _deleted(made: Search, given: dict[str, str]) -> None:
+def _deleted(req: Request, made: Search, given: dict[str, str]) -> None:
     """Deleted servers are listed when they are asked for, and with what changed since a time. Those that may be
     restored are told with the deleted, `soft_deleted` adds them to the others or leaves them out of the deleted."""
     soft = given.get('soft_deleted')
@@ -196,11 +197,16 @@ def _deleted(made: Search, given: dict[str, str]) -> None:
         made.deleted = strutils.bool_from_string(given['deleted'], default=False)
     elif made.changed_since or made.changed_before:
         made.deleted = None
+    if 'status' in given and made.equal['vm_state'] == [VMState.DELETED]:
+        if not req.context.is_admin:
+            raise ListDeletedForbidden
+        made.deleted = True
 
 
-def _status(req: Request, made: Search) -> None:
+def _status(req: Request, made: Search) -> bool:
     """As in Nova a status stands for all its vm_states, and for its task states only where the usual case is not one
-    of them: ACTIVE also finds what reboots. They take the place of a vm_state or task_state that was given."""
+    of them: ACTIVE also finds what reboots. They take the place of a vm_state or task_state that was given.
+    -> whether there is such a status."""
     vm_states: set[str] = set()
     task_states: set[str | None] = set()
     for status in req.query['status']:
@@ -212,10 +218,7 @@ def _status(req: Request, made: Search) -> None:
     made.equal['vm_state'] = sorted(vm_states)
     if None not in task_states:
         made.equal['task_state'] = sorted(filter(None, task_states))
-    if vm_states == {VMState.DELETED}:
-        if not req.context.is_admin:
-            raise ListDeletedForbidden
-        made.deleted = True
+    return bool(vm_states)
 
 
 # -- values ------------------------------------------------------------------------
