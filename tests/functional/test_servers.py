@@ -353,6 +353,17 @@ def test_pinning(world, member):
     assert shown['pinned_availability_zone'] is None
 
 
+def test_of_several_faults_the_one_that_nova_tells(world, reader):
+    both = {'block_device_mapping': [{'volume_id': str(uuid.uuid4())}],
+            'block_device_mapping_v2': [{'source_type': 'blank', 'destination_type': 'local'}]}
+    assert 'min_count' in world.refuse(client=reader, min_count=2, max_count=1)
+    assert 'servers:create ' in world.refuse(403, client=reader, imageRef='', availability_zone='a:b:c:d', **both)
+    assert 'forced_host' in world.refuse(403, availability_zone='nova:c1', imageRef='', **both)
+    assert 'availability_zone' in world.refuse(400, availability_zone='a:b:c:d', host='c1', **both)
+    assert 'requested_destination' in world.refuse(403, host='c1', **both)
+    assert 'syntaxes' in world.refuse(400, imageRef='', **both)
+
+
 def test_the_legacy_api_drops_unknown_keys(world):
     body = world.body(name=' spaced ', hello=1, networks=None)
     identity = world.member.post('/v2/servers', {**body, 'more': 1}, code=202)['server']['id']

@@ -17,11 +17,28 @@ Body = dict[str, Any]
 
 def parse(req: Request, body: Body) -> CreateRequest:
     """Also asks the policy for what the body uses. Raises Invalid, PolicyNotAuthorized."""
-    server = body['server']
+    server, context = body['server'], req.context
     least, most = _counts(server)
+    policy.authorize(context, CREATE)
+    # What follows is in Nova's order, so that of several faults the same one is told.
+    trusted_certs = server.get('trusted_image_certificates')
+    if trusted_certs:
+        policy.authorize(context, f'{CREATE}:trusted_certs')
     zone, force_host, force_node = _zone(server.get('availability_zone'))
-    made = CreateRequest(
-        name=server['name'].strip(), flavorid=_last_segment(server['flavorRef']), image_id=_image(server),
+    if force_host or force_node:
+        policy.authorize(context, f'{CREATE}:forced_host')
+    host, node = server.get('host'), server.get('hypervisor_hostname')
+    if host or node:
+        policy.authorize(context, REQUESTED_DESTINATION)
+    devices = _devices(server)
+    if devices:
+        policy.authorize(context, f'{CREATE}:attach_volume')
+    image_id = _image(server)
+    networks = _networks(server)
+    if networks and networks != [{'mode': 'none'}]:
+        policy.authorize(context, f'{CREATE}:attach_network')
+    return CreateRequest(
+        name=server['name'].strip(), flavorid=_last_segment(server['flavorRef']), image_id=image_id,
         least=least, most=most, description=_description(req, server), hostname=server.get('hostname'),
         metadata=server.get('metadata') or {}, tags=server.get('tags') or [],
         key_name=_stripped(server.get('key_name')), user_data=server.get('user_data'),
@@ -29,28 +46,10 @@ def parse(req: Request, body: Body) -> CreateRequest:
         auto_disk_config=disk_config(server), access_ip_v4=server.get('accessIPv4') or None,
         access_ip_v6=server.get('accessIPv6') or None, admin_password=server.get('adminPass') or _password(req),
         files={item['path']: item['contents'] for item in server.get('personality') or ()},
-        trusted_certs=server.get('trusted_image_certificates'), networks=_networks(server),
-        security_groups=_security_groups(server), block_devices=_devices(server), zone=zone, force_host=force_host,
-        force_node=force_node, host=server.get('host'), node=server.get('hypervisor_hostname'),
-        hints=body.get('os:scheduler_hints') or body.get('OS-SCH-HNT:scheduler_hints') or {})
-    _authorize(req, made, 'networks' in server and made.networks != [{'mode': 'none'}])
-    return made
-
-
-def _authorize(req: Request, made: CreateRequest, networks: bool) -> None:
-    context = req.context
-    policy.authorize(context, CREATE)
-    if networks:
-        policy.authorize(context, f'{CREATE}:attach_network')
-    if made.block_devices:
-        policy.authorize(context, f'{CREATE}:attach_volume')
-    if made.trusted_certs:
-        policy.authorize(context, f'{CREATE}:trusted_certs')
-    if made.force_host or made.force_node:
-        policy.authorize(context, f'{CREATE}:forced_host')
-    if made.host or made.node:
-        policy.authorize(context, REQUESTED_DESTINATION)
-    made.zero_disk_allowed = policy.allowed(context, f'{CREATE}:zero_disk_flavor')
+        trusted_certs=trusted_certs, networks=networks, security_groups=_security_groups(server),
+        block_devices=devices, zone=zone, force_host=force_host, force_node=force_node, host=host, node=node,
+        hints=body.get('os:scheduler_hints') or body.get('OS-SCH-HNT:scheduler_hints') or {},
+        zero_disk_allowed=policy.allowed(context, f'{CREATE}:zero_disk_flavor'))
 
 
 def _password(req: Request) -> str:
