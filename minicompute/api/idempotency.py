@@ -32,6 +32,8 @@ LOG = logging.getLogger(__name__)
 HEADER = 'HTTP_IDEMPOTENCY_KEY'
 REPLAYED = ('Idempotency-Replayed', 'true')
 LONGEST = 255
+#: characters of an answer that is kept for its own sake; a longer one only when its request has written something
+LARGE = 16384
 #: what each request has of its own, also when it is an answer from the records
 _OWN = frozenset(('x-openstack-request-id', 'x-compute-request-id'))
 _VERSION_HEADERS = tuple('HTTP_' + name.upper().replace('-', '_') for name in (NEW_HEADER, OLD_HEADER))
@@ -132,23 +134,25 @@ def _call(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:
 
 
 def _keep(ticket: db.Ticket, answer: Answer) -> None:
-    """A failure of ours that wrote nothing may be tried again; all else is the answer."""
-    if (answer.code or 0) >= 500 and not ticket.marked:
-        _forget(ticket)
-        return
+    """A failure of ours that wrote nothing may be tried again, and so may what wrote nothing and would fill the records
+    with its answers; all else is the answer."""
+    failed = (answer.code or 0) >= 500
+    if failed and ticket.effect is not None:
+        return      # the answer to what an earlier run did can still be told, when the lease is over
     headers = [pair for pair in answer.headers if pair[0].lower() not in _OWN]
     document = orjson.dumps([answer.code, headers, base64.b64encode(answer.encoded()).decode()])
+    if (failed or len(document) > LARGE) and _forget(ticket):
+        return
     session.write(db.answer, ticket, _sealed(ticket, document))
 
 
-def _forget(ticket: db.Ticket) -> None:
-    """What was written stays known; the lease runs out by itself."""
-    if ticket.marked or ticket.effect is not None:
-        return
+def _forget(ticket: db.Ticket) -> bool:
+    """What was written stays known, and the row alone knows it: a mark may have been rolled back. -> nothing was"""
     try:
-        session.write(db.forget, ticket)
+        return bool(session.write(db.forget, ticket))
     except Exception as error:      # the lease ends it as well
         LOG.warning('A key of a request that failed stays until its lease ends: %s', type(error).__name__)
+        return True
 
 
 def _cipher(ticket: db.Ticket) -> Any:

@@ -200,6 +200,30 @@ def test_an_action_that_was_done_is_not_done_again(cloud: Cloud, monkeypatch: py
         assert conn.execute(sa.select(sa.func.count()).where(instance_actions.c.action == 'stop')).scalar() == 1
 
 
+def test_an_answer_whose_schema_is_null_is_told_again(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = cloud.boot()['id']
+    cloud.wait(server)
+    path = f'/servers/{server}/action'
+    killed_before_the_answer(cloud, monkeypatch, lambda: post(cloud, {'pause': None}, 'k1', path))
+    (row,) = rows()
+    assert row.lease_until - row.created_at > datetime.timedelta(seconds=30), 'as long as it may wait for the host'
+    cloud.wait(server, 'PAUSED')
+    expire()
+    answers = [post(cloud, {'pause': None}, 'k1', path) for _ in range(2)]
+    assert [(answer.status_int, answer.body) for answer in answers] == [(202, b'')] * 2
+
+
+def test_an_event_does_not_hide_that_it_was_done(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = cloud.boot()['id']
+    cloud.wait(server)
+    path, body = '/os-server-external-events', {'events': [{'name': 'network-changed', 'server_uuid': server}]}
+    killed_before_the_answer(cloud, monkeypatch, lambda: post(cloud, body, 'k1', path))
+    assert rows()[0].effect == {}
+    expire()
+    answer = post(cloud, body, 'k1', path)
+    assert answer.status_int == 409 and 'was carried out' in answer.json['conflictingRequest']['message']
+
+
 def test_what_cannot_be_told_again_is_not_done_again(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     group = {'server_group': {'name': 'g', 'policy': 'affinity'}}
     killed_before_the_answer(cloud, monkeypatch, lambda: post(cloud, group, 'k1', '/os-server-groups'))
@@ -236,6 +260,41 @@ def test_a_failure_of_ours_may_be_tried_again(cloud: Cloud, body: dict[str, Any]
         patch.setattr(lookup, 'for_creates', fail)
         assert post(cloud, body, 'k1').status_int == 500
     assert post(cloud, body, 'k1').status_int == 202
+
+
+def test_a_failure_whose_writes_were_rolled_back_may_be_tried_again(cloud: Cloud) -> None:
+    server = cloud.boot()['id']
+    host, path = cloud.wait(server)['OS-EXT-SRV-ATTR:host'], f'/servers/{server}/action'
+    (service,) = cloud.api('GET', f'/os-services?binary=nova-compute&host={host}')['services']
+    cloud.api('PUT', f'/os-services/{service["id"]}', {'forced_down': True})
+    assert post(cloud, {'pause': None}, 'k1', path).status_int == 503 and rows() == []
+    cloud.api('PUT', f'/os-services/{service["id"]}', {'forced_down': False})
+    assert post(cloud, {'pause': None}, 'k1', path).status_int == 202
+    cloud.wait(server, 'PAUSED')
+
+
+def test_a_failure_after_a_write_is_the_answer(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    from minicompute.compute.api import ring
+    server = cloud.boot()['id']
+    cloud.wait(server)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError
+    with monkeypatch.context() as patch:
+        patch.setattr(ring, 'compute', fail)
+        assert post(cloud, {'pause': None}, 'k1', f'/servers/{server}/action').status_int == 500
+    again = post(cloud, {'pause': None}, 'k1', f'/servers/{server}/action')
+    assert (again.status_int, again.headers['Idempotency-Replayed']) == (500, 'true')
+    cloud.wait(server, 'PAUSED')
+
+
+def test_a_large_answer_is_kept_only_for_what_was_written(cloud: Cloud, body: dict[str, Any],
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filters, 'LARGE', 10)
+    first = post(cloud, body, 'k1')
+    assert post(cloud, body, 'k1').json == first.json and len(rows()) == 1
+    body['server']['flavorRef'] = str(uuid.uuid4())
+    assert post(cloud, body, 'k2').status_int == post(cloud, body, 'k2').status_int == 400 and len(rows()) == 1
 
 
 def test_what_is_old_is_forgotten(cloud: Cloud, body: dict[str, Any]) -> None:

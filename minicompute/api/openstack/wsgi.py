@@ -61,6 +61,10 @@ class Promise:
     query: Schemas | None = None
     answer: Schemas | None = None
 
+    def silent(self, version: APIVersionRequest) -> bool:
+        """Its code is all that there is to answer."""
+        return self.answer is None or self.answer.only_null(version)
+
 
 def promise_of(method: Callable[..., Any]) -> Promise:
     found: Promise | None = getattr(method, 'promise', None)
@@ -193,12 +197,14 @@ class Operation:
         if promise.body is not None:
             args['body'] = promise.body.check_body(body if body is not None else decode_body(req),
                                                    req.api_version, req.legacy)
-        if promise.answer is None and req.context.ticket is not None and req.context.ticket.done:
+        ticket = req.context.ticket
+        if ticket is not None and ticket.done and promise.silent(req.api_version):
             return Answer(None, promise.code.at(req.api_version))    # it was done, and this is all there is to say
         try:
             result = self.method(req, **args)
         except exception.ComputeException as error:
-            self.check_error(error)
+            if ticket is None or error.code != 409:    # that of a key may come from any POST
+                self.check_error(error)
             raise
         answer = result if isinstance(result, Answer) else Answer(result)
         if answer.code is None:

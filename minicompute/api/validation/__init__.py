@@ -59,6 +59,9 @@ class Schemas:
         known = compiled.schema.get('properties', {})
         return {name: value for name, value in values.items() if name in known}
 
+    def only_null(self, version: APIVersionRequest) -> bool:
+        return self.at(version).schema == {'type': 'null'}
+
     def wrong(self, body: Any, version: APIVersionRequest) -> str | None:
         """What is wrong with an answer of ours; None when it is as it should be."""
         try:

@@ -17,6 +17,7 @@ from minicompute.compute.api import power, queue, volumes
 from minicompute.context import RequestContext, admin_context
 from minicompute.db import session
 from minicompute.db.api import actions, block_devices, instances
+from minicompute.db.api.idempotency import AnswerLost, TakenOver
 from minicompute.network import base as network
 from minicompute.objects import Action, Instance, PowerState, VMState, Volume
 from minicompute.volume import base as volume
@@ -53,6 +54,8 @@ def deliver(context: RequestContext, instance: Instance, event: Event) -> None:
         return
     try:
         handler(_as_operator(context), instance, event.tag or '')
+    except (AnswerLost, TakenOver):     # it is the request that must not go on, and not the event that is dropped
+        raise
     except exception.ComputeException as error:
         LOG.info('Event %s:%s of instance %s is dropped: %s', event.name, event.tag, instance.uuid, error)
 

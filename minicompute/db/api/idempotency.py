@@ -28,6 +28,9 @@ from minicompute.db.models import idempotency_keys as keys
 KEPT = datetime.timedelta(hours=24)
 #: a request whose daemon was killed is taken over after so many seconds
 LEASE = 10.0
+#: and so many after it has written something: it may wait for a host then (changePassword: 15 s), and there is no hurry
+#: to run again what was done
+LEASE_OF_EFFECT = 60.0
 #: rows of one DELETE
 MOST = 500
 
@@ -61,7 +64,9 @@ class Ticket:
         """What this transaction writes is the effect of the request. Raises Conflict when another run has it."""
         if self.done:
             raise AnswerLost
-        values: dict[str, Any] = {'effect': effect if effect is not None else {}}
+        values: dict[str, Any] = {'effect': effect}
+        if effect is None:
+            values = {'effect': {}, 'lease_until': session.now(conn) + datetime.timedelta(seconds=LEASE_OF_EFFECT)}
         found = conn.execute(keys.update().where(
             keys.c.identity == self.identity, keys.c.owner == self.owner).values(values))
         if found.rowcount != 1:
@@ -161,10 +166,11 @@ def answer(conn: sa.Connection, ticket: Ticket, sealed: str) -> None:
         answer=sealed))
 
 
-def forget(conn: sa.Connection, ticket: Ticket) -> None:
-    """The request has failed for no reason of its own, and has written nothing: it may come again."""
-    conn.execute(keys.delete().where(keys.c.identity == ticket.identity, keys.c.owner == ticket.owner,
-                                     keys.c.answer.is_(None)))
+def forget(conn: sa.Connection, ticket: Ticket) -> bool:
+    """The request may come again, if it has written nothing. -> whether that is so"""
+    return conn.execute(keys.delete().where(
+        keys.c.identity == ticket.identity, keys.c.owner == ticket.owner, keys.c.answer.is_(None),
+        keys.c.effect.is_(None))).rowcount == 1
 
 
 def purge(conn: sa.Connection) -> int:
