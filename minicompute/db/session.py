@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import math
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -158,6 +160,18 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     return made
 
 
+#: how often the repetitions of one expression, taken one within the other, may come to
+MOST_REPEATED = 100_000
+_COUNTED = re.compile(r'\{\s*(\d{0,10})\s*,?\s*(\d{0,10})\s*\}', re.ASCII)
+
+
+def repeats_too_often(pattern: str) -> bool:
+    """`regex` writes counted repetitions out when it compiles, where no timeout bounds it: a few characters can ask
+    for years."""
+    counts = [max(int(text or 1) for text in pair) for pair in _COUNTED.findall(pattern)]
+    return math.prod(max(count, 1) for count in counts) > MOST_REPEATED
+
+
 class Expressions:
     """Regular expressions of users, on SQLite, whose own they are not: all that one transaction runs has
     `SECONDS` together, because a few characters of an expression can ask for years.
@@ -177,7 +191,7 @@ class Expressions:
         """Raises what SQLite turns into an error of the query: TimeoutError, regex.error."""
         if value is None:
             return False
-        if self._left <= 0:
+        if self._left <= 0 or repeats_too_often(pattern):
             raise TimeoutError
         began = time.monotonic()
         try:
