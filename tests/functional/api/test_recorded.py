@@ -26,6 +26,7 @@ ROLES = {'admin': ('admin', 'admin'), 'alice': ('demo', 'member'), 'bob': ('demo
 def site() -> dict[str, str]:
     """Two computes and a conductor, as beside Nova. -> what stands for ids in the paths"""
     def fill(conn: Any) -> None:
+        number_anew(conn, 'aggregates')    # the recorded paths name the first, the second and the third
         add_service(conn, 'ctl', 'nova-conductor')
         for host, node in NODES.items():
             add_service(conn, host)
@@ -36,6 +37,13 @@ def site() -> dict[str, str]:
         first = conn.execute(sa.select(compute_nodes.c.id).where(compute_nodes.c.host == 'c1')).scalar_one()
     return {'$conductor': found['ctl'], '$svc2': found['c2'], '$node': NODES['c1'], '$hypervisor': str(first),
             '$group': 'none'}
+
+
+def number_anew(conn: Any, table: str) -> None:
+    if conn.dialect.name == 'mysql':
+        conn.exec_driver_sql(f'ALTER TABLE {table} AUTO_INCREMENT = 1')
+    if conn.dialect.name == 'postgresql':
+        conn.exec_driver_sql(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), 1, false)")
 
 
 def ask(app: Any, step: Step, ids: dict[str, str]) -> Any:
