@@ -18,10 +18,17 @@ from minicompute import concurrency
 
 concurrency.setup()
 
+import hypothesis  # noqa: E402
+
 from minicompute import conf as conf_module  # noqa: E402
 from minicompute.conf import CONF  # noqa: E402
 from minicompute.db import migration, session  # noqa: E402
 from minicompute.db.models import metadata  # noqa: E402
+
+# The same examples each time: what fails, fails for everybody. HYPOTHESIS_PROFILE=search looks for new ones.
+hypothesis.settings.register_profile('same', derandomize=True)
+hypothesis.settings.register_profile('search')
+hypothesis.settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'same'))
 
 DATABASES = [name for name in os.environ.get('TEST_DATABASES', 'sqlite').split(',') if name]
 
