@@ -10,9 +10,8 @@ import pytest
 from tests.integration.lab import lab, shared_lab  # noqa: F401  fixtures
 from tests.integration.stack import Broker, Stack
 
-#: who starts guests or hosts; there is one libvirtd, one set of bridges and one lab
-MACHINES = ('carrier', 'cold_moves', 'consoles', 'devices', 'disk_full', 'guest', 'images_of_guests', 'lab', 'libvirt',
-            'operator_requests', 'quickstart', 'shared_disks')
+#: who needs neither guests nor hosts; of all else there is one: one libvirtd, one set of bridges, one lab
+DAEMONS = ('beyond', 'console_tls', 'hollow', 'keystone', 'kill', 'unmodified_clients')
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -20,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         name = item.path.stem.removeprefix('test_')
         if item.path.is_relative_to(pathlib.Path(__file__).parent):
-            item.add_marker(pytest.mark.xdist_group('machines' if name.startswith(MACHINES) else 'daemons'))
+            item.add_marker(pytest.mark.xdist_group('daemons' if name.startswith(DAEMONS) else 'machines'))
 
 
 @pytest.fixture(scope='session')
