@@ -7,8 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from minicompute import exception
 from minicompute.db import session
+from minicompute.db.api import newest
 from minicompute.db.models import volume_snapshots as snapshots
 from minicompute.db.models import volumes
 from minicompute.objects import VolumeSnapshot, VolumeStatus
@@ -44,18 +44,12 @@ def get_many(conn: sa.Connection, ids: Iterable[str], *, lock: bool = False) -> 
 def page(conn: sa.Connection, project_id: str | None, *, name: str | None = None, volume_id: str | None = None,
          status: str | None = None, limit: int | None = None, marker: str | None = None) -> list[VolumeSnapshot]:
     """Newest first; of all projects when `project_id` is None. Raises MarkerNotFound."""
-    query = sa.select(snapshots).order_by(snapshots.c.created_at.desc(), snapshots.c.id.desc())
+    query = sa.select(snapshots)
     for column, value in ((snapshots.c.project_id, project_id), (snapshots.c.name, name),
                           (snapshots.c.volume_id, volume_id), (snapshots.c.status, status)):
         if value is not None:
             query = query.where(column == value)
-    if marker is not None:
-        last = conn.execute(sa.select(snapshots.c.created_at, snapshots.c.id, snapshots.c.project_id).where(
-            snapshots.c.uuid == marker)).first()
-        if last is None or project_id not in (None, last.project_id):
-            raise exception.MarkerNotFound(marker=marker)
-        query = query.where(sa.or_(snapshots.c.created_at < last.created_at, sa.and_(
-            snapshots.c.created_at == last.created_at, snapshots.c.id < last.id)))
+    query = newest.after(conn, query, snapshots, marker, project_id)
     return [_from_row(row) for row in conn.execute(query if limit is None else query.limit(limit))]
 
 

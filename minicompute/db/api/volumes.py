@@ -10,9 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from minicompute import exception
 from minicompute.db import session
-from minicompute.db.api import block_devices
+from minicompute.db.api import block_devices, newest
 from minicompute.db.models import block_device_mappings as bdms
 from minicompute.db.models import instances, volumes
 from minicompute.objects import Volume, VolumeAttachment, VolumeStatus
@@ -48,18 +47,12 @@ def get_many(conn: sa.Connection, ids: Iterable[str], *, lock: bool = False) -> 
 def page(conn: sa.Connection, project_id: str | None, *, name: str | None = None, limit: int | None = None,
          marker: str | None = None) -> list[Volume]:
     """Newest first; of all projects when `project_id` is None. Raises MarkerNotFound."""
-    query = sa.select(volumes).order_by(volumes.c.created_at.desc(), volumes.c.id.desc())
+    query = sa.select(volumes)
     if project_id is not None:
         query = query.where(volumes.c.project_id == project_id)
     if name is not None:
         query = query.where(volumes.c.name == name)
-    if marker is not None:
-        last = conn.execute(sa.select(volumes.c.created_at, volumes.c.id, volumes.c.project_id).where(
-            volumes.c.uuid == marker)).first()
-        if last is None or project_id not in (None, last.project_id):
-            raise exception.MarkerNotFound(marker=marker)
-        query = query.where(sa.or_(volumes.c.created_at < last.created_at, sa.and_(
-            volumes.c.created_at == last.created_at, volumes.c.id < last.id)))
+    query = newest.after(conn, query, volumes, marker, project_id)
     return list(_attached(conn, conn.execute(query if limit is None else query.limit(limit))).values())
 
 
