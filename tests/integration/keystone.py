@@ -193,7 +193,7 @@ class Keystone(Daemon):
     def __init__(self, folder: pathlib.Path, venv: pathlib.Path) -> None:
         self.folder, self.venv, self.port = folder, venv, free_port()
         self.base = f'http://127.0.0.1:{self.port}/v3'
-        self.password = secrets.token_urlsafe(12)
+        self.password = secrets.token_hex(12)
         self.keys = folder / 'fernet-keys'
         self._admin: str | None = None
         folder.mkdir(parents=True)
