@@ -10,10 +10,12 @@ class RequestContext(oslo_context.RequestContext):
     """oslo's context (user_id, project_id, roles, request_id, is_admin, ...).
 
     `read_deleted` is not here on purpose: each database call says what it wants.  `ticket` is of a request that came
-    with an Idempotency-Key (`db.api.idempotency.Ticket`); it stays in the api.
+    with an Idempotency-Key (`db.api.idempotency.Ticket`); it stays in the api, as do the token and the catalog of a
+    request (`service_catalog`: JSON, as keystonemiddleware hands it on).
     """
 
     ticket: Any = None
+    service_catalog: str | None = None
 
     def __init__(self, *, service_roles: list[str] | None = None,
                  remote_address: str | None = None, **kwargs: Any) -> None:

@@ -6,6 +6,7 @@
     +-- NotFound           404   the thing named is not there (or not the caller's)
     +-- Conflict           409   right in itself, but not in this state
     +-- Unavailable        503   a part that we need does not answer
+    +-- Unauthorized       401   a neighbour does not take the caller's token
     +-- NoValidHost        500   scheduling failed; carries the funnel
     +-- NotImplementedHere 501   this driver or backend cannot do it
 
@@ -55,6 +56,11 @@ class Conflict(ComputeException):
 class Unavailable(ComputeException):
     msg_fmt = 'A service that this request needs is not available.'
     code = 503
+
+
+class Unauthorized(ComputeException):
+    msg_fmt = 'The request you have made requires authentication.'
+    code = 401
 
 
 class NotImplementedHere(ComputeException):
@@ -407,6 +413,12 @@ class ServiceUnavailable(Unavailable):
 
 class ComputeServiceUnavailable(Unavailable):
     msg_fmt = 'Compute service of %(host)s is unavailable at this time.'
+
+
+class NeighbourUnavailable(Unavailable):
+    """Glance, Neutron, Cinder or Keystone does not answer, or only that it cannot. A flow asks again until the
+    deadline of its step."""
+    msg_fmt = 'The %(service)s service is not available: %(reason)s'
 
 
 class HostDown(Unavailable):

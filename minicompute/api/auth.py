@@ -147,12 +147,14 @@ def keystone_context(environ: WSGIEnvironment) -> RequestContext | None:
     roles = [role.strip().lower() for role in environ.get('HTTP_X_ROLES', '').split(',') if role.strip() and project]
     service_roles = [role.strip().lower() for role in environ.get('HTTP_X_SERVICE_ROLES', '').split(',')
                      if role.strip()]
-    return _judged(RequestContext(
+    context = RequestContext(
         user_id=user, project_id=project, roles=roles,
         service_roles=service_roles, auth_token=environ.get('HTTP_X_AUTH_TOKEN'),
         user_domain_id=environ.get('HTTP_X_USER_DOMAIN_ID'),
         project_domain_id=environ.get('HTTP_X_PROJECT_DOMAIN_ID'),
-        system_scope='all' if environ.get('HTTP_OPENSTACK_SYSTEM_SCOPE') else None, **_common(environ)))
+        system_scope='all' if environ.get('HTTP_OPENSTACK_SYSTEM_SCOPE') else None, **_common(environ))
+    context.service_catalog = environ.get('HTTP_X_SERVICE_CATALOG')
+    return _judged(context)
 
 
 def _judged(context: RequestContext) -> RequestContext:

@@ -197,7 +197,8 @@ def config_sample(args: argparse.Namespace) -> None:
     sample = cfg.ConfigOpts()
     generator.register_cli_opts(sample)
     sample(['--namespace', 'minicompute.conf', '--namespace', 'oslo.messaging', '--namespace', 'oslo.log',
-            '--namespace', 'oslo.policy', '--namespace', 'keystonemiddleware.auth_token'],
+            '--namespace', 'oslo.policy', '--namespace', 'keystonemiddleware.auth_token',
+            '--namespace', 'minicompute.neighbours'],
            default_config_files=[])
     generator.generate(sample, sys.stdout)
 

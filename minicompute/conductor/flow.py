@@ -55,6 +55,17 @@ class Asked:
 Outcome = dict[str, Any] | Asked | None
 
 
+@dataclasses.dataclass(slots=True, frozen=True)
+class Debt:
+    """What is left to do at a neighbour ('glance', 'neutron', 'cinder'): `kind` says which function of
+    conductor/debts.py pays it, of what (`ref`, an id)."""
+
+    service: str
+    kind: str
+    ref: str
+    data: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
 @dataclasses.dataclass(slots=True)
 class Task:
     """One action on its way: what a step is given."""
@@ -77,6 +88,8 @@ class Task:
     log: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     began: datetime.datetime | None = None
     failures: int = 0
+    #: since when a neighbour has not answered this step, by time.monotonic
+    silent_since: float | None = None
     #: whether hosts that do not report are down, or the wire is
     steady: Callable[[], bool] = lambda: True
 
@@ -133,6 +146,9 @@ class Step:
     owed_when_down: bool = False
     #: an undo that a host that is down cannot answer is begun again, for it may then ask another
     undo_waits: bool = False
+    #: what a neighbour that stays silent at this step, or at its undo, is owed: conductor/debts.py. Without it the step
+    #: unwinds, and its undo waits for the neighbour
+    debts: Callable[[Task], Sequence[Debt]] | None = None
     #: a host that is down at the undo owes the removal of the server; False where the server stays there
     undo_owes: bool = True
 

@@ -12,7 +12,7 @@ from oslo_utils import uuidutils
 
 from minicompute import exception, metrics, rpc, servicegroup
 from minicompute.compute import rpcapi as compute
-from minicompute.conductor import auditor, due, flows, image_caching, progress, usage_audits, wire
+from minicompute.conductor import auditor, debts, due, flows, image_caching, progress, usage_audits, wire
 from minicompute.conductor.engine import Engine
 from minicompute.conductor.wire import Wire
 from minicompute.conf import CONF
@@ -80,6 +80,7 @@ class ConductorManager(Manager):
                 Periodic(self.engine.tick, conf.renew_interval), Periodic(self.engine.due, TIMER_INTERVAL),
                 Periodic(self.remind, REMIND_INTERVAL), Periodic(self.wire.send, wire.INTERVAL),
                 Periodic(self.write_heartbeats, BEAT_INTERVAL),
+                Periodic(debts.pay, debts.INTERVAL),
                 Periodic(self.collect, COLLECT_INTERVAL), Periodic(self.begin_due, conf.sweep_interval),
                 Periodic(image_caching.sweep, image_caching.INTERVAL),
                 Periodic(usage_audits.sweep, usage_audits.INTERVAL),
@@ -115,8 +116,8 @@ class ConductorManager(Manager):
     def remind(self) -> None:
         """Hosts that are back of what they owe."""
         with session.read() as conn:
-            debts = _collectable(conn)
-        for host, uuids in debts.items():
+            found = _collectable(conn)
+        for host, uuids in found.items():
             compute.pay(host, uuids)
 
     def collect(self) -> None:
@@ -229,9 +230,9 @@ class ConductorManager(Manager):
 def _collectable(conn: sa.Connection) -> dict[str, list[str]]:
     """{host: uuids} that hosts owe which report again without having been started anew. One that an operator has
     forced down pays, too: only then may it be taken back."""
-    debts = owed.debts(conn)
-    down = servicegroup.down_hosts(conn, set(debts), silent=True) if debts else {}
-    return {host: uuids for host, uuids in debts.items() if host not in down}
+    found = owed.debts(conn)
+    down = servicegroup.down_hosts(conn, set(found), silent=True) if found else {}
+    return {host: uuids for host, uuids in found.items() if host not in down}
 
 
 def _take_down(conn: sa.Connection, hosts: list[str], nodes: list[ComputeNode]) -> None:

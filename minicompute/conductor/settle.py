@@ -3,6 +3,8 @@
     dict / None     the next step, or the end
     Asked           parked until the compute reports
     Later, Retry    the same step again, uncounted or counted
+    NeighbourUnavailable  the same step again with back-off until its deadline; then it unwinds. An undo, or a step
+                    behind a pivot, ends and owes (`Step.debts`), or waits for the neighbour
     Reschedule      unwind to the step marked `retry`, then forward without that host
     anything else   unwind, starting with the failed step itself: it may have half happened;
                     behind a pivot there is no way back: again with back-off, then `stuck`
@@ -10,6 +12,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,6 +31,8 @@ GOING = (ActionState.RUNNING, ActionState.UNWINDING)
 MOST_BACKOFF = 30.0
 #: seconds until an undo that nobody can answer looks again
 PAUSE = 3.0
+#: of `_silent`: the neighbour has been silent for too long
+FAILED = -1.0
 
 
 class Cancelled(StepFailed):
@@ -66,6 +71,8 @@ def outcome_of(task: Task, report: StepReport) -> Outcome | Exception:
         return Reschedule(message)
     if kind == 'retry':
         return Retry(message)
+    if kind == 'neighbour':
+        return exception.NeighbourUnavailable(message)
     return StepFailed(message, code=report.error.get('code', 500), details=report.error.get('details', ''))
 
 
@@ -83,6 +90,11 @@ def settle(task: Task, outcome: Outcome | Exception) -> Asked | float | None:
             return _backoff(task.failures)
         outcome = StepFailed(str(outcome))
     undoing = task.action.state == ActionState.UNWINDING
+    if isinstance(outcome, exception.NeighbourUnavailable):
+        verdict = _silent(task, flow, step, outcome, undoing)
+        if verdict != FAILED:
+            return verdict
+    task.silent_since = None
     if isinstance(outcome, Exception):
         task.changes, task.commits, task.gathered = {}, [], []
         return _undo_failed(task, flow, step, outcome) if undoing else _failed(task, flow, step, outcome)
@@ -94,6 +106,41 @@ def settle(task: Task, outcome: Outcome | Exception) -> Asked | float | None:
     else:
         _succeeded(task, flow, step, outcome)
     return None
+
+
+def _silent(task: Task, flow: Flow, step: Step, error: Exception, undoing: bool) -> float | None:
+    """A neighbour does not answer. -> seconds to wait, None when the step ended and owes, or FAILED."""
+    now = time.monotonic()
+    task.changes, task.commits, task.gathered = {}, [], []
+    if task.silent_since is None:
+        task.silent_since = now
+    task.failures += 1
+    wait = _backoff(task.failures)
+    if now + wait - task.silent_since < step.deadline():
+        return wait
+    LOG.warning('Action %s (%s of %s) cannot go on at %s: %s', task.action.id, task.action.action, task.uuid,
+                step.name, error)
+    if step.debts is None:
+        return MOST_BACKOFF if undoing or flow.past_pivot(step.name) else FAILED
+    if not undoing and not step.owed_when_down:
+        return FAILED
+    owe_neighbours(task, step, str(error))
+    task.failures, task.silent_since = 0, None
+    if undoing:
+        _log(task, f'{step.name}_undo', 'Success', note=f'owed: {error}')
+        _undone(task, flow, step)
+    else:
+        _succeeded(task, flow, step, {'owed': True})
+    return None
+
+
+def owe_neighbours(task: Task, step: Step, reason: str) -> None:
+    found = list(step.debts(task)) if step.debts is not None else []
+
+    def write(conn: sa.Connection) -> None:
+        for debt in found:
+            owed.add_debt(conn, debt.service, task.uuid, f'{debt.kind} {debt.ref}', debt.data, reason)
+    task.on_commit(write)
 
 
 def _succeeded(task: Task, flow: Flow, step: Step, facts: dict[str, Any] | None) -> None:

@@ -7,6 +7,12 @@ OPTIONS = {
         cfg.StrOpt('network_backend', default='local', help='Entry point in minicompute.network.backends.'),
         cfg.StrOpt('volume_backend', default='local', help='Entry point in minicompute.volume.backends.'),
     ],
+    # minicompute/service_auth.py adds to [glance], [neutron], [cinder] and [service_user] what keystoneauth reads.
+    'service_user': [
+        cfg.BoolOpt('send_service_user_token', default=False,
+                    help='(api) Send a token of this user with each token of a user, so that a neighbour knows who '
+                         'asks, and takes a token that has ended meanwhile.'),
+    ],
     'local_volumes': [
         cfg.StrOpt('path', default='$state_path/volumes',
                    help='Directory of the files of the local volumes: one and the same for all computes, conductors '

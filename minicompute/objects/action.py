@@ -93,7 +93,7 @@ class StepRequest:
 @record
 class StepReport:
     """What it answers. `error` is None, or {'class', 'message', 'kind'}; kind is one of 'failed' (unwind),
-    'reschedule' (another host may do it), 'retry'."""
+    'reschedule' (another host may do it), 'retry', 'neighbour' (Glance or such does not answer: again, for a while)."""
 
     action_id: int
     generation: int

@@ -15,7 +15,7 @@ MOST_LINES_FILE, MOST_LINES_FUNCTION, MOST_MEDIAN = 600, 60, 160
 FLOORS = {
     'version': 0, 'exception': 0, 'context': 0, 'conf': 0, 'concurrency': 0, 'utils': 0, 'crash': 0,
     'objects': 1, 'db': 1, 'policy': 1, 'policies': 1, 'quota': 1,
-    'rpc': 2, 'health': 2, 'metrics': 2, 'notifications': 2, 'servicegroup': 2, 'service': 2,
+    'service_auth': 2, 'rpc': 2, 'health': 2, 'metrics': 2, 'notifications': 2, 'servicegroup': 2, 'service': 2,
     'compute.states': 1, 'compute.rpcapi': 2, 'conductor.rpcapi': 2, 'scheduler.rpcapi': 2,
     'image': 3, 'network': 3, 'volume': 3,
     'virt': 4,

@@ -15,7 +15,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from minicompute import exception
-from minicompute.conductor.flow import Asked, Flow, Outcome, Step, Task
+from minicompute.conductor.flow import Asked, Debt, Flow, Outcome, Step, Task
 from minicompute.conf import CONF
 from minicompute.db.api import instances
 from minicompute.image import base as image
@@ -53,6 +53,10 @@ def discard_image(task: Task) -> Outcome:
     if wanted(task):
         image.load().discard(task.data['image_id'])
     return {}
+
+
+def image_left(task: Task) -> list[Debt]:
+    return [Debt('glance', 'image', task.data['image_id'])] if wanted(task) else []
 
 
 def extract(task: Task) -> Asked:
@@ -123,7 +127,7 @@ def failed(task: Task, error: dict[str, Any]) -> None:
 
 #: what a shelve has in common with these
 TO_SEND = (
-    Step(reserve_image, undo=discard_image, when=wanted),
+    Step(reserve_image, undo=discard_image, debts=image_left, when=wanted),
     Step(extract, undo=drop_extract, done=extracted, deadline=copying, when=wanted),
     Step(send_image, done=sent, deadline=copying, when=wanted))
 

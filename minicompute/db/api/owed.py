@@ -1,14 +1,40 @@
-"""Clean-up that a host owes: written when it was down, paid when it comes back."""
+"""Clean-up that a host owes: written when it was down, paid when it comes back.
+
+What is left to do at a neighbour (Glance, Neutron, Cinder) is kept beside it, under `@glance`: no host has such a name.
+"""
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from minicompute.db.models import instances, migrations, owed
 from minicompute.db.session import utcnow
 from minicompute.objects import MigrationStatus
+
+NEIGHBOUR = '@'
+
+
+def add_debt(conn: sa.Connection, service: str, instance_uuid: str, verb: str, data: dict[str, Any],
+             reason: str) -> None:
+    """Once for each (service, server, verb); `verb` is a kind and an id, of 64 letters at most."""
+    host = f'{NEIGHBOUR}{service}'
+    same = (owed.c.host == host, owed.c.instance_uuid == instance_uuid, owed.c.verb == verb)
+    if conn.execute(sa.select(owed.c.id).where(*same)).first() is None:
+        conn.execute(owed.insert().values(host=host, instance_uuid=instance_uuid, verb=verb, data=data, reason=reason,
+                                          created_at=utcnow()))
+
+
+def of_neighbours(conn: sa.Connection, limit: int) -> list[sa.Row[Any]]:
+    """(id, host, instance_uuid, verb, data) of what is to be done at neighbours, the oldest first."""
+    return list(conn.execute(sa.select(owed.c.id, owed.c.host, owed.c.instance_uuid, owed.c.verb, owed.c.data).where(
+        owed.c.host.like(f'{NEIGHBOUR}%')).order_by(owed.c.id).limit(limit)))
+
+
+def settled(conn: sa.Connection, ids: Sequence[int]) -> None:
+    conn.execute(owed.delete().where(owed.c.id.in_(ids)))
 
 
 def add(conn: sa.Connection, host: str, instance_uuid: str, verb: str, reason: str) -> None:
@@ -38,7 +64,8 @@ def of_hosts(conn: sa.Connection, hosts: Sequence[str]) -> list[tuple[str, str]]
 def debts(conn: sa.Connection) -> dict[str, list[str]]:
     """{host: uuids}: all that is owed."""
     found: dict[str, list[str]] = defaultdict(list)
-    for row in conn.execute(sa.select(owed.c.host, owed.c.instance_uuid).where(_elsewhere())):
+    for row in conn.execute(sa.select(owed.c.host, owed.c.instance_uuid).where(
+            _elsewhere(), owed.c.host.not_like(f'{NEIGHBOUR}%'))):
         found[row.host].append(row.instance_uuid)
     return found
 

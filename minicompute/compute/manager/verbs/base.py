@@ -59,6 +59,8 @@ def failure(verb: str, error: Exception) -> dict[str, Any]:
     asked_wrong = ours and code in (400, 403, 404, 409)
     elsewhere = verb.endswith('_or_next') or verb == 'spawn' and not asked_wrong
     kind = 'reschedule' if elsewhere else 'failed'
+    if isinstance(error, exception.NeighbourUnavailable):
+        kind = 'neighbour'      # no other host would find it
     message = str(error) if ours else type(error).__name__    # its text, which may name paths, is for admins
     return {'class': type(error).__name__, 'message': message[:2000], 'code': code, 'kind': kind,
             'details': '' if ours else ''.join(traceback.format_exception(error))[-8000:]}

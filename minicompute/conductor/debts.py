@@ -1,0 +1,58 @@
+"""What flows left undone at neighbours that did not answer: done when they do.
+
+A flow whose undo cannot reach Glance, Neutron or Cinder until the deadline ends all the same, and owes: its step says
+what (`Step(..., debts=...)`), settle.py writes it down, and each conductor looks now and then.  A payer is a function
+of an id that may be called twice; what is gone already (NotFound) is paid.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from oslo_log import log as logging
+
+from minicompute import exception
+from minicompute.db import session
+from minicompute.db.api import owed
+from minicompute.image import base as image
+
+LOG = logging.getLogger(__name__)
+
+#: seconds between two looks, and how many debts one look pays
+INTERVAL = 30.0
+MOST = 200
+
+
+def discard_image(ref: str, data: dict[str, Any]) -> None:
+    image.load().discard(ref)
+
+
+#: {kind: pay(ref, data)}
+PAYERS: dict[str, Callable[[str, dict[str, Any]], None]] = {'image': discard_image}
+
+
+def pay() -> int:
+    """-> how many were paid. Nothing that one of them raises keeps the others from it."""
+    with session.read() as conn:
+        found = owed.of_neighbours(conn, MOST)
+    paid, silent = [], set()
+    for row in found:
+        kind, _, ref = row.verb.partition(' ')
+        if row.host in silent or kind not in PAYERS:     # a kind that we do not know is left to a newer conductor
+            continue
+        try:
+            PAYERS[kind](ref, row.data or {})
+        except exception.NotFound:
+            pass
+        except exception.NeighbourUnavailable:
+            silent.add(row.host)
+            continue
+        except Exception as error:
+            LOG.exception('%s of instance %s is still owed: %s', row.verb, row.instance_uuid, error)
+            continue
+        LOG.info('%s of instance %s is done now, which %s did not answer before', row.verb, row.instance_uuid,
+                 row.host.removeprefix(owed.NEIGHBOUR))
+        paid.append(row.id)
+    if paid:
+        session.write(owed.settled, paid)
+    return len(paid)

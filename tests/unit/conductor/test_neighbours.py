@@ -1,0 +1,137 @@
+"""A neighbour that does not answer: what becomes of a step, of an undo, and of what is owed."""
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from minicompute import exception
+from minicompute.compute.manager.verbs.base import failure
+from minicompute.conductor import debts, settle
+from minicompute.conductor.flow import Debt, Flow, Step, Task
+from minicompute.context import RequestContext
+from minicompute.db import session
+from minicompute.db.api import owed
+from minicompute.objects import Action, ActionState, StepReport
+
+SILENT = exception.NeighbourUnavailable(service='Image', reason='it cannot be reached')
+UUID = '3f1a2f6e-7a35-4d5a-9f2a-9a4ba10e4b0f'
+
+
+def first(task: Task) -> None: ...
+def ask(task: Task) -> None: ...
+def back(task: Task) -> None: ...
+def last(task: Task) -> None: ...
+
+
+def left(task: Task) -> list[Debt]:
+    return [Debt('glance', 'image', 'an-image')]
+
+
+@pytest.fixture
+def make(conf: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """-> make(flow's steps) -> a task at the step `ask`, whose deadline is 60 s, and the clock's hand."""
+    clock = [1000.0]
+    monkeypatch.setattr(time, 'monotonic', lambda: clock[0])
+
+    def made(state: str = ActionState.RUNNING, pivot: bool = False, **step: Any) -> tuple[Task, list[float]]:
+        Flow('of-this-test', Step(first, undo=back, pivot=pivot), Step(ask, deadline=lambda: 60, **step), Step(last),
+             failed=lambda task, error: None)
+        action = Action(id=1, action='test', flow='of-this-test', step='ask', state=state, instance_uuid=UUID,
+                        request_id='req-1', user_id='u', project_id='p', data={})
+        return Task(action=action, instance=None, context=RequestContext(overwrite=False)), clock
+    yield made
+    Flow.registry.pop('of-this-test', None)
+
+
+def waited(task: Task, clock: list[float], most: int = 100) -> tuple[int, Any]:
+    """Let the neighbour be silent until settle says more than `wait`. -> (how often it was asked, what it says)"""
+    for asked in range(1, most):
+        verdict = settle.settle(task, SILENT)
+        if verdict is None:
+            return asked, None
+        clock[0] += verdict
+    return most, verdict
+
+
+def test_a_step_is_asked_again_until_its_deadline(make: Any) -> None:
+    task, clock = make()
+    asked, _ = waited(task, clock)
+    assert 5 < asked < 15 and 1030 < clock[0] <= 1060
+    assert task.action.state == ActionState.UNWINDING and task.action.step == 'first'
+    assert task.action.data['error']['message'] == 'The Image service is not available: it cannot be reached'
+    assert task.action.data['error']['code'] == 503
+
+
+def test_one_that_answers_in_between_begins_anew(make: Any) -> None:
+    task, clock = make()
+    for _ in range(4):
+        clock[0] += settle.settle(task, SILENT)
+    assert settle.settle(task, {}) is None and task.action.step == 'last'
+    assert task.silent_since is None and task.failures == 0
+
+
+def test_an_undo_without_debts_waits(make: Any) -> None:
+    task, clock = make(ActionState.UNWINDING, undo=back)
+    assert waited(task, clock) == (100, settle.MOST_BACKOFF)
+    assert task.action.state == ActionState.UNWINDING
+
+
+def test_an_undo_ends_and_owes(make: Any) -> None:
+    task, clock = make(ActionState.UNWINDING, undo=back, debts=left)
+    waited(task, clock)
+    assert task.action.step == 'first' and len(task.commits) == 1
+    assert task.log[-1]['event'] == 'ask_undo' and 'owed: The Image service' in task.log[-1]['details']
+
+
+def test_behind_the_pivot_there_is_no_way_back(make: Any) -> None:
+    task, clock = make(pivot=True)
+    assert waited(task, clock) == (100, settle.MOST_BACKOFF)
+    assert task.action.state == ActionState.RUNNING and task.action.step == 'ask'
+    assert settle.settle(task, {}) is None and task.action.step == 'last'
+
+
+def test_a_step_may_end_and_owe(make: Any) -> None:
+    task, clock = make(debts=left, owed_when_down=True)
+    waited(task, clock)
+    assert task.action.state == ActionState.RUNNING and task.action.step == 'last' and len(task.commits) == 1
+
+
+def test_a_compute_that_finds_nobody(make: Any) -> None:
+    """Its report says so, and no other host is tried."""
+    task, clock = make()
+    said = failure('spawn', SILENT)
+    task.report = StepReport(1, 1, 'ask', 'host1', error=said)
+    outcome = settle.outcome_of(task, task.report)
+    assert said['kind'] == 'neighbour' and isinstance(outcome, exception.NeighbourUnavailable)
+    assert str(outcome) == str(SILENT)
+
+
+def test_debts_are_paid_when_it_is_back(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    paid, silent, broken = [], {'b'}, {'c'}
+
+    def pay(ref: str, data: dict[str, Any]) -> None:
+        if ref in silent:
+            raise SILENT
+        if ref in broken:
+            raise RuntimeError('a bug')
+        if ref == 'gone':
+            raise exception.NotFound('no such thing')
+        paid.append((ref, data))
+    monkeypatch.setitem(debts.PAYERS, 'thing', pay)
+
+    def write(conn: Any) -> None:
+        for verb in ('thing a', 'thing a', 'thing c', 'unknown x', 'thing gone', 'thing b', 'thing d'):
+            owed.add_debt(conn, 'glance', UUID, verb, {'k': 1}, 'it was away')
+        owed.add_debt(conn, 'neutron', UUID, 'thing e', {}, 'it was away')
+    session.write(write)
+    with session.read() as conn:
+        assert owed.debts(conn) == {} and owed.of_hosts(conn, ['host1']) == []     # no compute is bothered
+    assert debts.pay() == 3
+    assert paid == [('a', {'k': 1}), ('e', {})]        # `d` is of the same service as `b`
+    silent.clear()
+    assert debts.pay() == 2
+    with session.read() as conn:
+        assert [row.verb for row in owed.of_neighbours(conn, 10)] == ['thing c', 'unknown x']
