@@ -115,7 +115,7 @@ in_parts() {
     return "$code"
 }
 
-# Two at a time: who needs machines, and who does not (tests/integration/conftest.py).
+# Two at a time, of three groups: this machine's libvirtd, the lab, and who needs neither (tests/integration/conftest.py).
 layer_integration() {
     step integration pytest -q -n 2 --dist loadgroup -m 'not long' "${OPTIONS[@]}" --durations=10 tests/integration
 }

@@ -10,16 +10,25 @@ import pytest
 from tests.integration.lab import lab, shared_lab  # noqa: F401  fixtures
 from tests.integration.stack import Broker, Stack
 
-#: who needs neither guests nor hosts; of all else there is one: one libvirtd, one set of bridges, one lab
+#: who needs neither guests nor hosts
 DAEMONS = ('beyond', 'console_tls', 'hollow', 'keystone', 'kill', 'unmodified_clients')
+#: who has several hosts, each with a libvirtd of its own
+LAB = ('lab',)
 
 
+# Before xdist's own, which reads the marks; it comes first otherwise.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two workers go side by side: one has the machines, the other the daemons with the fake driver."""
+    """Workers go side by side, but never two in one group: of this machine's libvirtd there is one, of the lab too."""
     for item in items:
-        name = item.path.stem.removeprefix('test_')
         if item.path.is_relative_to(pathlib.Path(__file__).parent):
-            item.add_marker(pytest.mark.xdist_group('daemons' if name.startswith(DAEMONS) else 'machines'))
+            item.add_marker(pytest.mark.xdist_group(group_of(item.path.stem.removeprefix('test_'))))
+
+
+def group_of(name: str) -> str:
+    if name.startswith(DAEMONS):
+        return 'daemons'
+    return 'lab' if name.startswith(LAB) else 'machines'
 
 
 @pytest.fixture(scope='session')
