@@ -100,24 +100,46 @@ layer_functional() {
 
 # pytest -n does not come up under eventlet: four processes instead, each with its share of the files.
 in_parts() {
-    local part parts=4 code=5 one files pids=()
+    local part parts=4 files
     for part in $(seq "$parts"); do
         mapfile -t files < <(find tests/functional -name 'test_*.py' | sort | awk "NR % $parts == $part - 1")
-        pytest -q -p no:cacheprovider "$@" "${files[@]}" > "$LOGS/functional-$part.log" 2>&1 &
-        pids+=($!)
+        beside "functional-$part" "$@" "${files[@]}"
     done
-    for part in $(seq "$parts"); do
-        one=0
-        wait "${pids[part - 1]}" || one=$?
-        cat "$LOGS/functional-$part.log"
-        if [ "$one" != 5 ] && { [ "$code" = 5 ] || [ "$one" != 0 ]; }; then code=$one; fi
-    done
-    return "$code"
+    all_beside
 }
 
-# Two at a time, of three groups: this machine's libvirtd, the lab, and who needs neither (tests/integration/conftest.py).
+# Two at a time: who needs this machine's libvirtd, and who does not (tests/integration/conftest.py).
 layer_integration() {
-    step integration pytest -q -n 2 --dist loadgroup -m 'not long' "${OPTIONS[@]}" --durations=10 tests/integration
+    step integration in_groups -m 'not long' "${OPTIONS[@]}" --durations=10 tests/integration
+}
+
+in_groups() {
+    beside integration-machines --groups machines "$@"
+    beside integration-others --groups daemons,lab "$@"
+    all_beside
+}
+
+BESIDE=()
+
+# beside NAME ARGUMENTS...: a pytest in the background.
+beside() {
+    local name="$1"
+    shift
+    pytest -q -p no:cacheprovider "$@" > "$LOGS/$name.log" 2>&1 &
+    BESIDE+=("$!:$name")
+}
+
+# all_beside: wait for all of them; -> the code of one that failed, 5 when none found a test, else 0.
+all_beside() {
+    local one code=5 own
+    for one in "${BESIDE[@]}"; do
+        own=0
+        wait "${one%%:*}" || own=$?
+        cat "$LOGS/${one#*:}.log"
+        if [ "$own" != 5 ] && { [ "$code" = 5 ] || [ "$own" != 0 ]; }; then code=$own; fi
+    done
+    BESIDE=()
+    return "$code"
 }
 
 layer_long() {

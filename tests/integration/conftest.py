@@ -10,25 +10,32 @@ import pytest
 from tests.integration.lab import lab, shared_lab  # noqa: F401  fixtures
 from tests.integration.stack import Broker, Stack
 
-#: who needs neither guests nor hosts
-DAEMONS = ('beyond', 'console_tls', 'hollow', 'keystone', 'kill', 'unmodified_clients')
-#: who has several hosts, each with a libvirtd of its own
-LAB = ('lab',)
+#: what a test file is about -> who may not have a second one beside him: this machine's libvirtd, and the lab
+GROUPS = {
+    'daemons': ('beyond', 'console_tls', 'hollow', 'keystone', 'kill', 'unmodified_clients'),
+    'lab': ('lab',),
+}
 
 
-# Before xdist's own, which reads the marks; it comes first otherwise.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Workers go side by side, but never two in one group: of this machine's libvirtd there is one, of the lab too."""
-    for item in items:
-        if item.path.is_relative_to(pathlib.Path(__file__).parent):
-            item.add_marker(pytest.mark.xdist_group(group_of(item.path.stem.removeprefix('test_'))))
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption('--groups', default='daemons,lab,machines', help='only these, a list with commas')
 
 
-def group_of(name: str) -> str:
-    if name.startswith(DAEMONS):
-        return 'daemons'
-    return 'lab' if name.startswith(LAB) else 'machines'
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Each group by itself (tools/run_tests.sh): pytest-xdist's own groups do nothing with pytest 9."""
+    wanted = set(config.getoption('--groups').split(','))
+    unknown = wanted - GROUPS.keys() - {'machines'}
+    if unknown:
+        raise pytest.UsageError(f'--groups: there is no {", ".join(sorted(unknown))}')
+    other = [item for item in items if _group(item) not in wanted]
+    if other:
+        config.hook.pytest_deselected(items=other)
+        items[:] = [item for item in items if _group(item) in wanted]
+
+
+def _group(item: pytest.Item) -> str:
+    name = item.path.stem.removeprefix('test_')
+    return next((group for group, words in GROUPS.items() if name.startswith(words)), 'machines')
 
 
 @pytest.fixture(scope='session')
