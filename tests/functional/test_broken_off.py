@@ -13,7 +13,7 @@ import pytest
 from minicompute.conf import CONF
 from minicompute.context import admin_context
 from minicompute.db import session
-from minicompute.db.api import actions, instances, live_migrations, migrations, system_metadata
+from minicompute.db.api import actions, instances, live_migrations, migrations, owed, system_metadata
 from minicompute.db.models import services
 from minicompute.objects import Action, Instance, Migration, PowerState
 from minicompute.virt.fake import FakeDriver
@@ -146,6 +146,44 @@ def test_a_swap_that_is_broken_off(cloud: Cloud, server: str, blocks: Caller, vo
     assert [(device.volume_id, device.connection_info['state']) for device in mapped(server)] == [(has, 'attached')]
     other = ({old, new} - {has}).pop()
     assert blocks('GET', f'/volumes/{other}')['volume']['status'] == 'available'
+
+
+@pytest.mark.parametrize('ends', ['back', 'delete', 'reset'])
+def test_a_swap_on_a_host_that_falls_silent(cloud: Cloud, server: str, blocks: Caller, volume: Any, ends: str) -> None:
+    """The guest has gone over, and nobody heard of it: no start may give it the old volume."""
+    engine: Any = cloud.services['conductor1'].manager.engine      # type: ignore[attr-defined]
+    engine._steady = lambda: True
+    old, new, host = volume(), volume(), record(server).host
+    attach(cloud, server, old)
+    quiet(cloud)
+
+    def force(down: bool) -> None:
+        session.write(lambda conn: conn.execute(services.update().where(services.c.host == host).values(
+            forced_down=down)))
+
+    with held('swap_volume.after') as there:
+        swap(cloud, server, old, new)
+        assert there.wait(20)
+        force(True)
+        cloud.until(lambda: engine.load()['waiting'], 'the swap to be undone, and to wait')
+        if ends == 'reset':
+            reset(cloud, server)
+            cloud.until(lambda: 'locks' not in cloud.leaks(), 'the swap to be given up')
+    if ends == 'delete':
+        cloud.api('DELETE', f'/servers/{server}', expect=204)
+        cloud.wait_gone(server)
+        assert {blocks('GET', f'/volumes/{one}')['volume']['status'] for one in (old, new)} == {'available'}
+        return
+    if ends == 'back':
+        assert {device.connection_info['state'] for device in mapped(server)} == {'detaching', 'swapping'}
+        force(False)
+    quiet(cloud)
+    assert plugged(cloud, server) == {new}
+    has = {(device.volume_id, device.connection_info['state']) for device in mapped(server)}
+    # Who would not wait for the host keeps both: nobody else gets either.
+    assert has == {(one, 'attached') for one in ((new,) if ends == 'back' else (old, new))}
+    with session.read() as conn:
+        assert not owed.debts(conn) and not owed.of_hosts(conn, [str(host)])
 
 
 # -- images ----------------------------------------------------------------------------

@@ -16,8 +16,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from minicompute.conductor.flow import Flow, Outcome, Step, StepFailed, Task
-from minicompute.conductor.flows.shared import cancelled, deleted
-from minicompute.conf import CONF
+from minicompute.conductor.flows import snapshot
+from minicompute.conductor.flows.shared import cancelled, deleted, given_up, silent
 from minicompute.db.api import block_devices
 from minicompute.network import base as network
 from minicompute.objects import VIF, BlockDevice, from_primitive, to_primitive
@@ -190,10 +190,15 @@ def copy_volume(task: Task) -> Outcome:
 
 
 def call_off(task: Task) -> Outcome:
-    """However far the copy has come, also when the guest has switched itself off meanwhile."""
+    """However far the copy has come, also when the guest has switched itself off meanwhile. Which of the two the guest
+    writes to only its host knows: while that is silent this waits for it, but not for longer than somebody wants."""
     old, new = _find(task), _find(task, 'new')
     if old is None or new is None or not _going(task):
         return {}
+    assert task.instance is not None and task.instance.host
+    if given_up(task) and silent(task, task.instance.host):
+        task.notes = f'{task.instance.host} is silent: the server keeps both volumes'
+        return {'unreached': [task.instance.host]}
     return task.ask('end_swap', device=old, new=new)
 
 
@@ -224,7 +229,8 @@ def _settle_swap(conn: sa.Connection, old: str, new: str) -> None:
 
 
 def volume_not_swapped(task: Task, error: dict[str, Any]) -> None:
-    """Which of the two a guest uses that nobody could ask is not known: the server keeps both."""
+    """Which of the two a guest uses that nobody could ask, and for which nobody waits any more, is not known: the
+    server keeps both."""
     if task.data.get('too_late'):
         task.on_commit(functools.partial(_settle_swap, old=task.data['bdm'], new=task.data['new']))
         return
@@ -233,15 +239,17 @@ def volume_not_swapped(task: Task, error: dict[str, Any]) -> None:
     volume_not_detached(task, error)
 
 
-ATTACH_VOLUME = Flow('attach_volume', Step(check_volume), Step(plug_volume, undo=unplug_again),
+ATTACH_VOLUME = Flow('attach_volume', Step(check_volume), Step(plug_volume, undo=unplug_again, undo_owes=False),
                      finished=volume_attached, failed=volume_not_attached)
-DETACH_VOLUME = Flow('detach_volume', Step(check_volume), Step(unplug_volume, undo=plug_again),
+DETACH_VOLUME = Flow('detach_volume', Step(check_volume), Step(unplug_volume, undo=plug_again, undo_owes=False),
                      finished=volume_detached, failed=volume_not_detached)
 SWAP_VOLUME = Flow('swap_volume', Step(check_volume),
-                   Step(copy_volume, undo=call_off, undone=called_off, retry=lambda: 0,
-                        deadline=lambda: CONF.conductor.build_deadline),
+                   Step(copy_volume, undo=call_off, undone=called_off, retry=lambda: 0, undo_waits=True,
+                        undo_owes=False, deadline=snapshot.copying),
                    finished=volume_swapped, failed=volume_not_swapped)
-ATTACH_INTERFACE = Flow('attach_interface', Step(find_port), Step(plug_interface, undo=unplug_interface_again),
+ATTACH_INTERFACE = Flow('attach_interface', Step(find_port),
+                        Step(plug_interface, undo=unplug_interface_again, undo_owes=False),
                         finished=interface_attached, failed=interface_not_attached)
-DETACH_INTERFACE = Flow('detach_interface', Step(find_port), Step(unplug_interface, undo=plug_interface_again),
+DETACH_INTERFACE = Flow('detach_interface', Step(find_port),
+                        Step(unplug_interface, undo=plug_interface_again, undo_owes=False),
                         finished=interface_detached, failed=_ended)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from minicompute import servicegroup
 from minicompute.conductor.flow import Task
 from minicompute.db import session
 from minicompute.db.api import actions, system_metadata
@@ -15,13 +16,24 @@ def cancelled(task: Task) -> bool:
 
 
 def deleted(task: Task) -> bool:
-    """Whether it was broken off for a delete, after which nothing need be left. A server whose state was reset lives
-    on: its domain has to be put back in order as after any other failure."""
-    if not cancelled(task):
-        return False
+    """Whether a delete waits for the end of this action, after which nothing need be left, whatever broke it off. A
+    server whose state was reset lives on: its domain has to be put back in order as after any other failure."""
     with session.read() as conn:
         waits = actions.running(conn, actions.queued_key(task.uuid))
     return waits is not None and waits.flow == 'delete'
+
+
+def given_up(task: Task) -> bool:
+    """Whether an operator has reset the state of the server, who will not wait for a host that is silent."""
+    with session.read() as conn:
+        return any(one.flow == 'reset_state' for one in actions.waiting(conn, task.uuid))
+
+
+def silent(task: Task, host: str) -> bool:
+    """Whether `host` does not report, so that nobody there can be asked."""
+    judge = servicegroup.down_hosts if task.steady() else servicegroup.forced_down
+    with session.read() as conn:
+        return bool(judge(conn, {host}))
 
 
 def leave(task: Task, **facts: Any) -> None:

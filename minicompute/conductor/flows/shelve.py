@@ -262,7 +262,7 @@ def unshelve_failed(task: Task, error: dict[str, Any]) -> None:
 
 SHELVE = Flow(
     'shelve',
-    Step(power_off_guest, undo=power_on_again, done=powered_off, when=runs),
+    Step(power_off_guest, undo=power_on_again, undo_owes=False, done=powered_off, when=runs),
     *snapshot.TO_SEND,
     # The disks go next: from here on the image is the server.
     Step(put_on_shelf, pivot=True),

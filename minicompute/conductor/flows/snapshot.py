@@ -128,7 +128,7 @@ def failed(task: Task, error: dict[str, Any]) -> None:
 #: what a shelve has in common with these
 TO_SEND = (
     Step(reserve_image, undo=discard_image, debts=image_left, when=wanted),
-    Step(extract, undo=drop_extract, done=extracted, deadline=copying, when=wanted),
+    Step(extract, undo=drop_extract, undo_owes=False, done=extracted, deadline=copying, when=wanted),
     Step(send_image, done=sent, deadline=copying, when=wanted))
 
 SNAPSHOT = Flow(

@@ -11,6 +11,8 @@ from minicompute import exception
 from minicompute.objects import VIF, BlockDevice, ImageMeta, Instance, PowerState
 from minicompute.virt.fake.base import FakeBase
 from minicompute.virt.interface.devices import DeviceVerbs
+from minicompute.virt.interface.moves import Stop, never
+from minicompute.virt.request import Progress, no_progress
 
 
 class FakeDevices(FakeBase, DeviceVerbs):
@@ -25,8 +27,12 @@ class FakeDevices(FakeBase, DeviceVerbs):
         self._unplug(instance.uuid, f'volume.{device.volume_id}')
         self._fault('detach_volume.after', instance.uuid)
 
-    def swap_volume(self, instance: Instance, device: BlockDevice, new: BlockDevice) -> None:
+    def swap_volume(self, instance: Instance, device: BlockDevice, new: BlockDevice, progress: Progress = no_progress,
+                    stop: Stop = never) -> None:
         self._fault('swap_volume', instance.uuid)
+        progress('swap', 0)
+        if stop():
+            raise exception.DeviceNotAttached(device=str(new.device_name), reason='the copy was stopped')
         if f'volume.{new.volume_id}' not in self.plugged(instance.uuid):
             self._require_running(instance.uuid)
             self._unplug(instance.uuid, f'volume.{device.volume_id}')

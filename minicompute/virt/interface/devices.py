@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from minicompute import exception
 from minicompute.objects import VIF, BlockDevice, ImageMeta, Instance
+from minicompute.virt.interface.moves import Stop, never
+from minicompute.virt.request import Progress, no_progress
 
 
 class DeviceVerbs:
@@ -18,12 +20,15 @@ class DeviceVerbs:
         raise exception.NotImplementedHere('This host cannot attach volumes.')
 
     def detach_volume(self, instance: Instance, device: BlockDevice) -> None:
-        """Take the disk from the domain, and wait until the guest has let it go. Raises DeviceNotReleased."""
+        """Take the disk from the domain, and wait until the guest has let it go. No copy from it or to it goes on.
+        Raises DeviceNotReleased."""
         raise exception.NotImplementedHere('This host cannot detach volumes.')
 
-    def swap_volume(self, instance: Instance, device: BlockDevice, new: BlockDevice) -> None:
+    def swap_volume(self, instance: Instance, device: BlockDevice, new: BlockDevice, progress: Progress = no_progress,
+                    stop: Stop = never) -> None:
         """Copy the content of `device` to the volume of `new` while the guest writes, and let it go on with that one.
-        Blocks until then. Raises InstanceNotRunning, DeviceNotAttached."""
+        Blocks until then, or until `stop()` says True: then the guest keeps `device`. Raises InstanceNotRunning,
+        DeviceNotAttached."""
         raise exception.NotImplementedHere('This host cannot exchange volumes.')
 
     def end_swap(self, instance: Instance, device: BlockDevice, new: BlockDevice) -> bool:

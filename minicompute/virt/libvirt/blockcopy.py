@@ -11,18 +11,21 @@ import libvirt
 from oslo_log import log as logging
 
 from minicompute import exception
+from minicompute.virt.interface.moves import Stop, never
 from minicompute.virt.libvirt import hotplug
 from minicompute.virt.libvirt.config.base import Element
 from minicompute.virt.libvirt.guest import Guest
+from minicompute.virt.request import Progress, no_progress
 
 LOG = logging.getLogger(__name__)
 
 POLL = 0.5
 
 
-def replace(guest: Guest, old: str, new: str, xml: str, prepare: Callable[[], object]) -> None:
+def replace(guest: Guest, old: str, new: str, xml: str, prepare: Callable[[], object],
+            progress: Progress = no_progress, stop: Stop = never) -> None:
     """From the file `old` to `new`, which is described by `xml`, and which `prepare` makes if nobody writes it yet.
-    Blocks until the guest uses `new` alone. Raises DeviceNotAttached."""
+    Blocks until the guest uses `new` alone, or `stop()` says True. Raises DeviceNotAttached."""
     disk = _disk(guest, new)
     if disk is not None:
         _drop_mirror(guest, disk)    # of a copy to somewhere else that was called off
@@ -39,6 +42,10 @@ def replace(guest: Guest, old: str, new: str, xml: str, prepare: Callable[[], ob
             if mirror.get('ready') == 'yes':
                 guest.end_copy(target, pivot=True)
                 break
+            if stop():
+                guest.end_copy(target, pivot=False)
+                raise exception.DeviceNotAttached(device=target, reason='the copy was stopped')
+            progress('swap', guest.copied(target))
             time.sleep(POLL)
     except libvirt.libvirtError as error:
         raise exception.DeviceNotAttached(device=target, reason=error.get_error_message()) from error
@@ -56,6 +63,16 @@ def call_off(guest: Guest, old: str, new: str) -> bool:
             _drop_mirror(guest, disk)
     find = hotplug.disk_of(new)
     return find(guest.tree(inactive=not guest.running())) is not None
+
+
+def end(guest: Guest, path: str) -> None:
+    """No copy from the file `path` or to it goes on."""
+    if not guest.running():
+        return
+    for disk in guest.tree().findall('devices/disk'):
+        ends = [source.get('file') for source in (disk.find('source'), disk.find('mirror/source')) if source is not None]
+        if path in ends:
+            _drop_mirror(guest, disk)
 
 
 def _disk(guest: Guest, path: str) -> Element | None:

@@ -82,6 +82,11 @@ class Guest:
         """The guest goes on with the copy, or with what it had. Raises libvirtError."""
         self._call(self._domain.blockJobAbort, target, libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT if pivot else 0)
 
+    def copied(self, target: str) -> int | None:
+        """How much of a disk's copy is there, in per cent. Raises libvirtError."""
+        said: dict[str, Any] = self._call(self._domain.blockJobInfo, target, 0)
+        return 100 * int(said['cur']) // int(said['end']) if said.get('end') else None
+
     def grow_disk(self, path: str, size: int) -> None:
         """The disk that lies in this file has `size` bytes, for the guest as well; it never shrinks.
         Raises libvirtError."""

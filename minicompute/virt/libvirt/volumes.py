@@ -14,8 +14,9 @@ from oslo_log import log as logging
 from minicompute import exception
 from minicompute.conf import CONF
 from minicompute.objects import BlockDevice, ImageMeta, Instance
-from minicompute.virt import images
+from minicompute.virt import growth, images
 from minicompute.virt.driver import Progress, no_progress
+from minicompute.virt.interface.moves import Stop, never
 from minicompute.virt.libvirt import layout, space
 from minicompute.virt.libvirt.imagecache import ImageCache
 from minicompute.volume import files
@@ -33,33 +34,34 @@ def make_all(instance: Instance, image: ImageMeta | None, cache: ImageCache, pro
             make(device, image if device.source_type == 'image' else None, cache, progress)
 
 
-def make(device: BlockDevice, image: ImageMeta | None, cache: ImageCache, progress: Progress = no_progress) -> str:
+def make(device: BlockDevice, image: ImageMeta | None, cache: ImageCache, progress: Progress = no_progress,
+         stop: Stop = never) -> str:
     """-> the path of its file, which has the volume's size.
 
     Raises VolumeLost when it was made once and is not here, DiskFull, FlavorDiskTooSmall, ImageNotFound,
-    ImageUnacceptable, ImageToolFailed."""
+    ImageUnacceptable, ImageToolFailed, also once `stop()` says True."""
     path, size = files.path_of(str(device.volume_id)), (device.volume_size or 0) * space.GIB
     if not os.path.exists(path):
         if device.connection_info.get('made'):
             raise exception.VolumeLost(volume_id=device.volume_id)
-        _make_new(path, size, device, image, cache, progress)
+        _make_new(path, size, device, image, cache, progress, stop)
     images.resize(path, files.FORMAT, size)
     return path
 
 
 def _make_new(path: str, size: int, device: BlockDevice, image: ImageMeta | None, cache: ImageCache,
-              progress: Progress) -> None:
+              progress: Progress, stop: Stop) -> None:
     directory, name = os.path.split(path)
     os.makedirs(directory, mode=0o755, exist_ok=True)
     temp = os.path.join(directory, f'.{name}.{CONF.host}.new')     # one step at a time makes it on this host
     try:
         with space.checked(f'volume {device.volume_id}'):
             if device.snapshot_id:
-                images.convert(_snapshot(device.snapshot_id), files.FORMAT, temp, files.FORMAT)
+                _copy(_snapshot(device.snapshot_id), temp, f'volume {device.volume_id}', progress, stop)
             elif image is None:
                 images.create(temp, files.FORMAT, size)
             else:
-                _fill(temp, size, device, image, cache, progress)
+                _fill(temp, size, device, image, cache, progress, stop)
             os.chmod(temp, 0o600)       # libvirt gives it to QEMU's user when it opens it
             with contextlib.suppress(FileExistsError):
                 os.link(temp, path)
@@ -77,8 +79,15 @@ def _snapshot(snapshot_id: str) -> str:
     return path
 
 
+def _copy(source: str, temp: str, what: str, progress: Progress, stop: Stop) -> None:
+    taken = os.stat(source).st_blocks * 512
+    space.require(os.path.dirname(temp), taken, what)
+    images.convert(source, files.FORMAT, temp, files.FORMAT, stop=stop,
+                   watch=lambda part: growth.told(part, taken, 'volume', progress))
+
+
 def _fill(temp: str, size: int, device: BlockDevice, image: ImageMeta, cache: ImageCache,
-          progress: Progress) -> None:
+          progress: Progress, stop: Stop) -> None:
     # In the server's directory: it goes with that, whoever dies here.
     link = os.path.join(layout.directory(str(device.instance_uuid)), f'base.{device.volume_id}')
     try:
@@ -86,7 +95,7 @@ def _fill(temp: str, size: int, device: BlockDevice, image: ImageMeta, cache: Im
         if base.virtual_size > size:
             raise exception.InvalidBDM(reason=f'volume_size: image {image.id} needs '
                                               f'{-(-base.virtual_size // space.GIB)} GiB')
-        images.convert(base.path, base.format, temp, files.FORMAT)
+        images.convert(base.path, base.format, temp, files.FORMAT, stop=stop)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(link)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minicompute.compute.manager.verbs.base import Verb, instance_of
+from minicompute.compute.manager.verbs.base import Verb, instance_of, work
 from minicompute.objects import StepRequest
 from minicompute.virt.driver import ComputeDriver
 
@@ -19,7 +19,8 @@ def detach_volume(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]
 
 
 def swap_volume(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
-    driver.swap_volume(instance_of(request), request.args['device'], request.args['new'])
+    here = work()
+    driver.swap_volume(instance_of(request), request.args['device'], request.args['new'], here.progress, here.stop)
     return {}
 
 

@@ -6,11 +6,13 @@ import dataclasses
 from minicompute import exception
 from minicompute.objects import VIF, BlockDevice, ImageMeta, Instance
 from minicompute.virt.interface.devices import DeviceVerbs
+from minicompute.virt.interface.moves import Stop, never
 from minicompute.virt.libvirt import blockcopy, guest, hotplug, layout, vif, volumes
 from minicompute.virt.libvirt.base import LibvirtBase
 from minicompute.virt.libvirt.builder import file_disk
 from minicompute.virt.libvirt.config.base import Element, Part, render
 from minicompute.virt.libvirt.guest import Guest
+from minicompute.virt.request import Progress, no_progress
 from minicompute.volume import files
 
 #: where QEMU takes disks out and in while the guest runs
@@ -40,10 +42,12 @@ class LibvirtDevices(LibvirtBase, DeviceVerbs):
     def detach_volume(self, instance: Instance, device: BlockDevice) -> None:
         domain = self._domain(instance)
         if domain is not None:
-            find = hotplug.disk_of(files.path_of(str(device.volume_id)))
-            hotplug.unplug(domain, find, str(device.device_name))
+            path = files.path_of(str(device.volume_id))
+            blockcopy.end(domain, path)     # QEMU would go on writing to a volume that is nobody's
+            hotplug.unplug(domain, hotplug.disk_of(path), str(device.device_name))
 
-    def swap_volume(self, instance: Instance, device: BlockDevice, new: BlockDevice) -> None:
+    def swap_volume(self, instance: Instance, device: BlockDevice, new: BlockDevice, progress: Progress = no_progress,
+                    stop: Stop = never) -> None:
         domain, path = self._domain(instance), files.path_of(str(new.volume_id))
         if domain is None or not domain.running():
             if domain is not None and hotplug.disk_of(path)(domain.tree(inactive=True)) is not None:
@@ -52,7 +56,7 @@ class LibvirtDevices(LibvirtBase, DeviceVerbs):
         wanted = self._builder.hardware(instance)
         disk = layout.volume(new, wanted, [])
         blockcopy.replace(domain, files.path_of(str(device.volume_id)), disk.path, render(file_disk(disk, wanted)),
-                          lambda: volumes.make(new, None, self._cache))
+                          lambda: volumes.make(new, None, self._cache, progress, stop), progress, stop)
 
     def end_swap(self, instance: Instance, device: BlockDevice, new: BlockDevice) -> bool:
         domain = self._domain(instance)
