@@ -68,6 +68,12 @@ class NotImplementedHere(ComputeException):
     code = 501
 
 
+class VerbUnknown(NotImplementedHere):
+    """A conductor reads these words, also those of an older compute, which says them of a NotImplementedHere."""
+
+    msg_fmt = '%(verb)s is unknown to this compute'
+
+
 # -- 400 -----------------------------------------------------------------
 
 class InvalidInput(Invalid):

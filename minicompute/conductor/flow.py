@@ -151,6 +151,8 @@ class Step:
     debts: Callable[[Task], Sequence[Debt]] | None = None
     #: a host that is down at the undo owes the removal of the server; False where the server stays there
     undo_owes: bool = True
+    #: a compute of an earlier version that does not know the verb does it in another step
+    newer: bool = False
 
     @property
     def name(self) -> str:

@@ -29,6 +29,9 @@ LOG = logging.getLogger(__name__)
 
 GOING = (ActionState.RUNNING, ActionState.UNWINDING)
 MOST_BACKOFF = 30.0
+#: what a compute says of a verb that it does not know
+UNKNOWN = ('VerbUnknown', 'NotImplementedHere')
+UNKNOWN_WORDS = exception.VerbUnknown.msg_fmt.removeprefix('%(verb)s')
 #: seconds until an undo that nobody can answer looks again
 PAUSE = 3.0
 #: of `_silent`: the neighbour has been silent for too long
@@ -66,6 +69,9 @@ def outcome_of(task: Task, report: StepReport) -> Outcome | Exception:
             return hook(task)
         except Exception as error:
             return error
+    if _is_unknown(task, report):
+        task.notes = f'{report.host} is too old for it'
+        return {}
     message, kind = report.error.get('message', ''), report.error.get('kind')
     if kind == 'reschedule':
         return Reschedule(message)
@@ -74,6 +80,18 @@ def outcome_of(task: Task, report: StepReport) -> Outcome | Exception:
     if kind == 'neighbour':
         return exception.NeighbourUnavailable(message)
     return StepFailed(message, code=report.error.get('code', 500), details=report.error.get('details', ''))
+
+
+def _is_unknown(task: Task, report: StepReport) -> bool:
+    """Whether the flow goes on although the compute, of an earlier version, does not know the verb. One that cannot
+    undo is as good as silent: most often it could not do it either."""
+    assert report.error is not None
+    if report.error.get('class') not in UNKNOWN or not str(report.error.get('message')).endswith(UNKNOWN_WORDS):
+        return False
+    if task.action.state == ActionState.UNWINDING:
+        task.data.setdefault('unreached', []).append(report.host)
+        return True
+    return Flow.registry[task.action.flow].step(task.action.step).newer
 
 
 def settle(task: Task, outcome: Outcome | Exception) -> Asked | float | None:

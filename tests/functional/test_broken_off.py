@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from minicompute.compute.manager import verbs
 from minicompute.conf import CONF
 from minicompute.context import admin_context
 from minicompute.db import session
@@ -148,6 +149,24 @@ def test_a_swap_that_is_broken_off(cloud: Cloud, server: str, blocks: Caller, vo
     assert blocks('GET', f'/volumes/{other}')['volume']['status'] == 'available'
 
 
+def test_a_swap_that_an_older_host_cannot_undo(cloud: Cloud, server: str, blocks: Caller, volume: Any,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if it could not be asked: nobody else gets either volume."""
+    monkeypatch.delitem(verbs.VERBS, 'end_swap')
+    old, new = volume(), volume()
+    attach(cloud, server, old)
+    quiet(cloud)
+
+    def refuse(driver: Any, uuid: str) -> None:
+        raise RuntimeError('the copy broke off')
+    FakeDriver.faults['swap_volume'] = refuse
+    swap(cloud, server, old, new)
+    quiet(cloud)
+    assert {(device.volume_id, device.connection_info['state']) for device in mapped(server)} == {
+        (old, 'attached'), (new, 'attached')}
+    assert 'RuntimeError' in action_of(cloud, server, 'swap_volume')['message']
+
+
 @pytest.mark.parametrize('ends', ['back', 'delete', 'reset'])
 def test_a_swap_on_a_host_that_falls_silent(cloud: Cloud, server: str, blocks: Caller, volume: Any, ends: str) -> None:
     """The guest has gone over, and nobody heard of it: no start may give it the old volume."""
@@ -257,7 +276,7 @@ def test_an_unshelve_that_is_broken_off_on_a_silent_host(cloud: Cloud, server: s
             forced_down=True)))
         reset(cloud, server, 'error')
         cloud.until(lambda: 'locks' not in cloud.leaks(), 'the conductor to give it up')
-    assert record(server).system_metadata['unshelve_doubt'] == [host]
+    assert record(server).system_metadata['unshelve_doubt'] == host, 'as an older conductor reads it'
 
 
 def test_an_abort_that_comes_too_late(cloud: Cloud, server: str) -> None:

@@ -102,7 +102,7 @@ class ComputeManager(Manager):
         verb = verbs.VERBS.get(request.verb)
         try:
             if verb is None:
-                raise exception.NotImplementedHere(f'{request.verb} is unknown to this compute')
+                raise exception.VerbUnknown(verb=request.verb)
             if crash.armed:
                 crash.point('compute', request.place, 'before', request.key)
             with (verbs.stoppable(lambda: self.guard.overtaken(request.key)),

@@ -1,8 +1,10 @@
 """Volumes and network cards come to a server and go.
 
-    check_volume --> plug_volume        what the API reserved becomes a device of the domain
-                         |
-                    unplug_again        (undo; then the reservation goes, with the end of the action)
+    check_volume --> make_volume* --> plug_volume        what the API reserved becomes a device of the domain
+                          |                |
+                     unplug_again     unplug_again       (undo; then the reservation goes, with the end of the action)
+
+With `*` only where a volume begins as the copy of a snapshot, which may take long.
 
 The API has written what is asked for (a block device in state `attaching` or `detaching`, a port) in the transaction
 that accepted the request. The end of the action, whichever it is, settles it in its own transaction. A server without
@@ -18,6 +20,7 @@ import sqlalchemy as sa
 from minicompute.conductor.flow import Flow, Outcome, Step, StepFailed, Task
 from minicompute.conductor.flows import snapshot
 from minicompute.conductor.flows.shared import cancelled, deleted, given_up, silent
+from minicompute.conf import CONF
 from minicompute.db.api import block_devices
 from minicompute.network import base as network
 from minicompute.objects import VIF, BlockDevice, from_primitive, to_primitive
@@ -60,6 +63,16 @@ def check_volume(task: Task) -> Outcome:
     """What waited in the queue may have lost its server's block device, or its server."""
     _device(task)
     return {}
+
+
+def begins_as_copy(task: Task) -> bool:
+    device = _find(task)
+    return (CONF.volume_backend == 'local' and _placed(task) and device is not None and bool(device.snapshot_id)
+            and not device.connection_info.get('made'))
+
+
+def make_volume(task: Task) -> Outcome:
+    return task.ask('make_volume', device=_device(task))
 
 
 def plug_volume(task: Task) -> Outcome:
@@ -239,7 +252,10 @@ def volume_not_swapped(task: Task, error: dict[str, Any]) -> None:
     volume_not_detached(task, error)
 
 
-ATTACH_VOLUME = Flow('attach_volume', Step(check_volume), Step(plug_volume, undo=unplug_again, undo_owes=False),
+ATTACH_VOLUME = Flow('attach_volume', Step(check_volume),
+                     Step(make_volume, undo=unplug_again, undo_owes=False, when=begins_as_copy, newer=True,
+                          deadline=snapshot.copying),
+                     Step(plug_volume, undo=unplug_again, undo_owes=False),
                      finished=volume_attached, failed=volume_not_attached)
 DETACH_VOLUME = Flow('detach_volume', Step(check_volume), Step(unplug_volume, undo=plug_again, undo_owes=False),
                      finished=volume_detached, failed=volume_not_detached)

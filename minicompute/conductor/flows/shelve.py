@@ -168,7 +168,7 @@ def _check_doubt(task: Task) -> None:
     """A host that fell silent in the middle of an unshelve may have the guest running: nobody starts a second one
     before it has come back and cleaned up, or somebody has said that it is dead. Raises StepFailed."""
     said = task.instance.system_metadata.get(DOUBT) if task.instance else None
-    hosts = [said] if isinstance(said, str) else said or []      # a name alone is what an older version left
+    hosts = [said] if isinstance(said, str) else said or []
     if not hosts:
         return
     with session.read() as conn:
@@ -251,7 +251,7 @@ def unshelve_failed(task: Task, error: dict[str, Any]) -> None:
     """It is on the shelf still, unless there is nothing on it. A host that could not be asked to remove it may have it
     running, whatever ended the unshelve."""
     if hosts := [host for host in task.data.get('unreached', ()) if host]:
-        leave(task, **{DOUBT: hosts})
+        leave(task, **{DOUBT: hosts[0] if len(hosts) == 1 else hosts})      # an older conductor reads one name alone
     if error.get('cancelled'):
         return
     task.set(task_state=None, fault=instances.fault(error))

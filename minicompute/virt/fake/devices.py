@@ -22,6 +22,12 @@ class FakeDevices(FakeBase, DeviceVerbs):
         self._plug(instance.uuid, f'volume.{device.volume_id}')
         self._fault('attach_volume.after', instance.uuid)
 
+    def make_volume(self, instance: Instance, device: BlockDevice, progress: Progress = no_progress,
+                    stop: Stop = never) -> None:
+        self._fault('make_volume', instance.uuid)
+        progress('volume', 0)
+        self._fault('make_volume.after', instance.uuid)
+
     def detach_volume(self, instance: Instance, device: BlockDevice) -> None:
         self._fault('detach_volume', instance.uuid)
         self._unplug(instance.uuid, f'volume.{device.volume_id}')

@@ -70,8 +70,8 @@ def end(guest: Guest, path: str) -> None:
     if not guest.running():
         return
     for disk in guest.tree().findall('devices/disk'):
-        ends = [source.get('file') for source in (disk.find('source'), disk.find('mirror/source')) if source is not None]
-        if path in ends:
+        ends = [disk.find('source'), disk.find('mirror/source')]
+        if path in [source.get('file') for source in ends if source is not None]:
             _drop_mirror(guest, disk)
 
 

@@ -25,6 +25,8 @@ LOG = logging.getLogger(__name__)
 
 #: a temporary file of a tool that nobody touched for so many seconds is nobody's
 LEFT_OVER = 3600 * 24
+#: of a qcow2 file
+MAGIC = b'QFI\xfb'
 
 
 def make_all(instance: Instance, image: ImageMeta | None, cache: ImageCache, progress: Progress = no_progress) -> None:
@@ -99,6 +101,35 @@ def _fill(temp: str, size: int, device: BlockDevice, image: ImageMeta, cache: Im
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(link)
+
+
+def grow_all(instance: Instance) -> None:
+    """The files of volumes of a server that is to start, which have grown while nobody could tell its host. That one
+    cannot grow keeps no server from starting."""
+    for device in attached(instance):
+        path, size = files.path_of(str(device.volume_id)), (device.volume_size or 0) * space.GIB
+        try:
+            if 0 < _size(path) < size:
+                images.resize(path, files.FORMAT, size)
+                LOG.info('Volume %s has %d GiB now', device.volume_id, device.volume_size)
+        except (OSError, exception.ComputeException) as error:
+            LOG.error('Volume %s does not grow: %s', device.volume_id, error)
+
+
+def attached(instance: Instance) -> list[BlockDevice]:
+    """What has a volume that the guest sees: what is to take the place of another does not yet."""
+    return [device for device in instance.block_devices if device.volume_id and not device.no_device
+            and device.connection_info.get('state') != 'swapping']
+
+
+def _size(path: str) -> int:
+    """In bytes, as the header of the file says, which costs less than to ask qemu-img; 0 without a file."""
+    try:
+        with open(path, 'rb') as reader:
+            header = reader.read(32)
+    except FileNotFoundError:
+        return 0
+    return int.from_bytes(header[24:32], 'big') if header[:4] == MAGIC else 0
 
 
 def sweep() -> list[str]:

@@ -13,6 +13,12 @@ def attach_volume(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]
     return {}
 
 
+def make_volume(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    here = work()
+    driver.make_volume(instance_of(request), request.args['device'], here.progress, here.stop)
+    return {}
+
+
 def detach_volume(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
     driver.detach_volume(instance_of(request), request.args['device'])
     return {}
@@ -38,8 +44,8 @@ def detach_interface(driver: ComputeDriver, request: StepRequest) -> dict[str, A
     return {}
 
 
-#: a guest may be slow to let go
-LONG = frozenset({'swap_volume', 'detach_volume', 'detach_interface'})
-VERBS: dict[str, Verb] = {'attach_volume': attach_volume, 'detach_volume': detach_volume, 'swap_volume': swap_volume,
-                          'end_swap': end_swap,
+#: what copies, and what waits for a guest that may be slow to let go
+LONG = frozenset({'make_volume', 'swap_volume', 'detach_volume', 'detach_interface'})
+VERBS: dict[str, Verb] = {'make_volume': make_volume, 'attach_volume': attach_volume, 'detach_volume': detach_volume,
+                          'swap_volume': swap_volume, 'end_swap': end_swap,
                           'attach_interface': attach_interface, 'detach_interface': detach_interface}

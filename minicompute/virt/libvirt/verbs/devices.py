@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 from minicompute import exception
 from minicompute.objects import VIF, BlockDevice, ImageMeta, Instance
@@ -38,6 +39,11 @@ class LibvirtDevices(LibvirtBase, DeviceVerbs):
             bus, {target.get('dev', '') for tree in trees for target in tree.findall('devices/disk/target')},
             disk.target))
         hotplug.plug(domain, find, render(file_disk(disk, wanted)), str(device.device_name))
+
+    def make_volume(self, instance: Instance, device: BlockDevice, progress: Progress = no_progress,
+                    stop: Stop = never) -> None:
+        if not os.path.exists(files.path_of(str(device.volume_id))):     # else a guest may have it open
+            volumes.make(device, None, self._cache, progress, stop)
 
     def detach_volume(self, instance: Instance, device: BlockDevice) -> None:
         domain = self._domain(instance)
