@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
+from collections.abc import Iterator
 
 from minicompute.conf import CONF
 
 FORMAT = 'qcow2'
+SNAPSHOT = 'snapshot-'
 
 
 def path_of(volume_id: str) -> str:
@@ -18,12 +20,25 @@ def path_of(volume_id: str) -> str:
 
 def snapshot_path(snapshot_id: str) -> str:
     """Raises ValueError for what is no UUID."""
-    return os.path.join(CONF.local_volumes.path, f'snapshot-{uuid.UUID(snapshot_id)}.{FORMAT}')
+    return os.path.join(CONF.local_volumes.path, f'{SNAPSHOT}{uuid.UUID(snapshot_id)}.{FORMAT}')
 
 
 def remove_snapshot(snapshot_id: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(snapshot_path(snapshot_id))
+
+
+def snapshots() -> Iterator[tuple[str, str]]:
+    """(id, path) of all files of snapshots that are there."""
+    try:
+        names = os.listdir(CONF.local_volumes.path)
+    except FileNotFoundError:
+        return
+    for name in names:
+        if name.startswith(SNAPSHOT) and name.endswith(f'.{FORMAT}'):
+            with contextlib.suppress(ValueError):       # what somebody else has put there
+                one = str(uuid.UUID(name[len(SNAPSHOT):-len(FORMAT) - 1]))
+                yield one, snapshot_path(one)
 
 
 def remove(volume_id: str) -> None:

@@ -56,7 +56,8 @@ class LocalVolumes(LocalSnapshots, VolumeBackend):
         return self.show(context, volume_id)
 
     def extend(self, context: RequestContext, volume_id: str, size: int) -> Volume:
-        """The file grows at its next use; who has it must be told. -> the volume as it is now. Raises InvalidVolume."""
+        """The file grows at its next use; who has it must be told, or has it larger after its next start. -> the volume
+        as it is now. Raises InvalidVolume."""
         def write(conn: sa.Connection) -> None:
             volume = self._free(conn, context, volume_id, 'extended', VolumeStatus.IN_USE)
             if size <= volume.size:
@@ -64,6 +65,7 @@ class LocalVolumes(LocalSnapshots, VolumeBackend):
                                                      f'that volume {volume_id} has')
             _check_size(size)
             db.update(conn, volume_id, size=size)
+            block_devices.set_size(conn, volume_id, size)
         session.write(write)
         return self.show(context, volume_id)
 

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import datetime
+import os
+import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -25,6 +27,17 @@ from minicompute.volume import files
 
 LOG = logging.getLogger(__name__)
 
+#: seconds between two looks for files of no snapshot, and of how many the records are asked at a time
+LOOK, PART = 3600.0, 500
+
+
+def _idle_for(path: str) -> float:
+    """Seconds since somebody wrote there; a file that has just gone is as new as can be."""
+    try:
+        return time.time() - os.stat(path).st_mtime
+    except FileNotFoundError:
+        return 0.0
+
 
 class _Owned(Protocol):
     project_id: str
@@ -39,6 +52,8 @@ def seen(context: RequestContext, found: dict[str, T]) -> dict[str, T]:
 
 
 class LocalSnapshots:
+    #: when the directory is looked through next (monotonic)
+    _look_at = 0.0
 
     def show_snapshots(self, context: RequestContext, ids: Iterable[str]) -> dict[str, VolumeSnapshot]:
         with session.read() as conn:
@@ -124,14 +139,31 @@ class LocalSnapshots:
         with session.read() as conn:
             left = db.in_status(conn, VolumeStatus.DELETING)
         self._finish_snapshots(left)
+        if self._look_at <= time.monotonic():
+            self._look_at = time.monotonic() + LOOK
+            self._remove_strays(2 * CONF.conductor.image_deadline)
+
+    def _remove_strays(self, age: float) -> None:
+        """Files of no snapshot, of which nobody has written for `age` seconds: a host that was silent when its copy was
+        given up has made it all the same."""
+        old = [one for one, path in files.snapshots() if _idle_for(path) > age]
+        for start in range(0, len(old), PART):
+            part = old[start:start + PART]
+            with session.read() as conn:
+                known = set(db.get_many(conn, part))
+            for one in (one for one in part if one not in known):
+                LOG.warning('The file of snapshot %s, which is not there, is removed', one)
+                self._remove_file(one)
+
+    def _remove_file(self, one: str) -> bool:
+        try:
+            files.remove_snapshot(one)
+        except OSError as error:    # `collect` comes again
+            LOG.error('The file of snapshot %s cannot be removed: %s', one, error.strerror)
+            return False
+        return True
 
     def _finish_snapshots(self, ids: Collection[str]) -> None:
-        gone = []
-        for one in ids:
-            try:
-                files.remove_snapshot(one)
-                gone.append(one)
-            except OSError as error:    # the row says so still, and `collect` comes again
-                LOG.error('The file of snapshot %s cannot be removed: %s', one, error.strerror)
+        gone = [one for one in ids if self._remove_file(one)]
         if gone:
             session.write(db.forget, gone)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from minicompute.db import session
-from minicompute.db.api import instances, services
+from minicompute.db.api import actions, instances, networks, services
 from minicompute.db.api import volumes as db
-from minicompute.objects import Instance
+from minicompute.objects import Action, Instance
 from minicompute.virt.fake import FakeDriver
 from tests.functional.beginnings import lan
 from tests.functional.cloud import Cloud
@@ -152,6 +152,40 @@ def test_a_volume_grows_while_its_host_is_down(cloud: Cloud, server: str) -> Non
     session.write(lambda conn: services.update(conn, services.find(conn, host, services.COMPUTE), forced_down=True))
     tell(cloud, event(server, 'volume-extended', tag=volume))
     assert [device.volume_size for device in record(server).block_devices if device.volume_id] == [2]
+
+
+def test_a_volume_grows_and_nobody_can_be_told(cloud: Cloud, server: str) -> None:
+    """What is stuck holds the server: the guest has it larger after its next start."""
+    volume = attach_volume(cloud, server)
+    session.write(lambda conn: actions.begin(conn, [Action(
+        action='x', flow='stop', step='power_off', busy=server, instance_uuid=server, request_id='req-1',
+        state='stuck')]))
+    Caller(cloud.app, '/volume/v3', token='admin:demo')(
+        'POST', f'/volumes/{volume}/action', {'os-extend': {'new_size': 2}}, status=202)
+    assert [device.volume_size for device in record(server).block_devices if device.volume_id] == [2]
+
+
+def fail(verb: str) -> None:
+    def refuse(driver: Any, uuid: str) -> None:
+        raise RuntimeError('planned')
+    FakeDriver.faults[verb] = refuse
+
+
+@pytest.mark.parametrize('why', ['down', 'refuses'])
+def test_a_port_goes_and_its_host_does_not_hear_of_it(cloud: Cloud, why: str) -> None:
+    server = str(cloud.wait(cloud.boot(networks=[{'uuid': lan()}])['id'])['id'])
+    (card,) = record(server).network_info
+    host = str(record(server).host)
+    if why == 'down':
+        session.write(lambda conn: services.update(conn, services.find(conn, host, services.COMPUTE),
+                                                   forced_down=True))
+    else:
+        fail('detach_interface')
+    tell(cloud, event(server, 'network-vif-deleted', tag=card.id))
+    quiet(cloud)
+    assert record(server).network_info == [] and cloud.show(server)['addresses'] == {}
+    with session.read() as conn:
+        assert networks.list_ports(conn, {'instance_uuid': [server]}) == []
 
 
 @pytest.mark.parametrize('locked', [False, True])

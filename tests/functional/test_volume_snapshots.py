@@ -3,13 +3,17 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import pathlib
 import threading
+import uuid
 from typing import Any
 
 import pytest
 
 from minicompute import exception
+from minicompute.compute.manager import verbs
+from minicompute.conductor.flow import Flow
 from minicompute.conf import CONF
 from minicompute.context import admin_context
 from minicompute.db import session
@@ -158,6 +162,62 @@ def test_a_volume_from_a_snapshot(cloud: Cloud, blocks: Caller, server: str) -> 
     assert not pathlib.Path(files.snapshot_path(root)).exists()
 
 
+@pytest.fixture
+def copied(cloud: Cloud, blocks: Caller, server: str) -> str:
+    """A volume that begins as the copy of a snapshot, and has no file yet."""
+    image_id = snapshot(cloud, server)
+    cloud.wait(server)
+    wanted = {'size': None, 'snapshot_id': mapping_of(image_id)[0]['snapshot_id']}
+    return str(blocks('POST', '/volumes', {'volume': wanted}, status=202)['volume']['id'])
+
+
+def test_a_copy_is_made_where_it_keeps_nobody_waiting(cloud: Cloud, copied: str) -> None:
+    plain = str(cloud.wait(cloud.boot()['id'])['id'])
+    threads: list[str] = []
+    for verb in ('make_volume', 'attach_volume'):
+        FakeDriver.faults[verb] = lambda driver, uuid: threads.append(threading.current_thread().name)
+    attach(cloud, plain, copied)
+    quiet(cloud)
+    assert [name.partition('_')[0].partition('-')[0] for name in threads] == ['build', 'step']
+    steps = [event['event'] for event in reversed(action_of(cloud, plain, 'attach_volume')['events'])]
+    assert steps == ['check_volume', 'make_volume', 'plug_volume']
+    assert Flow.registry['attach_volume'].step('make_volume').deadline() == CONF.conductor.image_deadline
+
+
+def without(monkeypatch: pytest.MonkeyPatch, verb: str, text: bool) -> None:
+    """Computes of an earlier version, which say so in one of two ways."""
+    monkeypatch.delitem(verbs.VERBS, verb)
+    if text:
+        def old(verb: str) -> Exception:
+            return exception.NotImplementedHere(f'{verb} is unknown to this compute')
+        monkeypatch.setattr(exception, 'VerbUnknown', old)
+
+
+@pytest.mark.parametrize('old', [False, True])
+def test_an_older_compute_makes_it_where_it_attaches(cloud: Cloud, copied: str, monkeypatch: pytest.MonkeyPatch,
+                                                     old: bool) -> None:
+    plain = str(cloud.wait(cloud.boot()['id'])['id'])
+    without(monkeypatch, 'make_volume', old)
+    attach(cloud, plain, copied)
+    quiet(cloud)
+    assert [device.connection_info['state'] for device in mapped(plain)] == ['attached']
+    assert action_of(cloud, plain, 'attach_volume')['message'] is None
+
+
+@pytest.mark.parametrize('old', [False, True])
+def test_an_older_compute_makes_no_snapshots(cloud: Cloud, server: str, monkeypatch: pytest.MonkeyPatch,
+                                             old: bool) -> None:
+    """It cannot undo either, and need not."""
+    without(monkeypatch, 'copy_volumes', old)
+    without(monkeypatch, 'drop_copies', old)
+    image_id = snapshot(cloud, server)
+    cloud.wait(server)
+    gone(image_id)
+    quiet(cloud)
+    assert 'unknown to this compute' in action_of(cloud, server, 'createImage')['message']
+    assert left_over() == []
+
+
 def test_the_snapshots_of_the_block_storage_api(cloud: Cloud, blocks: Caller, server: str) -> None:
     for _ in range(2):
         snapshot(cloud, server)
@@ -246,6 +306,21 @@ def test_what_is_broken_off_leaves_nothing(cloud: Cloud, server: str, by: str) -
         cloud.wait(server)
     cloud.until(lambda: 'locks' not in cloud.leaks(), 'the end of the actions')
     assert gone(image_id) and left_over() == [] and not cloud.leaks()
+
+
+def test_copies_that_a_silent_host_has_made_late(cloud: Cloud, server: str) -> None:
+    """Their rows went while nobody could reach it."""
+    kept = snapshot(cloud, server)
+    cloud.wait(server)
+    known = pathlib.Path(files.snapshot_path(mapping_of(kept)[0]['snapshot_id']))
+    late, young = (pathlib.Path(files.snapshot_path(str(uuid.uuid4()))) for _ in range(2))
+    foreign = known.parent / 'snapshot-of-my-cat.qcow2'
+    for path in (late, young, foreign):
+        path.write_bytes(b'')
+    for path in (late, foreign, known):
+        os.utime(path, (0, 0))
+    LocalVolumes().collect()
+    assert not late.exists() and young.exists() and foreign.exists() and known.exists()
 
 
 def test_snapshots_that_nobody_makes_any_more(cloud: Cloud) -> None:

@@ -87,10 +87,22 @@ def refresh_network(context: RequestContext, instance: Instance, port_id: str) -
 
 
 def port_deleted(context: RequestContext, instance: Instance, port_id: str) -> None:
+    """Raises PortNotFound, ServiceUnavailable when the host is down: the guest loses the card when it starts."""
     if not any(card.id == port_id for card in instance.network_info):
         raise exception.PortNotFound(port_id=port_id[:64])
-    queue.begin(context, instance, 'detach_interface', 'port_deleted', 'port_deleted', 'take_card', reserve=_nothing,
-                data={'port': port_id})
+    try:
+        queue.begin(context, instance, 'detach_interface', 'port_deleted', 'port_deleted', 'take_card',
+                    reserve=_nothing, data={'port': port_id})
+    except exception.ServiceUnavailable:
+        session.write(_forget_card, instance.uuid, port_id)
+        raise
+
+
+def _forget_card(conn: sa.Connection, uuid: str, port_id: str) -> None:
+    """The port is gone, whatever its host knows of it."""
+    cards = instances.get(conn, uuid).network_info
+    instances.update(conn, uuid, {'network_info': [card for card in cards if card.id != port_id]})
+    network.load().release_port(conn, port_id, uuid)
 
 
 def volume_extended(context: RequestContext, instance: Instance, volume_id: str) -> None:

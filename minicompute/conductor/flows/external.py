@@ -76,10 +76,16 @@ def card_gone(task: Task) -> None:
     task.on_commit(functools.partial(_release, port=task.data['port'], uuid=task.uuid))
 
 
+def card_stays(task: Task, error: dict[str, Any]) -> None:
+    """In the guest, until it starts: in the records a port that is gone is not the server's any more."""
+    if not error.get('cancelled'):
+        card_gone(task)
+
+
 def _release(conn: sa.Connection, port: str, uuid: str) -> None:
     """Usually it is gone already; the server must not hold what it has not."""
     network.load().release_port(conn, port, uuid)
 
 
 EXTEND_VOLUME = Flow('extend_volume', Step(note_size), Step(grow_volume), failed=_ended)
-PORT_DELETED = Flow('port_deleted', Step(take_card), Step(pull_card), finished=card_gone, failed=_ended)
+PORT_DELETED = Flow('port_deleted', Step(take_card), Step(pull_card), finished=card_gone, failed=card_stays)

@@ -41,6 +41,11 @@ def update(conn: sa.Connection, uuid: str, **changes: Any) -> bool:
     return conn.execute(bdms.update().where(bdms.c.uuid == uuid).values(**changes)).rowcount == 1
 
 
+def set_size(conn: sa.Connection, volume_id: str, size: int) -> None:
+    """Of a volume that has grown, for all servers that have it: a file grows when its server starts."""
+    conn.execute(bdms.update().where(bdms.c.volume_id == volume_id).values(volume_size=size))
+
+
 def set_state(conn: sa.Connection, device: BlockDevice, state: str) -> bool:
     device.connection_info = {**device.connection_info, 'state': state}
     return update(conn, str(device.uuid), connection_info=device.connection_info)

@@ -3,13 +3,16 @@ from __future__ import annotations
 
 import contextlib
 
+import libvirt
+from oslo_log import log as logging
+
 from minicompute import exception
 from minicompute.conf import CONF
 from minicompute.image.base import ImageSource
 from minicompute.image.source import LocalSource
 from minicompute.objects import Instance
 from minicompute.virt.interface.moves import Stop, never
-from minicompute.virt.libvirt import capabilities, carrier, disks, guest, rescue, sharers
+from minicompute.virt.libvirt import capabilities, carrier, disks, guest, rescue, sharers, space, volumes
 from minicompute.virt.libvirt.builder import Builder, digest
 from minicompute.virt.libvirt.config.base import render
 from minicompute.virt.libvirt.disks import Disks
@@ -19,6 +22,9 @@ from minicompute.virt.libvirt.host import Host
 from minicompute.virt.libvirt.imagecache import ImageCache
 from minicompute.virt.libvirt.serial_ports import SerialPorts
 from minicompute.virt.libvirt.vif import Networks
+from minicompute.volume import files
+
+LOG = logging.getLogger(__name__)
 
 
 class LibvirtBase:
@@ -66,16 +72,28 @@ class LibvirtBase:
             disks.own(instance.uuid)
         with contextlib.suppress(exception.DomainNotFound):
             guest.find(self._host, instance.uuid).forget_saved()
+        volumes.grow_all(instance)
         guest.define(self._host, instance.uuid, render(self._builder.domain(instance))).start()
         if not rescue.is_rescued(instance):
             rescue.remove(instance.uuid)
+
+    def _grow_in_guest(self, instance: Instance, domain: Guest) -> None:
+        """Volumes that have grown while the guest slept."""
+        for device in volumes.attached(instance):
+            try:
+                domain.grow_disk(files.path_of(str(device.volume_id)), (device.volume_size or 0) * space.GIB)
+            except libvirt.libvirtError as error:
+                LOG.warning('Volume %s of instance %s does not grow before the next start: %s', device.volume_id,
+                            instance.uuid, error.get_error_message())
 
     def _remove(self, instance: Instance, *, destroy_disks: bool = True) -> None:
         """The domain and its ports, and the disks unless they are another host's, which shares our directory."""
         guest.remove(self._host, instance.uuid)
         self._networks.unplug(instance)
         carrier.Landing(self._host, instance.uuid).close()
-        if sharers.shares(instance.host):
+        if disks.is_made_for(instance.uuid, instance.host):
+            self._disks.remove(instance.uuid)
+        elif sharers.shares(instance.host):
             # It lives there: whatever died before it could say so, its disks are that host's.
             if disks.is_own(instance.uuid):
                 disks.own(instance.uuid, instance.host)

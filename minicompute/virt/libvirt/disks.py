@@ -24,6 +24,8 @@ LOG = logging.getLogger(__name__)
 _UUID = re.compile(r'^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(_del)?$')
 #: the owner of a directory that does not say whose it is: never nobody, whose disks anybody may remove
 SOMEBODY = '(unknown)'
+#: beside disks that an evacuation has made: the host from which
+MADE_FOR = 'evacuated-from'
 #: a root disk that is copied out of its base image to go alone
 WHOLE = '.whole'
 #: seconds after which what no host has its name on, or a daemon that died was making, is taken for left over
@@ -48,6 +50,8 @@ class Disks:
             with space.checked(f'the disks of instance {uuid}'):
                 os.makedirs(layout.directory(uuid), mode=0o755)
                 own(uuid)
+                if request.instance.host not in (None, CONF.host):
+                    _note_made_for(uuid, str(request.instance.host))
                 self._boot_files(request)
                 for disk in plan:
                     progress('disks', None)
@@ -234,11 +238,34 @@ def own(uuid: str, host: str | None = None) -> None:
         writer.flush()
         os.fsync(writer.fileno())
     os.replace(path + '.new', path)
+    settled(uuid)
     directory = os.open(layout.directory(uuid), os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _note_made_for(uuid: str, host: str) -> None:
+    """The server lives on `host`, which is lost, until its evacuation has come to an end."""
+    with open(os.path.join(layout.directory(uuid), MADE_FOR), 'w', encoding='utf-8') as file:
+        file.write(host)
+
+
+def is_made_for(uuid: str, home: str | None) -> bool:
+    """Whether we have made what is here of a server that lives at `home`, to evacuate it: nothing of it is that
+    host's, also when it sees our directory."""
+    try:
+        with open(os.path.join(layout.directory(uuid), MADE_FOR), encoding='utf-8') as file:
+            return is_own(uuid) and file.read() == home
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def settled(uuid: str) -> None:
+    """The evacuation is over: the server lives where its disks are, or goes elsewhere."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(layout.directory(uuid), MADE_FOR))
 
 
 def owner(uuid: str) -> str | None:
@@ -260,7 +287,7 @@ def check_free(uuid: str, home: str | None) -> None:
     has = owner(uuid)
     if has not in (None, CONF.host):
         raise exception.Conflict(f'The disks of instance {uuid} that {CONF.host} sees belong to host {has}.')
-    if sharers.shares(home) and os.path.lexists(layout.directory(uuid)):
+    if sharers.shares(home) and os.path.lexists(layout.directory(uuid)) and not is_made_for(uuid, home):
         raise exception.Conflict(f'The disks of instance {uuid} that {CONF.host} sees are those of host {home}.')
 
 

@@ -46,6 +46,7 @@ class LibvirtGuest(LibvirtBase, GuestVerbs):
             elif found is not None and found.saved():
                 self._networks.plug(instance)
                 found.start()
+                self._grow_in_guest(instance, found)
             else:
                 LOG.warning('The memory of instance %s is lost: it boots', instance.uuid)
                 self._define_and_start(instance)

@@ -19,6 +19,8 @@ class LibvirtVolumeFiles(LibvirtBase, VolumeFileVerbs):
             domain = guest.find(self._host, instance.uuid)
         except exception.DomainNotFound:
             domain = None
+        if domain is not None and not domain.running() and domain.saved():
+            return      # it wakes up with the disk that it knew: see `resume`
         if domain is None or not domain.running() or hotplug.disk_of(path)(domain.tree()) is None:
             volumes.make(device, None, self._cache)
             return

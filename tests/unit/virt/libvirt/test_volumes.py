@@ -1,0 +1,83 @@
+"""The files of local volumes: made, copied, grown."""
+from __future__ import annotations
+
+import os
+import uuid
+from typing import Any
+
+import pytest
+
+from minicompute import exception
+from minicompute.objects import BlockDevice
+from minicompute.virt import images
+from minicompute.virt.libvirt import space, volumes
+from minicompute.volume import files
+
+from .conftest import make_instance
+
+
+def volume(size: int = 1, **facts: Any) -> BlockDevice:
+    made = BlockDevice(source_type='volume', destination_type='volume', volume_id=str(uuid.uuid4()), volume_size=size,
+                       connection_info={'state': 'attached', **facts.pop('info', {})}, **facts)
+    os.makedirs(os.path.dirname(files.path_of(str(made.volume_id))), exist_ok=True)
+    return made
+
+
+def path_of(device: BlockDevice) -> str:
+    return files.path_of(str(device.volume_id))
+
+
+def gib(device: BlockDevice) -> int:
+    return images.info(path_of(device), files.FORMAT).virtual_size // space.GIB
+
+
+def test_what_has_grown_meanwhile_is_larger_at_the_start() -> None:
+    grown, same, larger, swapping, missing = volume(3), volume(2), volume(1), volume(3), volume(3)
+    swapping.connection_info['state'] = 'swapping'
+    for device in (grown, same, larger, swapping):
+        images.create(path_of(device), files.FORMAT, 2 * space.GIB)
+    volumes.grow_all(make_instance(block_devices=[grown, same, larger, swapping, missing]))
+    assert [gib(device) for device in (grown, same, larger, swapping)] == [3, 2, 2, 2]
+    assert not os.path.exists(path_of(missing))
+
+
+def test_what_cannot_grow_keeps_no_server_from_starting() -> None:
+    broken, grown = volume(3), volume(3)
+    with open(path_of(broken), 'wb') as file:
+        file.write(volumes.MAGIC + bytes(28))
+        file.seek(24)
+        file.write((1 << 30).to_bytes(8, 'big'))
+    images.create(path_of(grown), files.FORMAT, space.GIB)
+    volumes.grow_all(make_instance(block_devices=[broken, grown]))
+    assert gib(grown) == 3
+
+
+def snapshot() -> str:
+    made = str(uuid.uuid4())
+    images.create(files.snapshot_path(made), files.FORMAT, space.GIB)
+    return made
+
+
+def test_a_copy_of_a_snapshot_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = volume()
+    device.snapshot_id = snapshot()
+
+    def convert(source: str, form: str, to: str, to_form: str, *, stop: Any, **more: Any) -> None:
+        images.create(to, to_form, space.GIB)
+        if stop():
+            raise exception.ImageToolFailed(what='disk', reason='it was stopped')
+    monkeypatch.setattr(images, 'convert', convert)
+    with pytest.raises(exception.ImageToolFailed):
+        volumes.make(device, None, None, stop=lambda: True)  # type: ignore[arg-type]
+    assert os.listdir(os.path.dirname(path_of(device))) == [os.path.basename(files.snapshot_path(device.snapshot_id))]
+    volumes.make(device, None, None)  # type: ignore[arg-type]
+    assert gib(device) == 1
+
+
+def test_a_copy_that_does_not_fit_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(space, 'FLOOR', 1 << 60)
+    device = volume()
+    device.snapshot_id = snapshot()
+    with pytest.raises(exception.DiskFull):
+        volumes.make(device, None, None)  # type: ignore[arg-type]
+    assert not os.path.exists(path_of(device))
