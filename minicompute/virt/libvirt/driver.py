@@ -139,6 +139,7 @@ class LibvirtDriver(LibvirtAdmin, LibvirtGuest, LibvirtSnapshots, LibvirtMoves, 
     def present(self) -> set[str]:
         # Another daemon on the same libvirtd may have domains that we know nothing of.
         domains = {domain.uuid for domain, said in guest.everyone(self._host) if said and said.host == CONF.host}
+        sharers.refresh()
         return domains | self._disks.present()
 
     def abandoned(self) -> set[str]:

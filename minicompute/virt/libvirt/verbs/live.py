@@ -36,6 +36,7 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
         tree = migration.running(self._host, instance.uuid).tree()
         if tree.find('devices/hostdev') is not None:
             raise exception.MigrationPreCheckError(reason='the guest holds devices of its host')
+        disks.settled(instance.uuid)
         own, elsewhere = _disks(instance.uuid, tree)
         cpu, kind = tree.find('cpu'), tree.find('os/type')
         directory = layout.directory(instance.uuid)
@@ -226,9 +227,10 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
     # -- a lost host -------------------------------------------------------------------
 
     def sees_disks_of(self, instance: Instance, host: str) -> bool:
-        # Ours while the server lives there: an evacuation to here that nobody could undo.
+        # Ours while the server lives there: an evacuation to here that nobody could undo. A directory that is a copy of
+        # the other host's says the same, and its disks are of yesterday.
         owner = disks.owner(instance.uuid)
-        return owner == host or (owner == CONF.host and sharers.shares(host))
+        return (owner == host and not sharers.known_apart(host)) or (owner == CONF.host and sharers.knows_us(host))
 
     def adopt(self, instance: Instance, host: str, *, start: bool) -> None:
         uuid = instance.uuid

@@ -3,16 +3,19 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 import subprocess
+import types
 
 import pytest
 
 from minicompute import exception
 from minicompute.conf import CONF
 from minicompute.objects import Instance
-from minicompute.virt.libvirt import arrival, carrier, disks, layout, sharers
+from minicompute.virt.libvirt import arrival, carrier, disks, guest, layout, sharers
 from minicompute.virt.libvirt.builder import Builder
 from minicompute.virt.libvirt.imagecache import ImageCache
+from minicompute.virt.libvirt.verbs.live import LibvirtLive
 
 from .conftest import make_caps, make_instance
 from .test_disks import add_image, cache, make, source  # noqa: F401
@@ -116,6 +119,125 @@ def test_disks_of_a_neighbour_are_not_made_anew(source, cache, neighbour):
     with pytest.raises(exception.Conflict, match=neighbour):
         make(cache, instance, image)
     assert os.path.exists(made['root'].path)
+
+
+# -- copies of directories ---------------------------------------------------------------
+
+def copied(state: pathlib.Path) -> None:
+    """The directory of the instances is another one from now on, with all that was in the first."""
+    shutil.copytree(state / 'instances', state / 'copy')
+    (state / 'instances').rename(state / 'first')
+    (state / 'copy').rename(state / 'instances')
+
+
+def test_the_marker_of_a_copied_directory_is_nobodys(state, neighbour):
+    sharers.register()
+    assert sharers.shares(neighbour) and not sharers.known_apart(neighbour)
+    copied(state)
+    assert not sharers.shares(neighbour) and sharers.known_apart(neighbour)
+    instance = make_instance()
+    place(instance)
+    disks.check_free(instance.uuid, neighbour)
+    sharers.register()
+    assert not sharers.shares(neighbour) and not sharers.knows_us(neighbour)
+
+
+def test_whom_to_believe(state, neighbour, option):
+    """Who has seen our marker in its own directory."""
+    sharers.register()
+    assert sharers.shares(neighbour) and not sharers.knows_us(neighbour), 'it has started before us'
+    option('DEFAULT', host=neighbour)
+    sharers.refresh()
+    option('DEFAULT', host='h1')
+    assert sharers.knows_us(neighbour)
+    sharers.register()
+    assert sharers.knows_us(neighbour), 'a new start is the same host'
+    assert not sharers.knows_us('far away') and not sharers.knows_us('h1')
+
+
+def test_a_marker_is_written_when_something_is_new(state, neighbour):
+    sharers.register()
+    mine = state / 'instances' / '.host-h1'
+    age(mine)
+    sharers.refresh()
+    assert mine.stat().st_mtime == 0
+    (state / 'instances' / '.host-third').write_text('{')
+    sharers.refresh()
+    assert mine.stat().st_mtime == 0, 'it says nothing new'
+    mine.unlink()
+    sharers.refresh()
+    assert mine.exists()
+
+
+def test_markers_of_an_earlier_version(state):
+    (state / 'instances' / '.host-older').write_text('older')
+    sharers.register()
+    assert sharers.shares('older') and sharers.knows_us('older') and not sharers.known_apart('older')
+
+
+class Driver(LibvirtLive):
+    """The verbs that look at files alone."""
+
+    def __init__(self) -> None:
+        pass
+
+
+def test_what_an_evacuation_takes_for_shared(state, neighbour, option):
+    instance = make_instance()
+    place(instance)
+    sharers.register()
+    disks.own(instance.uuid, neighbour)
+    assert Driver().sees_disks_of(instance, neighbour)
+    disks.own(instance.uuid)
+    assert not Driver().sees_disks_of(instance, neighbour), 'ours of long ago, and nobody knows what the other has'
+    option('DEFAULT', host=neighbour)
+    sharers.refresh()
+    option('DEFAULT', host='h1')
+    assert Driver().sees_disks_of(instance, neighbour)
+    disks.own(instance.uuid, neighbour)
+    copied(state)
+    assert not Driver().sees_disks_of(instance, neighbour), 'the disks of yesterday'
+
+
+# -- an evacuation that is broken off ------------------------------------------------------
+
+def evacuated(source, cache, host):
+    """Made here of a server that lives on `host`."""
+    instance = make_instance(host=host)
+    return instance, make(cache, instance, add_image(source))['root'].path
+
+
+def test_what_was_made_here_can_be_made_again(source, cache, neighbour):
+    instance, root = evacuated(source, cache, neighbour)
+    make(cache, instance, add_image(source))
+    assert disks.is_made_for(instance.uuid, neighbour) and not disks.is_made_for(instance.uuid, 'another')
+    assert os.path.exists(root)
+
+
+@pytest.mark.parametrize('over', ['moved', 'moves', None])
+def test_only_what_was_made_here_is_ours_alone(source, cache, neighbour, over):
+    instance, _ = evacuated(source, cache, neighbour)
+    if over == 'moved':
+        disks.own(instance.uuid, neighbour)
+        disks.own(instance.uuid)
+    elif over == 'moves':
+        disks.settled(instance.uuid)
+    assert disks.is_made_for(instance.uuid, neighbour) == (over is None)
+
+
+@pytest.mark.parametrize('made', [True, False])
+def test_its_removal_leaves_nothing_for_the_lost_host(source, cache, neighbour, store, monkeypatch, made):
+    """Or the next evacuation takes it for the server's own disks, and does not begin."""
+    instance, root = evacuated(source, cache, neighbour)
+    if not made:    # the disks of a server whose host died before it could say that they are its own
+        disks.settled(instance.uuid)
+    driver = Driver()
+    driver._host, driver._disks, driver._networks = None, store, types.SimpleNamespace(unplug=lambda one: None)
+    monkeypatch.setattr(guest, 'remove', lambda host, uuid: True)
+    monkeypatch.setattr(carrier, 'Landing', lambda host, uuid: types.SimpleNamespace(close=lambda: None))
+    driver._remove(instance)
+    assert os.path.exists(root) != made
+    assert disks.owner(instance.uuid) == (None if made else neighbour)
 
 
 # -- markers of moves --------------------------------------------------------------------
