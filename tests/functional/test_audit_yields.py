@@ -11,7 +11,7 @@ from minicompute.conductor import auditor
 from minicompute.conductor.auditor import Auditor
 from minicompute.db import session
 from minicompute.db.api import audit, block_devices
-from minicompute.db.models import allocations, block_device_mappings, instance_actions, instances
+from minicompute.db.models import allocations, block_device_mappings, instance_actions, instances, migrations
 from minicompute.objects import ActionState
 from tests.functional import test_audit as seeds
 from tests.functional.cloud import Cloud
@@ -52,6 +52,39 @@ def test_what_began_meanwhile_wins(quiet_cloud: Cloud, seed: Any, find: Any, men
     begins(uuid, state)
     before = state_of(uuid)
     assert [finding.subject for finding in session.write(mend, found)] == [other]
+    assert state_of(uuid) == before
+
+
+@pytest.mark.parametrize('changed', ['action', 'status'])
+def test_a_move_that_goes_on_is_not_ended(quiet_cloud: Cloud, changed: str) -> None:
+    uuid, node = healthy(quiet_cloud)
+    other, _ = healthy(quiet_cloud)
+    for each in (uuid, other):
+        seeds.move_of_nothing(each, node)
+    found = found_by(audit.moves_without_action)
+    assert sorted(finding.subject for finding in found) == sorted([uuid, other])
+    if changed == 'action':
+        begins(uuid)
+    else:
+        execute(migrations.update().where(migrations.c.instance_uuid == uuid).values(status='finished'))
+    before = rows(sa.select(migrations).where(migrations.c.instance_uuid == uuid))
+    assert [finding.subject for finding in session.write(audit.end_moves, found)] == [other]
+    assert rows(sa.select(migrations).where(migrations.c.instance_uuid == uuid)) == before
+
+
+@pytest.mark.parametrize('changed', ['action', 'status'])
+def test_the_claim_of_a_move_that_goes_on(quiet_cloud: Cloud, changed: str) -> None:
+    uuid, node = healthy(quiet_cloud)
+    other, _ = healthy(quiet_cloud)
+    for each in (uuid, other):
+        seeds.claim_of_an_ended_move(each, node)
+    found = found_by(audit.claims_of_ended_moves)
+    if changed == 'action':
+        begins(uuid)
+    else:
+        execute(migrations.update().where(migrations.c.instance_uuid == uuid).values(status='finished'))
+    before = state_of(uuid)
+    assert [finding.subject for finding in session.write(audit.release_ended, found)] == [other]
     assert state_of(uuid) == before
 
 

@@ -76,9 +76,7 @@ def _unchanged(conn: sa.Connection, found: Sequence[Finding]) -> list[Finding]:
     uuids = sorted({finding.subject for finding in found})
     now = {row.uuid: row.updated_at for row in conn.execute(sa.select(instances.c.uuid, instances.c.updated_at).where(
         instances.c.uuid.in_(uuids), _live()).order_by(instances.c.id).with_for_update())}
-    busy = set(conn.scalars(sa.select(instance_actions.c.instance_uuid).where(
-        instance_actions.c.instance_uuid.in_(uuids),
-        instance_actions.c.state.in_((*ActionState.LIVE, ActionState.STUCK)))))
+    busy = _busy(conn, found)
     return [finding for finding in found if finding.subject not in busy
             and finding.subject in now and now[finding.subject] == finding.seen]
 
@@ -126,6 +124,24 @@ def claims_of_ended_moves(conn: sa.Connection) -> list[Finding]:
 
 def release(conn: sa.Connection, found: Sequence[Finding]) -> None:
     claims.release(conn, [finding.key for finding in found])
+
+
+def release_ended(conn: sa.Connection, found: Sequence[Finding]) -> list[Finding]:
+    """Of moves that have ended still, with nothing under way for their servers."""
+    live = set(conn.scalars(sa.select(migrations.c.uuid).where(
+        migrations.c.uuid.in_([finding.key for finding in found]),
+        migrations.c.status.in_(MigrationStatus.LIVE)).with_for_update()))
+    busy = _busy(conn, found)
+    mended = [finding for finding in found if finding.key not in live and finding.subject not in busy]
+    release(conn, mended)
+    return mended
+
+
+def _busy(conn: sa.Connection, found: Sequence[Finding]) -> set[str]:
+    """Servers that something has begun with since they were found."""
+    return set(conn.scalars(sa.select(instance_actions.c.instance_uuid).where(
+        instance_actions.c.instance_uuid.in_(sorted({finding.subject for finding in found})),
+        instance_actions.c.state.in_((*ActionState.LIVE, ActionState.STUCK)))))
 
 
 def release_unplaced(conn: sa.Connection, found: Sequence[Finding]) -> list[Finding]:
@@ -342,19 +358,27 @@ def moves_without_action(conn: sa.Connection) -> list[Finding]:
         instance_actions.c.instance_uuid == migrations.c.instance_uuid, instances.c.id.is_not(None),
         instance_actions.c.state == ActionState.FAILED, instance_actions.c.start_time >= migrations.c.created_at)
     rows = conn.execute(sa.select(migrations.c.uuid, migrations.c.instance_uuid, migrations.c.status,
-                                  sa.case((given_up, 1), else_=0).label('given_up')).outerjoin(
+                                  migrations.c.updated_at, sa.case((given_up, 1), else_=0).label('given_up')).outerjoin(
         instances, sa.and_(instances.c.uuid == migrations.c.instance_uuid, _live())).where(
         sa.or_(migrations.c.status.in_(going),
                sa.and_(migrations.c.status == MigrationStatus.FINISHED, instances.c.id.is_(None))),
         _old(conn, migrations.c.updated_at), _idle(migrations.c.instance_uuid)).limit(MOST))
     return [Finding('move without an action', row.instance_uuid, f'migration {row.uuid} is {row.status}, but nothing '
                     'is under way' + (': its action was given up; see on which host the guest is'
-                                      if row.given_up else ''), row.uuid, safe=not row.given_up) for row in rows]
+                                      if row.given_up else ''), row, safe=not row.given_up) for row in rows]
 
 
-def end_moves(conn: sa.Connection, found: Sequence[Finding]) -> None:
-    conn.execute(migrations.update().where(migrations.c.uuid.in_([finding.key for finding in found])).values(
-        status=MigrationStatus.ERROR, updated_at=session.now(conn)))
+def end_moves(conn: sa.Connection, found: Sequence[Finding]) -> list[Finding]:
+    """Those that are still as they were found."""
+    now, mended = session.now(conn), []
+    for finding in found:
+        ended = conn.execute(migrations.update().where(
+            migrations.c.uuid == finding.key.uuid, migrations.c.status == finding.key.status,
+            migrations.c.updated_at == finding.key.updated_at, _idle(migrations.c.instance_uuid)).values(
+            status=MigrationStatus.ERROR, updated_at=now)).rowcount
+        if ended:
+            mended.append(finding)
+    return mended
 
 
 def checks() -> list[Check]:
@@ -364,7 +388,7 @@ def checks() -> list[Check]:
         Check('queued behind nothing', waits_for_nothing, let_go),
         Check('task without an action', tasks_without_action, end_tasks),
         Check('move without an action', moves_without_action, end_moves),
-        Check('claim of an ended move', claims_of_ended_moves, release),
+        Check('claim of an ended move', claims_of_ended_moves, release_ended),
         Check('claim of no server', claims_of_gone, release),
         Check('claim without a place', claims_without_place, release_unplaced),
         Check('server without a claim', servers_without_claim, claim_for),
