@@ -198,7 +198,7 @@ class Guard:
                 with open(path, 'rb') as file:
                     kept = orjson.loads(file.read())
                 self._keys[name] = _Key(fence=kept['fence'], last=from_primitive(kept['last']))
-            except (ValueError, KeyError) as error:
+            except (ValueError, KeyError, TypeError) as error:
                 LOG.warning('The fence of %s cannot be read (%s); it starts anew', name, error)
 
 

@@ -92,6 +92,9 @@ class Committer:
         ended = [task.action for task in kept if task.action.state in ActionState.ENDED]
         if ended:
             released += journal.release_waiting(conn, ended)
+        stuck = [task.action for task in kept if task.action.state == ActionState.STUCK]
+        if stuck:
+            released += journal.give_way(conn, stuck)
         return kept, released
 
     def _ours(self, conn: sa.Connection, tasks: Sequence[Task]) -> list[Task]:

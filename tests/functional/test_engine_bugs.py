@@ -12,9 +12,11 @@ import sqlalchemy as sa
 from oslo_db import exception as db_exc
 
 from minicompute import servicegroup
+from minicompute.compute.api import admin
 from minicompute.compute.api import delete as compute_delete
 from minicompute.conductor import settle
 from minicompute.conductor.flow import Later
+from minicompute.conf import CONF
 from minicompute.context import RequestContext, admin_context
 from minicompute.db import session
 from minicompute.db.api import actions, stuck
@@ -85,6 +87,38 @@ def test_a_delete_wins_over_a_stuck_action(bench: Bench) -> None:
     bench.engines[-1].ring([held.id or 0])
     assert bench.finish([held.id or 0]) == ['done']
     assert bench.server(server.uuid).deleted
+
+
+@pytest.mark.parametrize('what', ['delete', 'reset'])
+def test_what_waits_behind_an_action_that_gets_stuck(bench: Bench, what: str) -> None:
+    """It was accepted before, and waits for no operator."""
+    spawning, gate, tries = threading.Event(), threading.Event(), []
+
+    def hold(driver: Any, uuid: str) -> None:
+        spawning.set()
+        gate.wait(20)
+        raise RuntimeError('planned')
+
+    def refuse_some(driver: Any, uuid: str) -> None:
+        tries.append(uuid)
+        if len(tries) <= CONF.conductor.stuck_after:
+            raise RuntimeError('planned')
+    FakeDriver.faults.update(spawn=hold, destroy=refuse_some)
+    ids = bench.new_server()
+    bench.engine().ring(ids)
+    assert spawning.wait(20)
+    server = bench.server(bench.action(ids[0]).instance_uuid)
+    context = RequestContext(user_id='u', project_id='p', is_admin=True, overwrite=False)
+    if what == 'delete':
+        compute_delete.delete(context, server)
+    else:
+        admin.reset_state(context, server, 'active')
+    gate.set()
+    with session.read() as conn:
+        (waits,) = actions.waiting(conn, server.uuid)
+    assert bench.finish([ids[0], waits.id or 0], states=('done', 'failed')) == ['failed', 'done']
+    assert bench.server(server.uuid).deleted == (what == 'delete')
+    assert 'RuntimeError' in str(bench.action(ids[0]).message)
 
 
 def test_an_abandoned_action_keeps_no_secret(bench: Bench) -> None:

@@ -174,6 +174,23 @@ def put_aside(conn: sa.Connection, action_id: int, message: str) -> None:
         updated_at=now, generation=actions.c.generation + 1))
 
 
+#: what does not wait for an operator to see to a stuck action, and why that is over
+IMPATIENT = {'delete': 'The server was deleted.', 'soft_delete': 'The server was deleted.',
+             'reset_state': 'The state of the server was reset.'}
+
+
+def give_way(conn: sa.Connection, stuck: Sequence[Action]) -> list[int]:
+    """Actions that have just become stuck: those behind which a delete or a reset of the state waits already are put
+    aside. The caller holds their rows by `lock`. -> ids to ring."""
+    released: list[int] = []
+    for action in stuck:
+        why = next((IMPATIENT[one.flow] for one in waiting(conn, action.instance_uuid) if one.flow in IMPATIENT), None)
+        if why is not None:
+            put_aside(conn, action.id or 0, f'{action.message or ""} {why}'.strip())
+            released += release_waiting(conn, [action])
+    return released
+
+
 def set_data(conn: sa.Connection, action: Action) -> None:
     """What became known after its row was written, in the same transaction."""
     conn.execute(actions.update().where(actions.c.id == action.id).values(data=action.data))
