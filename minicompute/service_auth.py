@@ -151,6 +151,7 @@ REFUSALS: dict[int, Callable[[Said], Exception]] = {
     410: lambda said: exception.NotFound(said.message),
     412: lambda said: exception.Conflict(said.message),
     413: lambda said: exception.Forbidden(said.message),
+    415: lambda said: exception.InvalidInput(reason=said.message),
     422: lambda said: exception.InvalidInput(reason=said.message),
 }
 

@@ -25,7 +25,7 @@ class Neighbour:
         self.connections: set[socket.socket] = set()
         self._catalog = catalog
         self._server: Any = None
-        self.port = 0
+        self.port, self.running = 0, False
         self.start()
 
     @property
@@ -37,9 +37,13 @@ class Neighbour:
         self._server = http.server.ThreadingHTTPServer(('127.0.0.1', self.port), _handler(self))
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
+        self.running = True
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
+        if not self.running:
+            return
+        self.running = False
         self._server.shutdown()
         self._server.server_close()
         for connection in list(self.connections):
@@ -92,6 +96,7 @@ def forget(conf: Any) -> None:
     service_auth.reset()
     conf.reset()
     for group in (*service_auth.SERVICES, service_auth.SERVICE_USER):
+        service_auth.register(group)
         conf.unregister_opts(service_auth.loading.get_auth_plugin_conf_options('password'), group=group)
 
 
@@ -121,6 +126,9 @@ def _handler(neighbour: Neighbour) -> type[http.server.BaseHTTPRequestHandler]:
                 self.rfile.readline()
             else:
                 body = self.rfile.read(int(length or 0))
+                if len(body) < int(length or 0):        # who asked has gone
+                    self.close_connection = True
+                    return
             token = ''
             if self.path == '/v3/auth/tokens':
                 status, document, token = neighbour.log_in(json.loads(body))

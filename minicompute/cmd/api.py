@@ -16,6 +16,7 @@ from minicompute import conf, exception, policy, rpc
 from minicompute.api.measured import measured
 from minicompute.conf import CONF
 from minicompute.db import session
+from minicompute.image import base as image
 from minicompute.wsgi import paste, server
 
 PROG = 'minicompute-api'
@@ -39,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
 def preload() -> None:
     """What loads when it is first used: here all workers share it. Nothing connects."""
     policy.preload()
+    if CONF.image_backend != 'local':
+        image.load()
     session.engines()
     rpc.transport()
     rpc.cleanup()

@@ -7,6 +7,8 @@ import sys
 
 from minicompute import conf, exception, rpc, service
 from minicompute.conductor.manager import ConductorManager
+from minicompute.conf import CONF
+from minicompute.image import base as image
 from minicompute.objects import Binary
 
 PROG = 'minicompute-conductor'
@@ -16,6 +18,8 @@ def main(argv: list[str] | None = None) -> int:
     conf.setup(sys.argv[1:] if argv is None else argv, PROG)
     conf.setup_logging(PROG)
     try:
+        if CONF.image_backend != 'local':
+            image.load()
         service.Service(Binary.CONDUCTOR, rpc.CONDUCTOR, ConductorManager()).run()
     except exception.ConfigurationError as error:
         raise SystemExit(f'{PROG}: {error}') from None

@@ -1,8 +1,9 @@
 """What flows left undone at neighbours that did not answer: done when they do.
 
 A flow whose undo cannot reach Glance, Neutron or Cinder until the deadline ends all the same, and owes: its step says
-what (`Step(..., debts=...)`), settle.py writes it down, and each conductor looks now and then.  A payer is a function
-of an id that may be called twice; what is gone already (NotFound) is paid.
+what (`Step(..., debts=...)`), settle.py writes it down, and each conductor looks now and then.  What an api makes at a
+neighbour before its action begins is such a debt, too, until it begins (`not_before`).  A payer is a function of an id
+that may be called twice; what is gone already (NotFound) is paid.
 """
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from typing import Any
 
 from oslo_log import log as logging
 
-from minicompute import exception
+from minicompute import exception, utils
 from minicompute.db import session
 from minicompute.db.api import owed
 from minicompute.image import base as image
@@ -35,13 +36,15 @@ def pay() -> int:
     """-> how many were paid. Nothing that one of them raises keeps the others from it."""
     with session.read() as conn:
         found = owed.of_neighbours(conn, MOST)
-    paid, silent = [], set()
+    paid, silent, now = [], set(), utils.utcnow().isoformat()
     for row in found:
         kind, _, ref = row.verb.partition(' ')
-        if row.host in silent or kind not in PAYERS:     # a kind that we do not know is left to a newer conductor
+        data = row.data or {}
+        # One that only a death makes a debt is not due before that; a kind that we do not know is a newer conductor's.
+        if data.get('not_before', '') > now or row.host in silent or kind not in PAYERS:
             continue
         try:
-            PAYERS[kind](ref, row.data or {})
+            PAYERS[kind](ref, data)
         except exception.NotFound:
             pass
         except exception.NeighbourUnavailable:

@@ -8,6 +8,11 @@ OPTIONS = {
         cfg.StrOpt('volume_backend', default='local', help='Entry point in minicompute.volume.backends.'),
     ],
     # minicompute/service_auth.py adds to [glance], [neutron], [cinder] and [service_user] what keystoneauth reads.
+    'glance': [
+        cfg.IntOpt('num_retries', default=3, min=0,
+                   help='(computes) How often the download of an image is taken up again where it broke off, until '
+                        'the whole step is tried anew.'),
+    ],
     'service_user': [
         cfg.BoolOpt('send_service_user_token', default=False,
                     help='(api) Send a token of this user with each token of a user, so that a neighbour knows who '

@@ -14,13 +14,17 @@ from minicompute.context import RequestContext
 from minicompute.objects import ImageMeta
 
 NAMESPACE = 'minicompute.image.backends'
+SOURCES, SINKS = 'minicompute.image.sources', 'minicompute.image.sinks'
 
 Progress = Callable[[int], None]
 Stop = Callable[[], bool]
 
 
 class ImageBackend(abc.ABC):
-    """`show` and `list` see what the caller may see; all raise ImageNotFound for the rest."""
+    """`show` and `list` see what the caller may see; all raise ImageNotFound for the rest. A backend that is `remote`
+    raises NeighbourUnavailable as well, and is never asked within a transaction."""
+
+    remote = False
 
     @abc.abstractmethod
     def show(self, context: RequestContext, image_id: str) -> ImageMeta: ...
@@ -112,3 +116,21 @@ def _load(name: str) -> ImageBackend:
     manager: Any = stevedore_driver.DriverManager(NAMESPACE, name, invoke_on_load=True)
     backend: ImageBackend = manager.driver
     return backend
+
+
+def source() -> ImageSource:
+    """The same for a compute: where it gets images."""
+    found: ImageSource = _load_part(SOURCES, CONF.image_backend)
+    return found
+
+
+def sink() -> ImageSink:
+    """And where it puts them."""
+    found: ImageSink = _load_part(SINKS, CONF.image_backend)
+    return found
+
+
+@functools.cache
+def _load_part(namespace: str, name: str) -> Any:
+    manager: Any = stevedore_driver.DriverManager(namespace, name, invoke_on_load=True)
+    return manager.driver

@@ -45,7 +45,7 @@ def create(context: RequestContext, request: CreateRequest) -> Created:
     if context.ticket is not None and context.ticket.effect:
         return Created(**context.ticket.effect)     # its daemon was killed between the commit and the answer
     # What asks other services is asked here, by the caller's own thread.
-    wanted = lookup.Wanted(context, request, lookup.remote_image(context, request))
+    wanted = lookup.Wanted(context, request, lookup.remote_images(context, request))
     order = _creates.put(context.project_id, (wanted, _networks_are_there(context, request)))
     rpc.outbox.put(rpc.CONDUCTOR, 'ring', order.leader)
     return _created(order)
@@ -54,7 +54,7 @@ def create(context: RequestContext, request: CreateRequest) -> Created:
 def draft(context: RequestContext, request: CreateRequest) -> Order:
     """Everything that a create finds out but whether the quotas and a host have room. Writes nothing; raises what
     `create` raises."""
-    wanted = lookup.Wanted(context, request, lookup.remote_image(context, request))
+    wanted = lookup.Wanted(context, request, lookup.remote_images(context, request))
     return _prepare(wanted, lookup.for_creates([wanted])[0], _networks_are_there(context, request))
 
 

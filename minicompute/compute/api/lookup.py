@@ -67,14 +67,21 @@ def scope(context: RequestContext) -> str | None:
     return None if context.is_admin else context.project_id or ''
 
 
+@dataclasses.dataclass(slots=True, frozen=True)
+class Images:
+    image: ImageMeta
+    kernel: ImageMeta | None = None
+    ramdisk: ImageMeta | None = None
+
+
 @dataclasses.dataclass(slots=True)
 class Wanted:
-    """A create whose names are to be looked up. `image` is there already when the image service had to be asked for
+    """A create whose names are to be looked up. `images` are there already when the image service had to be asked for
     this one alone, which is the caller's to wait for."""
 
     context: RequestContext
     request: CreateRequest
-    image: ImageMeta | None = None
+    images: Images | None = None
 
     @property
     def image_id(self) -> str | None:
@@ -82,15 +89,19 @@ class Wanted:
         return block_devices.boot_image(self.request.block_devices, self.request.image_id)
 
 
-def remote_image(context: RequestContext, request: CreateRequest) -> ImageMeta | None:
-    """The image, where the image service is asked for one at a time; None where `for_creates` finds it."""
+def remote_images(context: RequestContext, request: CreateRequest) -> Images | None:
+    """The image with what it boots with, where the image service is asked for one at a time; None where `for_creates`
+    finds them."""
     backend, image_id = image.load(), block_devices.boot_image(request.block_devices, request.image_id)
-    if not image_id or backend.show_many(context, []) is not None:
+    if not image_id or not backend.remote:
         return None
     try:
-        return backend.show(context, image_id)
+        found = backend.show(context, image_id)
     except exception.ImageNotFound:
         raise _no_image() from None
+    except exception.Forbidden as error:
+        raise exception.Invalid(str(error)) from None
+    return Images(found, part(context, found, 'kernel_id'), part(context, found, 'ramdisk_id'))
 
 
 def for_creates(wanted: Sequence[Wanted]) -> list[Found | Exception]:
@@ -124,9 +135,9 @@ def _read_basics(conn: sa.Connection, wanted: Sequence[Wanted]) -> _Basics:
     context = wanted[0].context
     found = flavors.get_many(conn, {one.request.flavorid for one in wanted}, project_id=scope(context))
     limits = quota.limits(conn, str(context.project_id), str(context.user_id))
-    ids = {one.image_id for one in wanted if one.image_id and one.image is None}
+    ids = {one.image_id for one in wanted if one.image_id and one.images is None}
     images = (image.load().show_many(context, ids) or {}) if ids else {}
-    entries = [_entries(one, one.image or images.get(str(one.image_id))) for one in wanted]
+    entries = [_entries(one, one.images.image if one.images else images.get(str(one.image_id))) for one in wanted]
     named = {volume_id for some in entries for volume_id in block_devices.volume_ids(some)}
     copies = {snapshot_id for some in entries for snapshot_id in block_devices.snapshot_ids(some)}
     return _Basics(found, limits, images, volume.load().show_many(context, named) if named else {},
@@ -146,7 +157,7 @@ def _find(conn: sa.Connection, one: Wanted, basics: _Basics) -> Found:
     flavor = _usable(basics.flavors.get(request.flavorid), request.flavorid)
     meta = ImageMeta(properties=_said_by_root(request, basics))
     if one.image_id:
-        known = one.image or basics.images.get(one.image_id)
+        known = one.images.image if one.images else basics.images.get(one.image_id)
         if known is None:
             raise _no_image()
         meta = copy.deepcopy(known)
@@ -154,8 +165,10 @@ def _find(conn: sa.Connection, one: Wanted, basics: _Basics) -> Found:
     keypair = _keypair(conn, context, request.key_name)
     _check_zone(conn, request.zone)
     _check_host(conn, request)
-    return Found(flavor, basics.limits, meta, part(context, meta, 'kernel_id'), part(context, meta, 'ramdisk_id'),
-                 keypair, _group(conn, context, request.hints.get('group')),
+    kernel, ramdisk = (one.images.kernel, one.images.ramdisk) if one.images else (
+        part(context, meta, 'kernel_id'), part(context, meta, 'ramdisk_id'))
+    return Found(flavor, basics.limits, meta, kernel, ramdisk, keypair,
+                 _group(conn, context, request.hints.get('group')),
                  basics.volumes, basics.snapshots, entries, None if has_root else request.image_id)
 
 

@@ -42,7 +42,7 @@ def shelve(context: RequestContext, instance: Instance) -> None:
         return
     name = f'{(instance.display_name or "")[:snapshot.LONGEST_NAME - 8]}-shelved'
     meta = snapshot.describe(context, instance, name, snapshot.SNAPSHOT, {})
-    with snapshot.reserved(context, meta) as write:
+    with snapshot.reserved(context, instance, meta) as write:
         begin.flow(context, instance, 'shelve', 'shelve', 'shelve', _first(instance, 'reserve_image'), write=write,
                    data={**data, 'image_id': meta.id})
 

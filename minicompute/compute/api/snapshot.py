@@ -2,16 +2,18 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
 
-from minicompute import exception
+from minicompute import exception, utils
 from minicompute.compute.api import begin, image_mapping
 from minicompute.context import RequestContext, admin_context
-from minicompute.db.api import instances
+from minicompute.db import session
+from minicompute.db.api import instances, owed
 from minicompute.image import base as image
 from minicompute.objects import Action, ImageMeta, Instance
 from minicompute.volume import base as volume
@@ -23,6 +25,8 @@ _NOT_INHERITED = frozenset((
     'img_signature', 'img_signature_hash_method', 'img_signature_key_type', 'img_signature_certificate_uuid'))
 SNAPSHOT, BACKUP = 'snapshot', 'backup'
 LONGEST_NAME = 255
+#: for so long an api may be at it to begin an action; an image without one is older
+PATIENCE = datetime.timedelta(minutes=10)
 
 
 def create_image(context: RequestContext, instance: Instance, name: str, metadata: dict[str, str]) -> str:
@@ -53,7 +57,7 @@ def _begin(context: RequestContext, instance: Instance, name: str, kind: str, pr
     if not instance.host:
         raise exception.InstanceNotReady(instance_id=instance.uuid)
     meta = describe(context, instance, name, kind, properties)
-    with reserved(context, meta) as write:
+    with reserved(context, instance, meta) as write:
         begin.flow(context, instance, called, rule, 'snapshot', 'reserve_image', locked_too=True, write=write,
                    data={**data, 'image_id': meta.id})
     return str(meta.id)
@@ -71,30 +75,47 @@ def _begin_volumes(context: RequestContext, instance: Instance, name: str, prope
     meta.properties.update(image_mapping.write(instance.block_devices, copies, instance.root_device_name))
     new = [image_mapping.of_volume(copies[volume_id], one, meta.name or '') for volume_id, one in found.items()]
 
-    with reserved(context, meta) as insert:
+    with reserved(context, instance, meta) as insert:
         def write(conn: sa.Connection, action: Action) -> None:
             now = {device.volume_id for device in instances.get(conn, instance.uuid).block_devices if device.volume_id}
             if now != set(copies):
                 raise exception.ActionInProgress(method='createImage', instance_uuid=instance.uuid)
             backend.reserve_snapshots(conn, new)
-            if insert is not None:
-                insert(conn, action)
+            insert(conn, action)
         begin.flow(context, instance, 'createImage', 'snapshot', 'snapshot_volumes', 'reserve_image', locked_too=True,
                    write=write, data={'image_id': meta.id, 'copies': copies})
     return str(meta.id)
 
 
 @contextlib.contextmanager
-def reserved(context: RequestContext, meta: ImageMeta) -> Iterator[begin.Write | None]:
-    """`with reserved(context, meta) as write:` begins an action that will bring the image's data. `write` makes the
-    image in the action's transaction; an image service of its own has it before, and is told when the action is
-    refused."""
-    insert = image.load().reserve(context, meta)
+def reserved(context: RequestContext, instance: Instance, meta: ImageMeta) -> Iterator[begin.Write]:
+    """`with reserved(context, instance, meta) as write:` begins an action that will bring the image's data. `write`
+    makes the image in the action's transaction; an image service of its own has it before, and is told when the action
+    is refused: by whoever finds the debt, should this api die in between."""
+    backend, debt = image.load(), f'image {meta.id}'
+    if backend.remote:
+        until = (utils.utcnow() + PATIENCE).isoformat()
+        session.write(owed.add_debt, 'glance', instance.uuid, debt, {'not_before': until}, 'it was never used')
     try:
-        yield None if insert is None else lambda conn, action: insert(conn)
+        insert = backend.reserve(context, meta)
+    except exception.NeighbourUnavailable:
+        raise       # nobody knows whether it was heard
     except BaseException:
-        if insert is None:
-            image.load().discard(str(meta.id))
+        if backend.remote:
+            session.write(owed.settle_debt, 'glance', debt)
+        raise
+
+    def write(conn: sa.Connection, action: Action) -> None:
+        if insert is not None:
+            insert(conn)
+        if backend.remote:
+            owed.settle_debt(conn, 'glance', debt)
+    try:
+        yield write
+    except BaseException:
+        if backend.remote:
+            backend.discard(str(meta.id))
+            session.write(owed.settle_debt, 'glance', debt)
         raise
 
 

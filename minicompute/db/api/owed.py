@@ -33,6 +33,10 @@ def of_neighbours(conn: sa.Connection, limit: int) -> list[sa.Row[Any]]:
         owed.c.host.like(f'{NEIGHBOUR}%')).order_by(owed.c.id).limit(limit)))
 
 
+def settle_debt(conn: sa.Connection, service: str, verb: str) -> None:
+    conn.execute(owed.delete().where(owed.c.host == f'{NEIGHBOUR}{service}', owed.c.verb == verb))
+
+
 def settled(conn: sa.Connection, ids: Sequence[int]) -> None:
     conn.execute(owed.delete().where(owed.c.id.in_(ids)))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from minicompute import exception
 from minicompute.conf import CONF
-from minicompute.image.sink import LocalSink
+from minicompute.image import base as image_base
 from minicompute.objects import ImageMeta, Instance, PowerState
 from minicompute.virt.fake.base import FakeBase
 from minicompute.virt.interface.snapshots import SnapshotVerbs, Stop, never
@@ -36,7 +36,7 @@ class FakeSnapshots(FakeBase, SnapshotVerbs):
                    stop: Stop = never) -> dict[str, Any]:
         self._fault('send_image', instance.uuid)
         path = self._extract(instance.uuid, image_id)
-        facts = LocalSink().send(image_id, path, 'raw', lambda percent: progress('upload', percent), stop)
+        facts = image_base.sink().send(image_id, path, 'raw', lambda percent: progress('upload', percent), stop)
         self._drop_extracts(instance.uuid)
         self._fault('send_image.after', instance.uuid)
         return facts
@@ -44,7 +44,7 @@ class FakeSnapshots(FakeBase, SnapshotVerbs):
     def drop_extract(self, instance: Instance, image_id: str) -> None:
         self._fault('drop_extract', instance.uuid)
         self._drop_extracts(instance.uuid)
-        LocalSink().forget(image_id)
+        image_base.sink().forget(image_id)
         self._fault('drop_extract.after', instance.uuid)
 
     def copy_volumes(self, instance: Instance, copies: Mapping[str, str], progress: Progress = no_progress,

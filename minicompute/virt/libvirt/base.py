@@ -8,8 +8,8 @@ from oslo_log import log as logging
 
 from minicompute import exception
 from minicompute.conf import CONF
+from minicompute.image import base as image
 from minicompute.image.base import ImageSource
-from minicompute.image.source import LocalSource
 from minicompute.objects import Instance
 from minicompute.virt.interface.moves import Stop, never
 from minicompute.virt.libvirt import capabilities, carrier, disks, guest, rescue, sharers, space, volumes
@@ -32,7 +32,8 @@ class LibvirtBase:
 
     def __init__(self, source: ImageSource | None = None) -> None:
         self._host = Host()
-        self._cache = ImageCache(source or LocalSource())
+        self._cache = ImageCache(source or image.source())
+        self._sink = image.sink()
         self._disks = Disks(self._cache)
         self._networks = Networks(self._host)
         self._serial_ports = SerialPorts(self._host)

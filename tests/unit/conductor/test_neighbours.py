@@ -126,12 +126,14 @@ def test_debts_are_paid_when_it_is_back(database: str, monkeypatch: pytest.Monke
         for verb in ('thing a', 'thing a', 'thing c', 'unknown x', 'thing gone', 'thing b', 'thing d'):
             owed.add_debt(conn, 'glance', UUID, verb, {'k': 1}, 'it was away')
         owed.add_debt(conn, 'neutron', UUID, 'thing e', {}, 'it was away')
+        owed.add_debt(conn, 'cinder', UUID, 'thing f', {'not_before': '2020-01-01T00:00:00'}, 'an api died')
+        owed.add_debt(conn, 'cinder', UUID, 'thing later', {'not_before': '2999-01-01T00:00:00'}, 'in case it dies')
     session.write(write)
     with session.read() as conn:
         assert owed.debts(conn) == {} and owed.of_hosts(conn, ['host1']) == []     # no compute is bothered
-    assert debts.pay() == 3
-    assert paid == [('a', {'k': 1}), ('e', {})]        # `d` is of the same service as `b`
+    assert debts.pay() == 4
+    assert [ref for ref, _ in paid] == ['a', 'e', 'f'] and paid[0][1] == {'k': 1}   # `d` is of the same service as `b`
     silent.clear()
     assert debts.pay() == 2
     with session.read() as conn:
-        assert [row.verb for row in owed.of_neighbours(conn, 10)] == ['thing c', 'unknown x']
+        assert [row.verb for row in owed.of_neighbours(conn, 10)] == ['thing c', 'unknown x', 'thing later']

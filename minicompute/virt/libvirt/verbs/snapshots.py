@@ -13,8 +13,6 @@ from typing import Any
 
 from minicompute import exception
 from minicompute.conf import CONF
-from minicompute.image.base import ImageSink
-from minicompute.image.sink import LocalSink
 from minicompute.objects import ImageMeta, Instance
 from minicompute.virt import growth, images
 from minicompute.virt.driver import Progress, SpawnRequest, no_progress
@@ -31,8 +29,6 @@ FORMAT = 'qcow2'
 
 
 class LibvirtSnapshots(LibvirtBase, SnapshotVerbs):
-    _sink: ImageSink = LocalSink()
-
     # -- disks become images ---------------------------------------------------------
 
     def extract(self, instance: Instance, image_id: str, progress: Progress = no_progress,

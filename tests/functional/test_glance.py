@@ -1,0 +1,210 @@
+"""Images that Glance has, through all roles; and a Glance that goes away in the middle."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from minicompute.compute.api import begin
+from minicompute.conductor import debts
+from minicompute.db import session
+from minicompute.db.api import owed
+from minicompute.image import base
+from minicompute.virt.fake import FakeDriver
+from tests.functional.cloud import Cloud
+from tests.functional.test_snapshots import act, action_of, backup, snapshot
+from tests.glance import Glance
+from tests.neighbour import Neighbour, forget
+
+
+@pytest.fixture
+def glance() -> Glance:
+    return Glance()
+
+
+@pytest.fixture
+def neighbour(database: str, conf: Any, glance: Glance) -> Iterator[Neighbour]:
+    found = Neighbour(glance.answer)
+    found.configure(conf, 'glance')
+    conf.set_override('image_backend', 'glance')
+    yield found
+    found.stop()
+    forget(conf)
+    for cached in (base._load, base._load_part):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def cloud(neighbour: Neighbour) -> Iterator[Cloud]:
+    made = Cloud()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def image(glance: Glance) -> str:
+    return glance.add(b'\0' * 65536, name='tiny', disk_format='raw', container_format='bare', visibility='public')
+
+
+@pytest.fixture
+def server(cloud: Cloud, image: str) -> str:
+    uuid = str(cloud.boot('vm', imageRef=image)['id'])
+    cloud.wait(uuid)
+    return uuid
+
+
+def owing() -> list[str]:
+    with session.read() as conn:
+        return [row.verb for row in owed.of_neighbours(conn, 10)]
+
+
+def of_server(glance: Glance, **said: str) -> list[str]:
+    return [one['id'] for one in glance.images.values() if one.get('image_type')
+            and all(one.get(name) == value for name, value in said.items())]
+
+
+def test_an_image_becomes_a_server_and_a_server_an_image(cloud: Cloud, glance: Glance, server: str, image: str) -> None:
+    made = snapshot(cloud, server, metadata={'mine': 'yes'})
+    assert glance.images[made]['status'] in ('queued', 'active')      # who is told its id finds it
+    cloud.wait(server)
+    said = glance.images[made]
+    assert (said['status'], said['owner'], said['visibility'], said['mine'], said['base_image_ref']) == (
+        'active', 'demo', 'private', 'yes', image)
+    assert server.encode() in glance.data[made] and owing() == []
+    second = cloud.boot('second', imageRef=made)['id']
+    cloud.wait(second)
+
+
+def test_a_server_of_another_project(cloud: Cloud, glance: Glance, image: str) -> None:
+    uuid = cloud.boot('vm', imageRef=image, user='bob', project='theirs')['id']
+    cloud.wait(uuid)
+    made = snapshot(cloud, uuid)
+    cloud.wait(uuid)
+    assert glance.images[made]['owner'] == 'demo' and glance.images[made]['visibility'] == 'shared'
+    assert glance.members == {made: ['theirs']}
+
+
+def test_backups_rotate(cloud: Cloud, glance: Glance, server: str) -> None:
+    for number in range(3):
+        backup(cloud, server, f'b{number}')
+        cloud.wait(server)
+    backup(cloud, server, 'weekly', kind='weekly')
+    cloud.wait(server)
+    assert sorted(glance.images[made]['name'] for made in of_server(glance)) == ['b1', 'b2', 'weekly']
+
+
+def test_shelf_rescue_and_rebuild(cloud: Cloud, glance: Glance, server: str, image: str) -> None:
+    act(cloud, server, 'shelve')
+    cloud.wait(server, 'SHELVED_OFFLOADED')
+    assert len(of_server(glance)) == 1
+    act(cloud, server, 'unshelve')
+    cloud.wait(server)
+    assert of_server(glance) == []
+    cloud.api('POST', f'/servers/{server}/action', {'rescue': {'rescue_image_ref': image}}, expect=200)
+    cloud.wait(server, 'RESCUE')
+    act(cloud, server, 'unrescue')
+    cloud.wait(server)
+    act(cloud, server, 'rebuild', {'imageRef': image})
+    cloud.wait(server)
+
+
+def test_what_a_volume_server_says_of_itself(cloud: Cloud, glance: Glance, image: str) -> None:
+    kernel = glance.add(b'kernel', disk_format='aki', container_format='aki')
+    glance.images[image]['kernel_id'] = kernel
+    cloud.wait(cloud.boot('with a kernel', imageRef=image)['id'])
+    del glance.images[kernel]
+    assert 'kernel' in cloud.boot('without', imageRef=image, expect=400)['badRequest']['message']
+    glance.images[image]['status'] = 'deactivated'
+    assert 'is not active' in cloud.boot('closed', imageRef=image, expect=400)['badRequest']['message']
+    assert 'Can not find requested image' in cloud.boot(
+        'none', imageRef='1c2dbe62-a7d6-4f0f-b54a-8d68a9c6b9d4', expect=400)['badRequest']['message']
+
+
+def test_the_proxies(cloud: Cloud, glance: Glance, image: str) -> None:
+    old = {'version': '2.1'}
+    assert [one['id'] for one in cloud.api('GET', '/images', **old)['images']] == [image]
+    assert cloud.api('GET', f'/images/{image}', **old)['image']['status'] == 'ACTIVE'
+    found = cloud.api('GET', '/images/detail?status=ACTIVE&limit=1', **old)['images']
+    assert [one['name'] for one in found] == ['tiny']
+    cloud.api('POST', f'/images/{image}/metadata', {'metadata': {'a': 'b'}}, **old)
+    assert glance.images[image]['a'] == 'b'
+    cloud.api('DELETE', f'/images/{image}/metadata/a', expect=204, **old)
+    assert 'a' not in glance.images[image]
+    cloud.api('DELETE', f'/images/{image}', expect=204, **old)
+    cloud.api('GET', f'/images/{image}', expect=404, **old)
+    cloud.api('GET', '/images?marker=nowhere', expect=400, **old)
+
+
+def test_glance_is_away(cloud: Cloud, glance: Glance, neighbour: Neighbour, server: str, image: str) -> None:
+    """Whoever needs it is told so, at once; nothing begins, and all else goes on."""
+    flavor = cloud.flavor()
+    neighbour.stop()
+    try:
+        for method, path, body, version in (
+                ('POST', '/servers', {'server': {'name': 'x', 'imageRef': image, 'flavorRef': flavor,
+                                                 'networks': 'none'}}, '2.104'),
+                ('POST', f'/servers/{server}/action', {'createImage': {'name': 'x'}}, '2.104'),
+                ('POST', f'/servers/{server}/action', {'rebuild': {'imageRef': image}}, '2.104'),
+                ('GET', '/images', None, '2.1'), ('GET', f'/images/{image}', None, '2.1')):
+            said = cloud.api(method, path, body, version=version, expect=503)
+            assert said['serviceUnavailable']['message'] == (
+                'The Image service is not available: it cannot be reached'), path
+        assert cloud.show(server)['status'] == 'ACTIVE'
+        act(cloud, server, 'os-stop')
+        cloud.wait(server, 'SHUTOFF')
+    finally:
+        neighbour.start()
+    assert len(owing()) == 1        # of createImage: nobody knows whether it was heard
+
+
+def hold(neighbour: Neighbour, verb: str) -> None:
+    """At this verb of the driver, once, Glance is gone."""
+    def stop(driver: Any, uuid: str) -> None:
+        FakeDriver.faults.pop(verb, None)
+        neighbour.stop()
+    FakeDriver.faults[verb] = stop
+
+
+@pytest.mark.parametrize('verb', ['extract', 'send_image', 'send_image.after'])
+def test_a_snapshot_waits_for_glance(cloud: Cloud, glance: Glance, neighbour: Neighbour, server: str,
+                                     verb: str) -> None:
+    hold(neighbour, verb)
+    made = snapshot(cloud, server)
+    cloud.until(lambda: verb not in FakeDriver.faults and not neighbour.running, 'Glance to be gone')
+    neighbour.start()
+    cloud.wait(server)
+    assert glance.images[made]['status'] == 'active' and owing() == []
+
+
+def test_a_snapshot_unwinds_without_glance(cloud: Cloud, glance: Glance, neighbour: Neighbour, server: str,
+                                           conf: Any) -> None:
+    conf.set_override('image_deadline', 10, 'conductor')
+    conf.set_override('step_deadline', 5, 'conductor')
+    hold(neighbour, 'send_image')
+    made = snapshot(cloud, server)
+    try:
+        cloud.wait(server)
+        cloud.until(lambda: action_of(cloud, server, 'createImage')['message'], 'the action to end')
+        assert 'The Image service is not available' in action_of(cloud, server, 'createImage')['message']
+        assert owing() == [f'image {made}'] and debts.pay() == 0
+    finally:
+        neighbour.start()
+    assert made in glance.images
+    assert debts.pay() == 1 and made not in glance.images and owing() == []
+
+
+def test_a_refused_action_leaves_no_image(cloud: Cloud, glance: Glance, server: str,
+                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise KeyboardInterrupt
+    monkeypatch.setattr(begin, 'flow', refuse)
+    with pytest.raises(KeyboardInterrupt):
+        cloud.request('POST', f'/servers/{server}/action', {'createImage': {'name': 'x'}})
+    assert of_server(glance) == [] and owing() == []
+
+
+def test_properties_with_names_of_attributes(cloud: Cloud, glance: Glance, server: str) -> None:
+    said = act(cloud, server, 'createImage', {'name': 'x', 'metadata': {'owner': 'me'}}, expect=400)
+    assert 'owner is an attribute of images' in said['badRequest']['message']
+    assert of_server(glance) == [] and owing() == []
