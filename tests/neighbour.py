@@ -7,6 +7,7 @@ import http.server
 import json
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -34,7 +35,14 @@ class Neighbour:
 
     def start(self) -> None:
         """Again at the same port."""
-        self._server = http.server.ThreadingHTTPServer(('127.0.0.1', self.port), _handler(self))
+        for left in range(100, 0, -1):      # a client may have been given the port of a server that is away
+            try:
+                self._server = http.server.ThreadingHTTPServer(('127.0.0.1', self.port), _handler(self))
+                break
+            except OSError:
+                if left == 1:
+                    raise
+                time.sleep(0.1)
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
         self.running = True

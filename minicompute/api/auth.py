@@ -5,6 +5,7 @@ what keystonemiddleware has checked.
 """
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,10 @@ def _require_keystone() -> None:
         raise exception.ConfigurationError(
             reason='[api] auth_strategy is keystone, and [keystone_authtoken] lacks auth_type or www_authenticate_uri: '
                    'say where Keystone is and as whom to ask it, or use noauth2')
+    if section.memcached_servers and importlib.util.find_spec('memcache') is None:
+        raise exception.ConfigurationError(
+            reason='[keystone_authtoken] memcached_servers needs the Python package python-memcached: install it, or '
+                   'leave the option out, and each process remembers tokens by itself')
 
 
 def noauth2_factory(_global_conf: dict[str, Any], **_local_conf: Any) -> Filter:

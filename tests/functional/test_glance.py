@@ -109,12 +109,13 @@ def test_shelf_rescue_and_rebuild(cloud: Cloud, glance: Glance, server: str, ima
     cloud.wait(server)
 
 
-def test_what_a_volume_server_says_of_itself(cloud: Cloud, glance: Glance, image: str) -> None:
+def test_what_cannot_be_booted(cloud: Cloud, glance: Glance, image: str) -> None:
     kernel = glance.add(b'kernel', disk_format='aki', container_format='aki')
     glance.images[image]['kernel_id'] = kernel
     cloud.wait(cloud.boot('with a kernel', imageRef=image)['id'])
     del glance.images[kernel]
     assert 'kernel' in cloud.boot('without', imageRef=image, expect=400)['badRequest']['message']
+    del glance.images[image]['kernel_id']
     glance.images[image]['status'] = 'deactivated'
     assert 'is not active' in cloud.boot('closed', imageRef=image, expect=400)['badRequest']['message']
     assert 'Can not find requested image' in cloud.boot(

@@ -52,7 +52,7 @@ metadata_url = http://127.0.0.1:$METADATA_PORT
 [api]
 auth_strategy = keystone
 [keystone_authtoken]
-$(os_authtoken nova)
+$(os_authtoken nova | grep -v '^memcached_servers')
 [service_user]
 send_service_user_token = true
 $(os_credentials nova)
