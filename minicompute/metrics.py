@@ -39,6 +39,7 @@ METRICS = {
     'rejected_hosts': Metric('Hosts that a filter refused of requests that found no host.', ('filter',)),
     'placements': Metric('Requests for hosts, by what came of them.', ('result',)),
     'drift': Metric('Differences between records and hosts.', ('kind', 'result')),
+    'notifications': Metric('Notifications, by what became of them.', ('result',)),
     'verb_seconds': Metric('Time of what a compute was asked for.', ('verb', 'result'), SLOW),
 }
 

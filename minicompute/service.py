@@ -96,6 +96,9 @@ class Service:
     def start(self) -> None:
         began = time.monotonic()
         if self._database:
+            from minicompute import notifications
+
+            notifications.start()
             wait_for(self.heartbeat, 'the database')
         self._server = self.manager.server(self.topic, self.host)
         self.manager.start()
@@ -122,6 +125,10 @@ class Service:
             self._stop_listening()
             self._server.wait()
         self.manager.stop()
+        if self._database:
+            from minicompute import notifications
+
+            notifications.stop()
         rpc.outbox.close()
 
     def _stop_listening(self) -> None:

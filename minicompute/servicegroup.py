@@ -9,7 +9,7 @@ from oslo_db import exception as db_exc
 from oslo_utils import uuidutils
 
 from minicompute.conf import CONF
-from minicompute.db import session
+from minicompute.db import session, watch
 from minicompute.db.models import services
 from minicompute.objects import Binary, Service
 
@@ -30,6 +30,7 @@ def report(conn: sa.Connection, host: str, binary: str, topic: str | None) -> No
     if done.rowcount:
         return
     conn.execute(services.insert(), [_born(host, binary, topic, now)])
+    watch.changed(conn, 'service', 'create', (host, binary))
 
 
 def _born(host: str, binary: str, topic: str | None, now: datetime.datetime) -> dict[str, Any]:
@@ -56,6 +57,8 @@ def report_computes(conn: sa.Connection, hosts: list[str]) -> list[str]:
             conn.execute(services.insert(), [_born(host, COMPUTE, 'compute', now) for host in strangers])
         except db_exc.DBDuplicateEntry as error:    # another conductor met one of them first
             raise db_exc.RetryRequest(error) from error
+        for host in strangers if watch.on() else ():
+            watch.changed(conn, 'service', 'create', (host, COMPUTE))
     return strangers
 
 

@@ -12,7 +12,7 @@ concurrency.setup()
 import ipaddress
 import sys
 
-from minicompute import conf, exception, policy, rpc
+from minicompute import conf, exception, notifications, policy, rpc
 from minicompute.api.measured import measured
 from minicompute.conf import CONF
 from minicompute.db import session
@@ -28,11 +28,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         refuse_open_noauth()
         application = measured(paste.load())
+        notifications.start()
         preload()
     except exception.ConfigurationError as error:
         raise SystemExit(f'{PROG}: {error}') from None
     server.Server(PROG, CONF.osapi_compute_listen, CONF.osapi_compute_listen_port,
-                  load=lambda: application, after_fork=after_fork, before_exit=rpc.outbox.close,
+                  load=lambda: application, after_fork=after_fork, before_exit=before_exit,
                   also=[(CONF.metrics.listen, CONF.metrics.api_port)] if CONF.metrics.api_port else []).run()
     return 0
 
@@ -72,6 +73,11 @@ def after_fork() -> None:
     gc.enable()
     concurrency.after_fork()
     session.after_fork()
+
+
+def before_exit() -> None:
+    rpc.outbox.close()
+    notifications.stop()
 
 
 if __name__ == '__main__':

@@ -20,7 +20,7 @@ from oslo_log import log as logging
 from minicompute.conductor import settle
 from minicompute.conductor.flow import Task
 from minicompute.conf import CONF
-from minicompute.db import session
+from minicompute.db import session, watch
 from minicompute.db.api import actions as journal
 from minicompute.db.api import instances
 from minicompute.db.group_commit import GroupCommit
@@ -89,6 +89,10 @@ class Committer:
                 gathered[write_all].append(item)
         for write_all, items in gathered.items():
             write_all(conn, items)
+        if watch.listener is not None:
+            for task in kept:
+                watch.note(conn, watch.Stepped(task.action, task.instance, task.spec, tuple(
+                    (row['event'], row['result']) for row in task.log)))
         ended = [task.action for task in kept if task.action.state in ActionState.ENDED]
         if ended:
             released += journal.release_waiting(conn, ended)

@@ -10,7 +10,7 @@ from oslo_db import exception as db_exc
 from oslo_log import log as logging
 
 from minicompute.conf import CONF
-from minicompute.db import session
+from minicompute.db import session, watch
 from minicompute.db.api import services
 from minicompute.db.api import usage_audits as db
 from minicompute.utils import audit_period
@@ -42,6 +42,7 @@ def _audit(conn: sa.Connection, period: db.Period) -> int:
     if hosts:
         counted = db.servers_of(conn, hosts, period)
         db.note(conn, {host: counted.get(host, 0) for host in hosts}, period)
+        watch.note(conn, watch.Audited(tuple(sorted(hosts)), period))
     return len(hosts)
 
 

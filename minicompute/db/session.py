@@ -26,6 +26,7 @@ from sqlalchemy import exc as sa_exc
 
 from minicompute import exception
 from minicompute.conf import CONF
+from minicompute.db import watch
 from minicompute.utils import utcnow
 
 T = TypeVar('T')
@@ -222,8 +223,8 @@ def read() -> Iterator[sa.Connection]:
 
 
 @contextlib.contextmanager
-def _writing() -> Iterator[sa.Connection]:
-    with engine().connect().execution_options(minicompute_write=True) as conn, conn.begin():
+def _writing(**options: Any) -> Iterator[sa.Connection]:
+    with engine().connect().execution_options(minicompute_write=True, **options) as conn, conn.begin():
         yield conn
 
 
@@ -255,11 +256,30 @@ def write(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
                                inc_retry_interval=True, max_retry_interval=1, jitter=False,
                                exception_checker=_worth_again)
     def once() -> T:
+        listener = watch.listener
+        if listener is not None:
+            return _watched(listener, check, fn, *args, **kwargs)
         with _writing() as conn:
             if check is not None:
                 check(conn)
             return fn(conn, *args, **kwargs)
     return once()
+
+
+def _watched(listener: watch.Listener, check: Callable[[sa.Connection], None] | None, fn: Callable[..., T],
+             *args: Any, **kwargs: Any) -> T:
+    """The same, and who listens has what was noted in it, once it is committed."""
+    facts: list[Any] = []
+    ready = None
+    with _writing(**{watch.SHEET: facts}) as conn:
+        if check is not None:
+            check(conn)
+        result = fn(conn, *args, **kwargs)
+        if facts:
+            ready = listener.prepare(conn, facts)
+    if ready is not None:
+        listener.committed(ready)
+    return result
 
 
 def _worth_again(error: Exception) -> bool:

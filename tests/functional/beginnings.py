@@ -123,7 +123,7 @@ def with_volume(bench: Bench, uuid: str, state: str = 'attaching', key: str = 'b
         volumes.insert(conn, [made])
         block_devices.insert(conn, device)
     session.write(write)
-    return {key: device.uuid}
+    return {key: device.uuid, 'volume_id' if key == 'bdm' else 'new_volume_id': made.id}
 
 
 def to_detach_volume(bench: Bench, uuid: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from oslo_db import exception as db_exc
 from oslo_utils import uuidutils
 
 from minicompute import exception
-from minicompute.db import bulk
+from minicompute.db import bulk, watch
 from minicompute.db.api import system_metadata
 from minicompute.db.models import instance_actions as actions
 from minicompute.db.models import instance_actions_events as events
@@ -67,6 +67,8 @@ def begin(conn: sa.Connection, many: Sequence[Action]) -> list[int]:
         raise exception.ActionInProgress(method=many[0].action, instance_uuid=many[0].instance_uuid) from None
     for action in many:
         action.id = ids[action.busy]
+        if watch.listener is not None:
+            watch.note(conn, watch.Begun(action))
     return [ids[action.busy] for action in many]
 
 
@@ -138,6 +140,8 @@ def record(conn: sa.Connection, action: Action, event: str) -> int:
     action.id = int(made[0])
     add_events(conn, [{'action_id': action.id, 'event': event, 'start_time': now, 'finish_time': now,
                        'result': 'Success', 'traceback': None, 'host': None, 'details': None}])
+    if watch.listener is not None:
+        watch.note(conn, watch.Begun(action, recorded=True))
     return action.id
 
 

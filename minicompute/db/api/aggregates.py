@@ -9,7 +9,7 @@ from oslo_db import exception as db_exc
 from oslo_utils import uuidutils
 
 from minicompute import exception
-from minicompute.db import session
+from minicompute.db import session, watch
 from minicompute.db.models import aggregate_hosts, aggregates, compute_nodes, instances
 from minicompute.db.session import utcnow
 from minicompute.objects import Aggregate
@@ -101,7 +101,9 @@ def create(conn: sa.Connection, name: str, zone: str | None = None) -> Aggregate
     except db_exc.DBDuplicateEntry:
         raise AggregateNameExists(name=name) from None
     assert done.inserted_primary_key is not None
-    return get(conn, int(done.inserted_primary_key[0]))
+    made = get(conn, int(done.inserted_primary_key[0]))
+    watch.changed(conn, 'aggregate', 'create', made.id)
+    return made
 
 
 def rename(conn: sa.Connection, aggregate_id: int, name: str) -> None:
@@ -111,6 +113,7 @@ def rename(conn: sa.Connection, aggregate_id: int, name: str) -> None:
             name=name, updated_at=utcnow()))
     except db_exc.DBDuplicateEntry:
         raise AggregateNameExists(name=name) from None
+    watch.changed(conn, 'aggregate', 'update_prop', aggregate_id)
 
 
 def set_metadata(conn: sa.Connection, aggregate_id: int, changes: Mapping[str, str | None]) -> None:
@@ -122,9 +125,12 @@ def set_metadata(conn: sa.Connection, aggregate_id: int, changes: Mapping[str, s
     merged = {key: value for key, value in {**(row[0] or {}), **changes}.items() if value is not None}
     conn.execute(aggregates.update().where(aggregates.c.id == aggregate_id).values(
         {'metadata': merged, 'updated_at': utcnow()}))
+    watch.changed(conn, 'aggregate', 'update_metadata', aggregate_id)
 
 
 def destroy(conn: sa.Connection, aggregate_id: int) -> None:
+    if watch.on():
+        watch.changed(conn, 'aggregate', 'delete', get(conn, aggregate_id))
     conn.execute(aggregate_hosts.delete().where(aggregate_hosts.c.aggregate_id == aggregate_id))
     conn.execute(aggregates.delete().where(aggregates.c.id == aggregate_id))
 
@@ -136,6 +142,7 @@ def add_host(conn: sa.Connection, aggregate_id: int, host: str) -> None:
     except db_exc.DBDuplicateEntry:
         raise AggregateHostExists(aggregate_id=aggregate_id, host=host) from None
     _touch(conn, aggregate_id)
+    watch.changed(conn, 'aggregate', 'add_host', aggregate_id)
 
 
 def remove_host(conn: sa.Connection, aggregate_id: int, host: str) -> None:
@@ -145,6 +152,7 @@ def remove_host(conn: sa.Connection, aggregate_id: int, host: str) -> None:
     if not done.rowcount:
         raise AggregateHostNotFound(aggregate_id=aggregate_id, host=host)
     _touch(conn, aggregate_id)
+    watch.changed(conn, 'aggregate', 'remove_host', aggregate_id)
 
 
 def _touch(conn: sa.Connection, aggregate_id: int) -> None:

@@ -10,6 +10,7 @@ from oslo_db import exception as db_exc
 from sqlalchemy import exc as sa_exc
 
 from minicompute import exception
+from minicompute.db import watch
 from minicompute.db.models import flavor_projects, flavors
 from minicompute.db.session import utcnow
 from minicompute.objects import Flavor
@@ -129,12 +130,14 @@ def create(conn: sa.Connection, flavor: Flavor) -> Flavor:
         raise exception.FlavorExists(name=flavor.name) from None
     assert done.inserted_primary_key is not None
     flavor.id = int(done.inserted_primary_key[0])
+    watch.changed(conn, 'flavor', 'create', flavor.flavorid)
     return flavor
 
 
 def set_description(conn: sa.Connection, flavorid: str, description: str | None) -> Flavor:
     conn.execute(flavors.update().where(flavors.c.flavorid == flavorid).values(
         description=description, updated_at=utcnow()))
+    watch.changed(conn, 'flavor', 'update', flavorid)
     return get(conn, flavorid)
 
 
@@ -143,6 +146,7 @@ def destroy(conn: sa.Connection, flavorid: str) -> None:
     flavor = get(conn, flavorid)
     conn.execute(flavor_projects.delete().where(flavor_projects.c.flavor_id == flavor.id))
     conn.execute(flavors.delete().where(flavors.c.id == flavor.id))
+    watch.changed(conn, 'flavor', 'delete', flavor)
 
 
 # -- access ----------------------------------------------------------------------
@@ -158,6 +162,7 @@ def grant(conn: sa.Connection, flavor: Flavor, project_id: str) -> None:
         conn.execute(flavor_projects.insert().values(flavor_id=flavor.id, project_id=project_id))
     except db_exc.DBDuplicateEntry:
         raise exception.FlavorAccessExists(flavor_id=flavor.flavorid, project_id=project_id) from None
+    watch.changed(conn, 'flavor', 'update', flavor.flavorid)
 
 
 def revoke(conn: sa.Connection, flavor: Flavor, project_id: str) -> None:
@@ -166,6 +171,7 @@ def revoke(conn: sa.Connection, flavor: Flavor, project_id: str) -> None:
         flavor_projects.c.flavor_id == flavor.id, flavor_projects.c.project_id == project_id))
     if not done.rowcount:
         raise exception.FlavorAccessNotFound(flavor_id=flavor.flavorid, project_id=project_id)
+    watch.changed(conn, 'flavor', 'update', flavor.flavorid)
 
 
 # -- extra specs -------------------------------------------------------------------
@@ -183,6 +189,7 @@ def set_extra_specs(conn: sa.Connection, flavorid: str, specs: Mapping[str, str]
     merged = {**_locked_specs(conn, flavorid), **specs}
     conn.execute(flavors.update().where(flavors.c.flavorid == flavorid).values(
         extra_specs=merged, updated_at=utcnow()))
+    watch.changed(conn, 'flavor', 'update', flavorid)
 
 
 def delete_extra_spec(conn: sa.Connection, flavorid: str, key: str) -> None:
@@ -193,3 +200,4 @@ def delete_extra_spec(conn: sa.Connection, flavorid: str, key: str) -> None:
     del specs[key]
     conn.execute(flavors.update().where(flavors.c.flavorid == flavorid).values(
         extra_specs=specs, updated_at=utcnow()))
+    watch.changed(conn, 'flavor', 'update', flavorid)

@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from minicompute.db import watch
 from minicompute.db.api import instances
 from minicompute.db.api.actions import SECRET
 from minicompute.db.models import instance_actions as actions
@@ -32,13 +33,17 @@ def release_placed(conn: sa.Connection, leader: int | None, step: str, places: d
         rung.append(row.id)
     conn.execute(actions.update().where(actions.c.id.in_(rung)).values(
         state=ActionState.RUNNING, step=step, lease_until=None))
+    if watch.listener is not None:
+        watch.note(conn, watch.Followed(tuple(places), leader))
     return rung
 
 
 def fail_waiting(conn: sa.Connection, leader: int | None, fault: dict[str, Any], message: str) -> None:
     """None of the group got a host."""
-    now = utcnow()
-    for row in _waiting(conn, leader):
+    now, waiting = utcnow(), _waiting(conn, leader)
+    if watch.listener is not None:
+        watch.note(conn, watch.Followed(tuple(row.instance_uuid for row in waiting), leader, fault))
+    for row in waiting:
         instances.update(conn, row.instance_uuid, {'vm_state': 'error', 'task_state': None, 'fault': fault})
         data = {name: value for name, value in (row.data or {}).items() if name != SECRET}
         conn.execute(actions.update().where(actions.c.id == row.id).values(

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from oslo_utils import uuidutils
 
 from minicompute import exception
+from minicompute.db import watch
 from minicompute.db.models import allocations, compute_nodes, instance_group_members, instance_groups, instances
 from minicompute.objects import InstanceGroup
 from minicompute.utils import utcnow
@@ -34,6 +35,7 @@ def create(conn: sa.Connection, group: InstanceGroup) -> InstanceGroup:
         **{name: getattr(group, name) for name in _FIELDS if name != 'id'}, created_at=now, updated_at=now))
     assert done.inserted_primary_key is not None
     group.id = int(done.inserted_primary_key[0])
+    watch.changed(conn, 'server_group', 'create', group)
     add_members(conn, group.id, group.members)
     return group
 
@@ -44,6 +46,11 @@ def get(conn: sa.Connection, uuid: str) -> InstanceGroup:
     if not rows:
         raise exception.InstanceGroupNotFound(group_uuid=uuid)
     return _with_members(conn, rows)[0]
+
+
+def by_id(conn: sa.Connection, group_id: int) -> InstanceGroup:
+    """The same by the id that other tables name it by."""
+    return _with_members(conn, conn.execute(sa.select(*_COLUMNS).where(instance_groups.c.id == group_id)).all())[0]
 
 
 def get_many(conn: sa.Connection, uuids: Iterable[str]) -> dict[str, InstanceGroup]:
@@ -95,6 +102,8 @@ def members_of_user(conn: sa.Connection, group_id: int, user_id: str) -> int:
 
 def delete(conn: sa.Connection, uuid: str) -> None:
     """Raises InstanceGroupNotFound. Its members stay where they are."""
+    if watch.on():
+        watch.changed(conn, 'server_group', 'delete', get(conn, uuid))
     if not conn.execute(instance_groups.delete().where(instance_groups.c.uuid == uuid)).rowcount:
         raise exception.InstanceGroupNotFound(group_uuid=uuid)
 
@@ -114,6 +123,8 @@ def join(conn: sa.Connection, pairs: Set[tuple[int, str]]) -> None:
     fresh = [{'group_id': group, 'instance_uuid': uuid} for group, uuid in sorted(pairs - there)]
     if fresh:
         conn.execute(instance_group_members.insert(), fresh)
+        for group_id in sorted({group for group, _ in pairs - there}) if watch.on() else ():
+            watch.changed(conn, 'server_group', 'add_member', group_id)
 
 
 def remove_members(conn: sa.Connection, instance_uuids: Iterable[str]) -> None:

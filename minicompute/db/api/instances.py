@@ -10,7 +10,7 @@ from oslo_db import exception as db_exc
 from oslo_utils import uuidutils
 
 from minicompute import exception
-from minicompute.db import bulk
+from minicompute.db import bulk, watch
 from minicompute.db.api import events, instance_groups
 from minicompute.db.models import block_device_mappings as bdms
 from minicompute.db.models import instances, projects, tags
@@ -98,7 +98,10 @@ def create(conn: sa.Connection, requests: Iterable[tuple[Sequence[Instance], Req
     for insert, values in ((_NEW, rows), (_NEW_BDM, devices), (_NEW_TAG, labels)):
         if values:
             conn.execute(insert, values)
-    events.note(conn, [instance.uuid for instance, _ in ordered], events.CREATED)
+    new = [instance.uuid for instance, _ in ordered]
+    events.note(conn, new, events.CREATED)
+    if watch.listener is not None and watch.listener.alterations:
+        watch.note(conn, watch.Altered(dict.fromkeys(new, (None, None, None)), frozenset(), None))
 
 
 def get(conn: sa.Connection, uuid: str, *, deleted: bool = False) -> Instance:
@@ -141,17 +144,26 @@ def specs(conn: sa.Connection, uuids: Iterable[str]) -> dict[str, RequestSpec]:
 def update(conn: sa.Connection, uuid: str, changes: dict[str, Any]) -> bool:
     """Change columns of one live server (records in them are made primitive). -> whether it was there."""
     statement = instances.update().where(instances.c.uuid == uuid, _LIVE)
-    met = conn.execute(statement.values(**_values(changes, utcnow()))).rowcount == 1
+    return _shown(conn, uuid, changes, statement)
+
+
+def _shown(conn: sa.Connection, uuid: str, changes: dict[str, Any], statement: Any) -> bool:
+    """Run it; who follows is told if it met the server."""
+    before = watch.before(conn, [uuid], changes)
+    met = bool(conn.execute(statement.values(**_values(changes, utcnow()))).rowcount == 1)
     if met and not events.SHOWN.isdisjoint(changes):
         events.note(conn, [uuid])
+        watch.after(conn, before)
     return met
 
 
 def update_many(conn: sa.Connection, changes: Mapping[str, dict[str, Any]]) -> int:
     """The same for {uuid: changes}, in few statements. -> how many were there."""
-    now = utcnow()
+    now, shown = utcnow(), [uuid for uuid, some in changes.items() if not events.SHOWN.isdisjoint(some)]
+    before = watch.before(conn, shown, {name for uuid in shown for name in changes[uuid]})
     met = bulk.update(conn, instances.c.uuid, {uuid: _values(some, now) for uuid, some in changes.items()}, _LIVE)
-    events.note(conn, [uuid for uuid, some in changes.items() if not events.SHOWN.isdisjoint(some)])
+    events.note(conn, shown)
+    watch.after(conn, before)
     return met
 
 
@@ -176,10 +188,7 @@ def expect(conn: sa.Connection, uuid: str, vm_states: Sequence[str] | None, task
         if None in task_states:
             clauses.append(instances.c.task_state.is_(None))
         where.append(sa.or_(*clauses))
-    met = conn.execute(instances.update().where(*where).values(**_values(changes, utcnow()))).rowcount == 1
-    if met and not events.SHOWN.isdisjoint(changes):
-        events.note(conn, [uuid])
-    return met
+    return _shown(conn, uuid, changes, instances.update().where(*where))
 
 
 def set_root_image(conn: sa.Connection, uuid: str, image_id: str | None) -> None:
@@ -192,8 +201,10 @@ def set_root_image(conn: sa.Connection, uuid: str, image_id: str | None) -> None
 def destroy(conn: sa.Connection, uuids: Iterable[str]) -> None:
     """The servers are gone: their rows stay for admins, their bdms, tags and memberships go."""
     gone = sorted(uuids)
+    before = watch.before(conn, gone, ('vm_state', 'task_state'))
     conn.execute(_DESTROY, {'uuids': gone, 'now': utcnow()})
     events.note(conn, gone, events.DELETED)
+    watch.after(conn, before)
     conn.execute(_FORGET_BDMS, {'uuids': gone})
     conn.execute(_FORGET_TAGS, {'uuids': gone})
     instance_groups.remove_members(conn, gone)

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from oslo_db import exception as db_exc
 
 from minicompute import exception
+from minicompute.db import watch
 from minicompute.db.models import key_pairs
 from minicompute.db.session import utcnow
 from minicompute.objects import KeyPair
@@ -41,8 +42,8 @@ def count(conn: sa.Connection, user_id: str) -> int:
     return int(conn.execute(sa.select(sa.func.count()).where(key_pairs.c.user_id == user_id)).scalar_one())
 
 
-def create(conn: sa.Connection, keypair: KeyPair) -> KeyPair:
-    """Raises KeyPairExists."""
+def create(conn: sa.Connection, keypair: KeyPair, *, imported: bool = True) -> KeyPair:
+    """`imported`: its owner made it elsewhere. Raises KeyPairExists."""
     keypair.created_at = utcnow()
     values = {column.name: getattr(keypair, column.name) for column in _COLUMNS if column.name != 'id'}
     try:
@@ -51,11 +52,14 @@ def create(conn: sa.Connection, keypair: KeyPair) -> KeyPair:
         raise exception.KeyPairExists(key_name=keypair.name) from None
     assert done.inserted_primary_key is not None
     keypair.id = int(done.inserted_primary_key[0])
+    watch.changed(conn, 'keypair', 'import' if imported else 'create', keypair)
     return keypair
 
 
 def destroy(conn: sa.Connection, user_id: str, name: str) -> None:
     """Raises KeypairNotFound."""
+    if watch.on():
+        watch.changed(conn, 'keypair', 'delete', get(conn, user_id, name))
     done = conn.execute(key_pairs.delete().where(key_pairs.c.user_id == user_id, key_pairs.c.name == name))
     if not done.rowcount:
         raise exception.KeypairNotFound(name=name, user_id=user_id)

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from minicompute import exception
+from minicompute.db import watch
 from minicompute.db.api import aggregates, migrations
 from minicompute.db.models import allocations, compute_nodes, instances, services
 from minicompute.db.session import utcnow
@@ -51,6 +52,7 @@ def update(conn: sa.Connection, service: Service, **changes: Any) -> Service:
     conn.execute(services.update().where(services.c.id == service.id).values(**changes, updated_at=utcnow()))
     if service.binary == COMPUTE:    # so that schedulers look again
         conn.execute(compute_nodes.update().where(compute_nodes.c.host == service.host).values(changed_at=utcnow()))
+    watch.changed(conn, 'service', 'update', service.id)
     return get(conn, id=service.id)
 
 
@@ -67,6 +69,7 @@ def destroy(conn: sa.Connection, service: Service) -> None:
         aggregates.forget_host(conn, service.host)
         conn.execute(compute_nodes.delete().where(compute_nodes.c.host == service.host))
     conn.execute(services.delete().where(services.c.id == service.id))
+    watch.changed(conn, 'service', 'delete', service)
 
 
 def check_evacuations(conn: sa.Connection, host: str) -> None:

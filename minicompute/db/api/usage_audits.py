@@ -37,3 +37,11 @@ def note(conn: sa.Connection, counts: dict[str, int], period: Period) -> None:
         'host': host, 'period_beginning': period[0], 'period_ending': period[1], 'state': DONE, 'errors': 0,
         'instances': count, 'message': f'Instance usage audit ran for host {host}, {count} instances.',
         'created_at': now, 'updated_at': now} for host, count in sorted(counts.items())])
+
+
+def uuids_of(conn: sa.Connection, hosts: Iterable[str], period: Period) -> list[str]:
+    """The servers that `servers_of` counts."""
+    c = instances.c
+    return list(conn.scalars(sa.select(c.uuid).where(
+        c.host.in_(list(hosts)), sa.or_(c.terminated_at.is_(None), c.terminated_at > period[0]),
+        c.launched_at < period[1]).order_by(c.id)))

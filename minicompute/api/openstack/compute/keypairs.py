@@ -64,7 +64,7 @@ class KeypairsController(wsgi.Controller):
 
         def save(conn: sa.Connection) -> None:
             quota.reserve_keypair(conn, req.context, user_id)
-            db.create(conn, keypair)
+            db.create(conn, keypair, imported=private_key is None)
         session.write(save)
         row = {**brief(req, keypair), 'user_id': user_id}
         if private_key is not None:
