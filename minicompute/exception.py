@@ -213,6 +213,26 @@ class OverQuota(QuotaError):
     msg_fmt = 'Quota exceeded for resources: %(overs)s'
 
 
+class SecurityGroupNotFound(NotFound):
+    msg_fmt = 'Security group %(security_group_id)s does not exist'
+
+
+class SecurityGroupRuleNotFound(NotFound):
+    msg_fmt = 'Security group rule %(rule_id)s does not exist'
+
+
+class SecurityGroupInUse(Conflict):
+    msg_fmt = 'Security Group %(security_group_id)s in use.'
+
+
+class SecurityGroupRuleExists(Conflict):
+    msg_fmt = 'Security group rule already exists. Rule id is %(rule_id)s.'
+
+
+class NoUniqueMatch(Conflict):
+    msg_fmt = 'No Unique Match Found.'
+
+
 class TooManyDiskDevices(Forbidden):
     msg_fmt = ('The maximum allowed number of disk devices (%(maximum)d) to attach to a single instance has been '
                'exceeded.')

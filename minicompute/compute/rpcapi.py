@@ -33,6 +33,11 @@ def ask_inventory(host: str) -> None:
     rpc.outbox.put(rpc.COMPUTE, 'tell_inventory', host, server=host)
 
 
+def refresh_security_rules(host: str) -> None:
+    """What the cards of the host may be sent and may send has changed: it asks what holds now."""
+    rpc.outbox.put(rpc.COMPUTE, 'refresh_security_rules', host, server=host)
+
+
 def cache_image(host: str, request_id: int, image: ImageMeta) -> None:
     """Have an image ready before a server needs it; the conductor asks again until something is heard of it."""
     rpc.outbox.put(rpc.COMPUTE, 'cache_images', {'id': request_id, 'image': image}, server=host)

@@ -30,6 +30,7 @@ from minicompute.db.api import (
     owed,
     residents,
     returned,
+    security_groups,
 )
 from minicompute.image import base as image
 from minicompute.objects import Action, ComputeNode, PowerState, StepProgress, StepReport, TaskState, VMState
@@ -65,7 +66,7 @@ class ConductorManager(Manager):
     def endpoints(self) -> list[Any]:
         return [rpc.Endpoint(self, 'ring', 'cancel', 'report', 'progress', 'host_started', 'hosts_started',
                              'heartbeats', 'hello', 'hellos', 'servers', 'strangers', 'deleted', 'paid', 'present',
-                             'power_states', 'echo', 'removed', 'images_cached', 'move_order')]
+                             'power_states', 'echo', 'removed', 'images_cached', 'move_order', 'firewalls')]
 
     def start(self) -> None:
         self.engine.start()
@@ -207,6 +208,12 @@ class ConductorManager(Manager):
     def move_order(self, context: RequestContext, migration: str) -> str | None:
         with session.read() as conn:
             return live_migrations.ordered(conn, migration)
+
+    def firewalls(self, context: RequestContext, host: str) -> dict[str, Any]:
+        if CONF.network_backend != 'local':
+            return {}
+        with session.read() as conn:
+            return security_groups.on_host(conn, host)
 
     def paid(self, context: RequestContext, host: str, uuids: list[str]) -> None:
         session.write(returned.settle, host, uuids, 'left from before')

@@ -75,6 +75,11 @@ class ConductorAPI:
         answer: str | None = self._client.call(context, 'move_order', timeout=10, migration=migration)
         return answer
 
+    def firewalls(self, context: RequestContext, host: str) -> dict[str, Any]:
+        """-> {server: {MAC address: what this card may do, as `db.api.security_groups.Firewall`; None: everything}} of
+        the cards there, as far as this side decides that."""
+        return dict(self._client.call(context, 'firewalls', timeout=30, host=host))
+
     def paid(self, context: RequestContext, host: str, uuids: list[str]) -> None:
         self._client.call(context, 'paid', timeout=10, host=host, uuids=uuids)
 

@@ -38,5 +38,8 @@ OPTIONS = {
         cfg.ListOpt('project_cidrs', default=['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'],
                     help='What projects may number their networks with (administrators: with anything). Each host '
                          'gets a route to them, so leave out what a host must reach elsewhere.'),
+        cfg.IntOpt('max_security_groups', default=10, min=-1, help='Security groups a project may have. -1: no bound.'),
+        cfg.IntOpt('max_security_group_rules', default=100, min=-1,
+                   help='Rules that all security groups of a project may have. -1: no bound.'),
     ],
 }

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import abc
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 from stevedore import driver as stevedore_driver
 
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
+from minicompute.network.security import SecurityGroups
 from minicompute.objects import VIF, Instance, Network
 
 NAMESPACE = 'minicompute.network.backends'
@@ -21,7 +23,7 @@ NAMESPACE = 'minicompute.network.backends'
 Requested = list[dict[str, Any]]
 
 
-class NetworkBackend(abc.ABC):
+class NetworkBackend(SecurityGroups, abc.ABC):
     """All raise only exceptions with a 4xx code for what the request got wrong."""
 
     @abc.abstractmethod
@@ -31,9 +33,9 @@ class NetworkBackend(abc.ABC):
 
     @abc.abstractmethod
     def allocate(self, context: RequestContext, instance_uuid: str, project_id: str, host: str | None,
-                 requested: Requested) -> list[VIF]:
+                 requested: Requested, *, groups: Sequence[str] = ()) -> list[VIF]:
         """The server's cards, in the order of the request. A second call gives the same cards, and moves
-        them to `host`."""
+        them to `host`. `groups`: ids of security groups, as `find_groups` gives them, for the cards that are made."""
 
     @abc.abstractmethod
     def deallocate(self, context: RequestContext, instance_uuid: str) -> None:

@@ -5,7 +5,7 @@ A conductor that allocates inside its own transaction, for many servers at once,
     cards = backend.resolve(context, project_id, requested)             # reads; makes `auto`'s network
     requests = [r for each server for r in port_requests(cards, instance_uuid, project_id, host)]
     ports = db.api.networks.allocate_ports(conn, requests)              # in the transaction
-    vifs = [vif(card.network, port) ...]                                # or `vifs(cards, ports)` a server
+    cards = vifs(conn, [card.network for card in cards], ports)
 """
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db import session
 from minicompute.db.api import networks as db
+from minicompute.db.api import security_groups as security
 from minicompute.network.base import NetworkBackend, Requested
+from minicompute.network.local_security import LocalSecurityGroups, checked
 from minicompute.objects import VIF, FixedIP, Instance, Network, Port, Subnet
 
 #: ids of the networks that `auto` makes are derived from the project's, so that a project gets one only
@@ -39,7 +41,7 @@ class Card:
     tag: str | None = None
 
 
-class LocalNetworks(NetworkBackend):
+class LocalNetworks(LocalSecurityGroups, NetworkBackend):
 
     def validate(self, context: RequestContext, requested: Requested, count: int) -> None:
         if count > 1 and any(item.get('fixed_ip') for item in requested):
@@ -63,10 +65,19 @@ class LocalNetworks(NetworkBackend):
         return [Card(self.make_auto_network(project_id))] if cards is None else cards
 
     def allocate(self, context: RequestContext, instance_uuid: str, project_id: str, host: str | None,
-                 requested: Requested) -> list[VIF]:
+                 requested: Requested, *, groups: Sequence[str] = ()) -> list[VIF]:
         cards = self.resolve(context, project_id, requested)
-        ports = session.write(db.allocate_ports, port_requests(cards, instance_uuid, project_id, host))
-        return vifs(cards, ports)
+        named = [] if list(groups) == [security.default_id(project_id)] else list(groups)
+        requests = port_requests(cards, instance_uuid, project_id, host, named or None)
+
+        def write(conn: sa.Connection) -> tuple[list[Port], list[VIF]]:
+            if named:
+                checked(conn, project_id, named)
+            ports = db.allocate_ports(conn, requests)
+            return ports, vifs(conn, [card.network for card in cards], ports)
+        ports, found = session.write(write)
+        self.came(ports)
+        return found
 
     def deallocate(self, context: RequestContext, instance_uuid: str) -> None:
         session.write(db.release_ports, [instance_uuid])
@@ -93,7 +104,7 @@ class LocalNetworks(NetworkBackend):
         with session.read() as conn:
             ports = db.list_ports(conn, {'instance_uuid': [instance_uuid]})
             found = {n.id: n for n in db.list_networks(conn, {'id': [port.network_id for port in ports]})}
-        return [vif(found[port.network_id], port) for port in ports]
+            return vifs(conn, [found[port.network_id] for port in ports], ports)
 
     def show(self, context: RequestContext, network_id: str) -> Network:
         with session.read() as conn:
@@ -213,16 +224,23 @@ def new_network(*, name: str, project_id: str | None, shared: bool, kind: str = 
 # -- for the conductor ---------------------------------------------------------
 
 def port_requests(cards: Sequence[Card], instance_uuid: str, project_id: str | None,
-                  host: str | None) -> list[db.PortRequest]:
+                  host: str | None, security_groups: list[str] | None = None) -> list[db.PortRequest]:
     """One server's. Its card number n has always the same id, so that a step that runs twice gets it once."""
     return [db.PortRequest(id=card.port_id or db.port_id(instance_uuid, str(number)),
                            network_id=card.network.id, project_id=project_id, instance_uuid=instance_uuid,
-                           host=host, address=card.fixed_ip, tag=card.tag, existing=card.port_id is not None)
+                           host=host, address=card.fixed_ip, tag=card.tag, existing=card.port_id is not None,
+                           security_groups=security_groups)
             for number, card in enumerate(cards)]
 
 
-def vifs(cards: Sequence[Card], ports: Sequence[Port]) -> list[VIF]:
-    return [vif(card.network, port) for card, port in zip(cards, ports, strict=True)]
+def vifs(conn: sa.Connection, found: Sequence[Network], ports: Sequence[Port]) -> list[VIF]:
+    """The cards that these ports of these networks are, with what they may be sent and may send."""
+    groups = security.of_ports(conn, ports) if ports else {}
+    walls = security.firewalls(conn, groups)
+    cards = [vif(network, port) for network, port in zip(found, ports, strict=True)]
+    for card, port in zip(cards, ports, strict=True):
+        security.describe(card.details, port.security_groups, groups[port.id], walls[port.id])
+    return cards
 
 
 def vif(network: Network, port: Port) -> VIF:

@@ -42,3 +42,36 @@ class Port:
     host: str | None = None
     tag: str | None = None
     created_at: datetime.datetime | None = None
+    #: ids; None: the project's `default`
+    security_groups: list[str] | None = None
+
+
+@record
+class SecurityGroupRule:
+    """What a group lets pass. `direction` 'ingress' or 'egress'; `protocol` None: any; the ports of ICMP are type and
+    code. `remote_ip_prefix` or `remote_group_id` or neither: from (to) anywhere."""
+
+    id: str
+    security_group_id: str
+    direction: str = 'ingress'
+    ethertype: str = 'IPv4'
+    protocol: str | None = None
+    port_range_min: int | None = None
+    port_range_max: int | None = None
+    remote_ip_prefix: str | None = None
+    remote_group_id: str | None = None
+    description: str = ''
+    created_at: datetime.datetime | None = None
+
+
+@record
+class SecurityGroup:
+    """What the cards that are in it may be sent, and may send. Nothing that no rule names passes."""
+
+    id: str
+    name: str
+    project_id: str
+    description: str = ''
+    rules: list[SecurityGroupRule] = dataclasses.field(default_factory=list)
+    created_at: datetime.datetime | None = None
+    updated_at: datetime.datetime | None = None

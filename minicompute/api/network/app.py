@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from minicompute.api.image.table import Row, Table
-from minicompute.api.network import constant, networks, ports, subnets
+from minicompute.api.network import constant, networks, ports, security_groups, subnets
 from minicompute.api.openstack.answer import Answer
 from minicompute.api.openstack.wsgi import Request
 
@@ -30,8 +30,16 @@ ROUTES: tuple[Row, ...] = (
     ('DELETE', '/ports/{port_id}', ports.delete),
     ('GET', '/extensions', constant.extensions),
     ('GET', '/extensions/{alias}', constant.extension),
-    ('GET', '/security-groups', constant.security_groups),
-    ('GET', '/security-groups/{group_id}', constant.security_group),
+    ('PUT', '/ports/{port_id}', ports.update),
+    ('GET', '/security-groups', security_groups.index),
+    ('POST', '/security-groups', security_groups.create),
+    ('GET', '/security-groups/{group_id}', security_groups.show),
+    ('PUT', '/security-groups/{group_id}', security_groups.update),
+    ('DELETE', '/security-groups/{group_id}', security_groups.delete),
+    ('GET', '/security-group-rules', security_groups.index_rules),
+    ('POST', '/security-group-rules', security_groups.create_rule),
+    ('GET', '/security-group-rules/{rule_id}', security_groups.show_rule),
+    ('DELETE', '/security-group-rules/{rule_id}', security_groups.delete_rule),
     ('GET', '/quotas/{project_id}', constant.quotas),
 )
 

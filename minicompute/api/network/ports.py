@@ -10,16 +10,19 @@ from minicompute.api.network import common
 from minicompute.api.openstack.answer import Answer
 from minicompute.db import session
 from minicompute.db.api import networks as db
-from minicompute.network import local
+from minicompute.db.api import security_groups as security
+from minicompute.network import local, local_security
 from minicompute.objects import Network, Port
 
 _MAC = {'type': 'string', 'pattern': r'^[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}$(?!\n)'}
 _FIXED_IPS = {'type': 'array', 'maxItems': 1, 'items': {
     'type': 'object', 'additionalProperties': False,
     'properties': {'subnet_id': common.UUID, 'ip_address': {'type': 'string', 'format': 'ipv4'}}}}
+_SECURITY_GROUPS = {'type': 'array', 'maxItems': 100, 'uniqueItems': True, 'items': common.UUID}
 #: a port has no name here
 _NEW = {'network_id': common.UUID, 'fixed_ips': _FIXED_IPS, 'mac_address': _MAC, 'name': {'enum': ['']},
-        'admin_state_up': {'enum': [True]}, 'project_id': common.PROJECT, 'tenant_id': common.PROJECT,
+        'admin_state_up': {'enum': [True]}, 'security_groups': _SECURITY_GROUPS,
+        'project_id': common.PROJECT, 'tenant_id': common.PROJECT,
         **common.EMPTY}
 
 _COLUMNS = {'id': 'id', 'device_id': 'instance_uuid', 'network_id': 'network_id',
@@ -35,13 +38,17 @@ def view(req: Request, port: Port, networks: dict[str, Network]) -> dict[str, An
         'status': 'ACTIVE' if bound else 'DOWN', 'admin_state_up': True,
         'device_id': port.instance_uuid or '', 'device_owner': 'compute:nova' if bound else '',
         'mac_address': port.mac_address, 'fixed_ips': [{'subnet_id': subnet_id, 'ip_address': port.address}],
-        'security_groups': [], 'port_security_enabled': True, 'allowed_address_pairs': [],
+        'security_groups': _groups(port), 'port_security_enabled': True, 'allowed_address_pairs': [],
         'extra_dhcp_opts': [], 'binding:vnic_type': 'normal',
         'created_at': common.time(port.created_at), 'updated_at': common.time(port.created_at)}
     if req.context.is_admin:
         shown |= {'binding:host_id': port.host or '', 'binding:profile': {}, 'binding:vif_details': {},
                   'binding:vif_type': 'bridge' if bound else 'unbound'}
     return shown
+
+
+def _groups(port: Port) -> list[str]:
+    return [security.default_id(port.project_id or '')] if port.security_groups is None else port.security_groups
 
 
 def _views(req: Request, ports: list[Port]) -> list[dict[str, Any]]:
@@ -93,12 +100,26 @@ def create(req: Request) -> Answer:
     address = local.checked_address(network, fixed['ip_address']) if 'ip_address' in fixed else None
     mac = values.get('mac_address')
     request = db.PortRequest(id=str(uuid.uuid4()), network_id=network.id, project_id=project_id,
-                             address=address, mac_address=mac and mac.lower())
+                             address=address, mac_address=mac and mac.lower(),
+                             security_groups=values.get('security_groups'))
     session.write(_insert, request)
     return Answer(show(req, request.id), code=201)
 
 
+def update(req: Request, port_id: str) -> dict[str, Any]:
+    """Its security groups are what can be changed."""
+    values = common.body(req, 'port', {name: _NEW[name] for name in ('name', 'admin_state_up', 'security_groups',
+                                                                    'description')})
+    port = _find(req, port_id)
+    common.require_owner(req, port.project_id, f'Port {port_id}')
+    if 'security_groups' in values:
+        common.backend().set_port_groups(req.context, port, values['security_groups'])
+    return show(req, port_id)
+
+
 def _insert(conn: Any, request: db.PortRequest) -> None:
+    if request.security_groups is not None:
+        local_security.checked(conn, request.project_id or '', request.security_groups)
     if request.mac_address and db.list_ports(conn, {'mac_address': [request.mac_address]}):
         raise exception.Conflict(f'mac_address: {request.mac_address} is in use by another port.')
     db.allocate_ports(conn, [request])

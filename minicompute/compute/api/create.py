@@ -147,8 +147,11 @@ def _check(request: CreateRequest, found: lookup.Found, devices: list[BlockDevic
 
 
 def _networks_are_there(context: RequestContext, request: CreateRequest) -> exception.Invalid | None:
-    """What a body names and is not there is a bad request, not a bad path. Said after what else is wrong."""
+    """What a body names and is not there is a bad request, not a bad path. Said after what else is wrong. From here on
+    the request names its security groups by id."""
     try:
+        if request.security_groups:
+            request.security_groups = network.load().find_groups(context, request.security_groups)
         network.load().validate(context, request.networks, request.most)
     except exception.NotFound as error:
         return exception.Invalid(error.message)

@@ -10,6 +10,7 @@ from oslo_log import log as logging
 from minicompute import crash, exception, metrics, rpc
 from minicompute.compute.guard import Guard
 from minicompute.compute.manager import consoles, progress, verbs
+from minicompute.compute.manager.firewalls import Firewalls
 from minicompute.compute.manager.housekeeping import Housekeeping
 from minicompute.compute.manager.image_caching import ImageCaching
 from minicompute.compute.manager.metadata import MetadataProxy
@@ -58,14 +59,16 @@ class ComputeManager(Manager):
         self.guard = Guard(path, self._submit, self._run, conductor.report)
         self._images = ImageCaching(self.host, self.driver, self._pools.builds.submit)
         self.metadata = MetadataProxy(self.driver)
-        self.housekeeping = Housekeeping(self.host, self.driver, self.guard, api or conductor.ConductorAPI())
+        api = api or conductor.ConductorAPI()
+        self.housekeeping = Housekeeping(self.host, self.driver, self.guard, api)
+        self.firewalls = Firewalls(self.host, self.driver, api)
 
     # -- the daemon --------------------------------------------------------
 
     def endpoints(self) -> list[Any]:
         return [rpc.Endpoint(self, 'run_steps', 'pay', 'remove_strangers', 'tell_inventory', 'live_order',
                              'console_output', 'console',
-                             'diagnostics', 'cache_images')]
+                             'diagnostics', 'cache_images', 'refresh_security_rules')]
 
     def start(self) -> None:
         self.driver.start(self.housekeeping.power_changed)
@@ -80,7 +83,7 @@ class ComputeManager(Manager):
         self.driver.stop()
 
     def periodics(self) -> list[Periodic]:
-        return self.housekeeping.periodics() + self.metadata.periodics()
+        return self.housekeeping.periodics() + self.metadata.periodics() + self.firewalls.periodics()
 
     # -- what flows ask ----------------------------------------------------
 
@@ -110,6 +113,7 @@ class ComputeManager(Manager):
                 report.result = verb(self.driver, request)
             if crash.armed:
                 crash.point('compute', request.place, 'after', request.key)
+            self.firewalls.note(request)
             if request.verb == 'spawn' and self._failing:
                 self._failing, report.result['recovered'] = False, True
         except Exception as error:
@@ -135,6 +139,10 @@ class ComputeManager(Manager):
         """{'id' of the request, 'image'}: have it here before a server needs it."""
         for item in items:
             self._images.admit(item['id'], item['image'])
+
+    def refresh_security_rules(self, context: RequestContext, items: list[str]) -> None:
+        """Security groups of cards of this host have changed."""
+        self.firewalls.changed()
 
     def tell_inventory(self, context: RequestContext, items: list[str]) -> None:
         """The records have no inventory of this host: tell it with the next heartbeat."""

@@ -130,7 +130,8 @@ def allocate_networks(task: Task) -> Outcome:
     instance, spec = task.instance, task.spec
     assert instance is not None and spec is not None
     vifs = network.load().allocate(task.context, instance_uuid=instance.uuid, project_id=instance.project_id,
-                                   host=instance.host, requested=spec.requested_networks)
+                                   host=instance.host, requested=spec.requested_networks,
+                                   groups=spec.security_groups)
     task.set(network_info=vifs)
     return {}
 

@@ -158,6 +158,7 @@ class PortRequest:
     mac_address: str | None = None
     tag: str | None = None
     existing: bool = False
+    security_groups: list[str] | None = None    # of a port to make; None: the project's `default`
 
 
 # What a server's request makes is removed with the server, what a user made by hand is not. The version of
@@ -234,6 +235,7 @@ def _insert_missing(conn: sa.Connection, missing: list[PortRequest]) -> None:
             rows.append({'id': request.id, 'network_id': network_id, 'project_id': request.project_id,
                          'instance_uuid': request.instance_uuid, 'host': request.host, 'tag': request.tag,
                          'mac_address': request.mac_address or random_mac(), 'created_at': now,
+                         'security_groups': request.security_groups,
                          'address': request.address or next(free)})
     rows.sort(key=lambda row: (row['network_id'], row['address']))    # one order for all, against deadlocks
     try:

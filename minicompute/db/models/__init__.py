@@ -14,7 +14,15 @@ from minicompute.db.models.hosts import (
     usage_audits,
 )
 from minicompute.db.models.journal import instance_actions, instance_actions_events
-from minicompute.db.models.local import images, networks, ports, volume_snapshots, volumes
+from minicompute.db.models.local import (
+    images,
+    networks,
+    ports,
+    security_group_rules,
+    security_groups,
+    volume_snapshots,
+    volumes,
+)
 from minicompute.db.models.servers import (
     block_device_mappings,
     instance_group_members,
@@ -29,5 +37,5 @@ __all__ = ['aggregate_hosts', 'aggregates', 'allocations', 'block_device_mapping
            'console_auth_tokens', 'event_heads', 'events', 'flavor_projects', 'flavors',
            'idempotency_keys', 'image_caching', 'images', 'instance_actions', 'instance_actions_events',
            'instance_group_members', 'instance_groups', 'instances', 'key_pairs', 'metadata', 'migrations', 'networks',
-           'owed', 'ports', 'projects', 'quotas', 'services', 'tags', 'usage_audits',
-           'volume_snapshots', 'volumes']
+           'owed', 'ports', 'projects', 'quotas', 'security_group_rules', 'security_groups', 'services', 'tags',
+           'usage_audits', 'volume_snapshots', 'volumes']

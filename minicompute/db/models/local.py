@@ -34,6 +34,26 @@ ports = table(
     sa.Column('mac_address', sa.String(17), nullable=False, unique=True),
     sa.Column('address', sa.String(39), nullable=False),
     sa.Column('tag', sa.String(255)), sa.Column('created_at', Timestamp), sa.UniqueConstraint('network_id', 'address'),
+    sa.Column('security_groups', Json), sa.Index('ix_ports_host', 'host'),
+    sa.Index('ix_ports_project_id', 'project_id'),
+)
+
+#: A project's `default` has a row only once somebody has changed it.
+security_groups = table(
+    'security_groups', sa.Column('id', sa.String(36), primary_key=True),
+    sa.Column('project_id', sa.String(255), nullable=False, index=True),
+    sa.Column('name', sa.String(255), nullable=False), sa.Column('description', sa.String(255), nullable=False),
+    *born(),
+)
+
+security_group_rules = table(
+    'security_group_rules', sa.Column('id', sa.String(36), primary_key=True),
+    sa.Column('security_group_id', sa.String(36), sa.ForeignKey(security_groups.c.id), nullable=False, index=True),
+    sa.Column('direction', sa.String(8), nullable=False), sa.Column('ethertype', sa.String(4), nullable=False),
+    sa.Column('protocol', sa.String(16)), sa.Column('port_range_min', sa.Integer),
+    sa.Column('port_range_max', sa.Integer), sa.Column('remote_ip_prefix', sa.String(64)),
+    uuid('remote_group_id', index=True), sa.Column('description', sa.String(255), nullable=False),
+    sa.Column('created_at', Timestamp),
 )
 
 #: `size` in GiB. Who has a volume is what block_device_mappings says, and nothing else: a mapping that goes, for

@@ -40,6 +40,11 @@ class FakeAdmin(FakeBase, AdminVerbs):
         self._read(instance.uuid)
         self._fault('inject_network_info.after', instance.uuid)
 
+    def keep_firewalls(self, cards: dict[str, dict[str, Any]]) -> bool:
+        self._fault('keep_firewalls', '')
+        self.firewalls = {uuid: walls for uuid, walls in cards.items() if os.path.lexists(self._path(uuid))}
+        return any(wall for walls in self.firewalls.values() for wall in walls.values())
+
     def cache_image(self, image: ImageMeta, progress: Progress = no_progress) -> bool:
         self._fault('cache_image', str(image.id))
         directory = os.path.join(self._dir, CACHE)

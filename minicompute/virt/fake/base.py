@@ -38,6 +38,8 @@ class FakeBase:
         self.host = host or CONF.host
         self._dir = os.path.join(CONF.fake.state_dir, self.host)
         self._listener: PowerListener | None = None
+        #: for tests: what the cards of the servers here may be sent and may send
+        self.firewalls: dict[str, dict[str, Any]] = {}
 
     # -- for tests ---------------------------------------------------------
 

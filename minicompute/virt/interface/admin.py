@@ -24,6 +24,12 @@ class AdminVerbs:
         that its DHCP server answers again."""
         raise exception.NotImplementedHere()
 
+    def keep_firewalls(self, cards: dict[str, dict[str, Any]]) -> bool:
+        """{server: {MAC address: what the card may be sent and may send, as `db.api.security_groups.Firewall`; None:
+        everything}}: let that hold for those of them that run here; cards of others stay as they are. -> whether
+        anything here is filtered."""
+        return False
+
     def cache_image(self, image: ImageMeta, progress: Progress = no_progress) -> bool:
         """Make sure that the image is where the disks of servers are made from. -> whether it was fetched for that.
         Raises ImageNotFound, ImageUnacceptable, DiskFull."""

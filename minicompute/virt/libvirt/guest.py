@@ -73,6 +73,10 @@ class Guest:
         """Ask for a device back; from a running guest it comes later. Raises libvirtError."""
         self._call(self._domain.detachDeviceFlags, xml, flags)
 
+    def change(self, xml: str, flags: int) -> None:
+        """Raises libvirtError."""
+        self._call(self._domain.updateDeviceFlags, xml, flags)
+
     def copy_disk(self, target: str, xml: str) -> None:
         """Begin to copy a disk, and to write to both, until `end_copy`. Raises libvirtError."""
         flags = libvirt.VIR_DOMAIN_BLOCK_COPY_REUSE_EXT | libvirt.VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB

@@ -30,6 +30,7 @@ from minicompute.virt.libvirt import routes
 from minicompute.virt.libvirt.config.base import Element, parse, render
 from minicompute.virt.libvirt.config.interface import Interface
 from minicompute.virt.libvirt.config.network import DhcpHost, NatNetwork
+from minicompute.virt.libvirt.firewall import Firewalls, filter_of
 from minicompute.virt.libvirt.host import Host, call, code_of
 
 LOG = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Networks:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._lock = threading.Lock()
+        self.firewalls = Firewalls(host)
         #: when a card was plugged: its domain follows soon
         self._plugged: dict[str, float] = {}
 
@@ -66,6 +68,7 @@ class Networks:
 
     def plug(self, instance: Instance) -> None:
         """Make sure that all networks of the server run here and know its ports."""
+        self.firewalls.define(vif.details['firewall'] for vif in instance.network_info if 'firewall' in vif.details)
         for vif in instance.network_info:
             if vif.kind == 'network':
                 with self._lock:
@@ -265,7 +268,7 @@ def _interface(vif: VIF, hardware: GuestHardware, vcpus: int) -> Interface:
         model=hardware.vif_model,
         mtu=vif.mtu,
         queues=queues,
-        filter=CONF.libvirt.port_filter or None if secured else None,
+        filter=filter_of(vif.details.get('firewall')) if secured else None,
         addresses=addresses,
         bandwidth=_bandwidth(hardware.tuning),
     )

@@ -97,42 +97,81 @@ def test_security_groups(api, member):
     assert member.get('/os-security-groups?offset=1')['security_groups'] == []
     assert fault(member.get('/os-security-groups/1', code=400))[2] == 'Security group id should be uuid'
     member.get(f'/os-security-groups/{NOBODY}', code=404)
-    api.get(path, code=404)                                                            # another project's
-    body = {'security_group': {'name': 'web', 'description': '', 'more': 1}}
-    assert fault(member.post('/os-security-groups', body, 403))[0] == 'forbidden'
+    body = {'security_group': {'name': 'web', 'description': 'd', 'more': 1}}
     member.post('/os-security-groups', {'security_group': {'name': 'web'}}, 400)
+    web = member.post('/os-security-groups', body, 200)['security_group']
+    assert web == {'id': web['id'], 'name': 'web', 'description': 'd', 'tenant_id': 'demo', 'rules': []}
+    assert [one['name'] for one in member.get('/os-security-groups')['security_groups']] == ['default', 'web']
+    assert member.get('/os-security-groups?limit=1&offset=1')['security_groups'] == [web]
+    member.put(f"/os-security-groups/{web['id']}", {'security_group': {'name': 'w', 'description': ''}}, 200)
+    assert member.get(f"/os-security-groups/{web['id']}")['security_group'] == {**web, 'name': 'w', 'description': ''}
+    assert fault(member.post('/os-security-groups', {'security_group': {'name': 'default', 'description': ''}},
+                             403))[0] == 'forbidden'
     member.put(path, body, 400)
     member.put(f'/os-security-groups/{NOBODY}', body, 404)
     member.delete(path, 400)
     member.delete(f'/os-security-groups/{NOBODY}', 404)
+    member.delete(f"/os-security-groups/{web['id']}", 202)
+    member.get(f"/os-security-groups/{web['id']}", code=404)
     rule, = group['rules']
-    member.delete(f"/os-security-group-rules/{rule['id']}", 400)
+    member.delete(f"/os-security-group-rules/{rule['id']}", 202)
+    assert member.get(path)['security_group']['rules'] == []
+    member.delete(f"/os-security-group-rules/{rule['id']}", 404)
     member.delete(f'/os-security-group-rules/{NOBODY}', 404)
     member.delete('/os-security-group-rules/1', 400)
+    assert path.rpartition('/')[2] not in {one['id'] for one in api.get('/os-security-groups')['security_groups']}
+    assert group['id'] in {one['id'] for one in api.get('/os-security-groups?all_tenants=1')['security_groups']}
+
+
+def test_how_many_security_groups(member, option):
+    option('local_networks', max_security_groups=2, max_security_group_rules=5)
+    body = {'security_group': {'name': 'web', 'description': ''}}
+    web = member.post('/os-security-groups', body, 200, version='2.35')['security_group']['id']
+    assert 'security_group' in fault(member.post('/os-security-groups', body, 403))[2]
+    rule = {'parent_group_id': web, 'ip_protocol': 'tcp', 'from_port': 80, 'to_port': 80}
+    member.post('/os-security-group-rules', {'security_group_rule': rule}, 200)
+    assert 'already exists' in fault(member.post('/os-security-group-rules', {'security_group_rule': rule}, 400))[2]
+    rule['to_port'] = 81
+    refused = member.post('/os-security-group-rules', {'security_group_rule': rule}, 403)
+    assert 'security_group_rule' in fault(refused)[2]
+
+
+@pytest.mark.parametrize(('rule', 'shown'), [
+    ({'ip_protocol': 'tcp', 'from_port': 80, 'to_port': '80', 'cidr': '10.0.0.0/8'}, ('tcp', 80, 80, '10.0.0.0/8')),
+    ({'ip_protocol': 'ICMP', 'from_port': -1, 'to_port': -1}, ('icmp', -1, -1, '0.0.0.0/0')),
+    ({'ip_protocol': 'icmp', 'from_port': 8, 'to_port': -1}, ('icmp', 8, None, '0.0.0.0/0')),
+    ({'ip_protocol': 'tcp', 'group_id': 'own'}, ('tcp', 1, 65535, None)),
+    ({'group_id': 'own'}, (None, None, None, None))])
+def test_security_group_rules(member, rule, shown):
+    own = member.post('/os-security-groups', {'security_group': {'name': 'web', 'description': ''}}, 200,
+                      version='2.35')['security_group']['id']
+    body = {'parent_group_id': own, **{name: own if value == 'own' else value for name, value in rule.items()}}
+    made = member.post('/os-security-group-rules', {'security_group_rule': body}, 200)['security_group_rule']
+    protocol, first, last, cidr = shown
+    assert made == {'id': made['id'], 'parent_group_id': own, 'ip_protocol': protocol, 'from_port': first,
+                    'to_port': last, 'ip_range': {'cidr': cidr} if cidr else {},
+                    'group': {} if cidr else {'name': 'web', 'tenant_id': 'demo'}}
+    assert member.get(f'/os-security-groups/{own}')['security_group']['rules'] == [made]
 
 
 @pytest.mark.parametrize(('rule', 'code'), [
-    ({'ip_protocol': 'tcp', 'from_port': 80, 'to_port': '80', 'cidr': '10.0.0.0/8'}, 403),
-    ({'ip_protocol': 'icmp', 'from_port': -1, 'to_port': -1}, 403),
-    ({'ip_protocol': 'tcp', 'group_id': 'own'}, 403),
-    ({'group_id': 'own'}, 403),
     ({'group_id': NOBODY}, 404),
+    ({'parent_group_id': NOBODY, 'ip_protocol': 'tcp', 'from_port': 1, 'to_port': 2}, 404),
     ({'ip_protocol': 'tcp', 'from_port': 80, 'to_port': 22}, 400),
     ({'ip_protocol': 'tcp', 'from_port': 0, 'to_port': 22}, 400),
     ({'ip_protocol': 'udp', 'from_port': 1, 'to_port': 65536}, 400),
     ({'ip_protocol': 'tcp', 'from_port': [], 'to_port': {}}, 400),
     ({'ip_protocol': 'icmp', 'from_port': 1, 'to_port': 256}, 400),
+    ({'ip_protocol': 'icmp', 'from_port': -1, 'to_port': 3}, 400),
     ({'ip_protocol': 'esp', 'from_port': 1, 'to_port': 2}, 400),
     ({'ip_protocol': 'tcp', 'from_port': 1, 'to_port': 2, 'cidr': 'all'}, 400),
     ({'ip_protocol': 'tcp', 'from_port': 1, 'to_port': 2, 'cidr': '10.0.0.0/0'}, 400),
     ({'ip_protocol': 'tcp', 'cidr': '10.0.0.0/8'}, 400),
     ({'ip_protocol': 'tcp', 'from_port': 1}, 400),
     ({}, 400)])
-def test_security_group_rules(member, rule, code):
-    """Bad ones are bad; a good one is refused, for no host would keep it."""
-    own = member.get('/os-security-groups')['security_groups'][0]['id']
-    body = {'parent_group_id': own, **{name: own if value == 'own' else value for name, value in rule.items()}}
-    member.post('/os-security-group-rules', {'security_group_rule': body}, code, version='2.35')
+def test_bad_security_group_rules(member, rule, code):
+    own = member.get('/os-security-groups', version='2.35')['security_groups'][0]['id']
+    member.post('/os-security-group-rules', {'security_group_rule': {'parent_group_id': own, **rule}}, code)
 
 
 def test_volumes(member, api):

@@ -1,24 +1,21 @@
-"""/os-security-groups and /os-security-group-rules, up to 2.35.
-
-A project has the one group `default` of the local networks, which says what is true: everything may come in. Another
-group, or another rule, is refused as over quota: nobody is told that a rule protects him which no host keeps.
-"""
+"""/os-security-groups and /os-security-group-rules, up to 2.35: the groups of the network service, in Nova's words."""
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import unquote
 
 from oslo_utils import uuidutils
 
 from minicompute import exception, policy
 from minicompute.api import validation
-from minicompute.api.network import constant
 from minicompute.api.openstack import common, wsgi
 from minicompute.api.openstack.compute.schemas import proxies
 from minicompute.api.openstack.compute.schemas import security_groups as schema
-from minicompute.api.openstack.compute.security_groups import DEFAULT, RULE, view
+from minicompute.api.openstack.compute.security_groups import RULE, rule_view, views
 from minicompute.api.openstack.wsgi import Request
+from minicompute.network import base as network
+from minicompute.objects import SecurityGroup, SecurityGroupRule
 
 LAST = '2.35'
 ANYWHERE = '0.0.0.0/0'
@@ -34,38 +31,55 @@ class SecurityGroupProxyController(wsgi.Controller):
     def index(self, req: Request) -> dict[str, Any]:
         policy.authorize(req.context, RULE % 'get')
         first, limit = common.window(req)
-        return {'security_groups': [view(_own(req))][first:first + limit]}
+        found = network.load().list_security_groups(req.context, all_projects='all_tenants' in req.GET, limit=limit,
+                                                    offset=first)
+        shown = views(req.context, found)
+        return {'security_groups': sorted(shown, key=lambda group: (group['tenant_id'], group['name']))}
 
     @wsgi.api_version('2.1', LAST)
     @wsgi.expected_errors((400, 404))
     @validation.schema(query=proxies.query, answer=schema.one)
     def show(self, req: Request, id: str) -> dict[str, Any]:
         policy.authorize(req.context, RULE % 'show')
-        return {'security_group': view(_find(req, id))}
+        return _answer(req, _find(req, id))
 
     @wsgi.api_version('2.1', LAST)
     @wsgi.expected_errors((400, 403))
     @validation.schema(schema.create, answer=schema.one)
-    def create(self, req: Request, body: dict[str, Any]) -> NoReturn:
+    def create(self, req: Request, body: dict[str, Any]) -> dict[str, Any]:
         policy.authorize(req.context, RULE % 'create')
-        raise _over(f'a project has the security group {DEFAULT} and no other')
+        asked = body['security_group']
+        group = SecurityGroup(id=uuidutils.generate_uuid(), name=asked['name'], description=asked['description'],
+                              project_id=req.context.project_id or '')
+        try:
+            return _answer(req, network.load().create_security_group(req.context, group))
+        except exception.Conflict as error:     # so Nova takes whatever Neutron finds in the way
+            raise exception.QuotaError(error.message) from None
 
     @wsgi.api_version('2.1', LAST)
     @wsgi.expected_errors((400, 404))
     @validation.schema(schema.create, answer=schema.one)
-    def update(self, req: Request, id: str, body: dict[str, Any]) -> NoReturn:
+    def update(self, req: Request, id: str, body: dict[str, Any]) -> dict[str, Any]:
         policy.authorize(req.context, RULE % 'update')
         _find(req, id)
-        raise exception.Invalid(f'Security group {DEFAULT} cannot be changed.')
+        asked = body['security_group']
+        try:
+            return _answer(req, network.load().update_security_group(
+                req.context, id, name=asked['name'], description=asked['description']))
+        except exception.Conflict as error:
+            raise exception.Invalid(error.message) from None
 
     @wsgi.api_version('2.1', LAST)
     @wsgi.response(202)
     @wsgi.expected_errors((400, 404))
     @validation.schema(answer=proxies.nothing)
-    def delete(self, req: Request, id: str) -> NoReturn:
+    def delete(self, req: Request, id: str) -> None:
         policy.authorize(req.context, RULE % 'delete')
         _find(req, id)
-        raise exception.Invalid(f'Security group {DEFAULT} cannot be deleted.')
+        try:
+            network.load().delete_security_group(req.context, id)
+        except exception.Conflict as error:
+            raise exception.Invalid(error.message) from None
 
 
 class SecurityGroupRuleController(wsgi.Controller):
@@ -73,27 +87,29 @@ class SecurityGroupRuleController(wsgi.Controller):
     @wsgi.api_version('2.1', LAST)
     @wsgi.expected_errors((400, 403, 404))
     @validation.schema(schema.create_rule, answer=schema.rule)
-    def create(self, req: Request, body: dict[str, Any]) -> NoReturn:
+    def create(self, req: Request, body: dict[str, Any]) -> dict[str, Any]:
         policy.authorize(req.context, RULE % 'rule:create')
         asked = body['security_group_rule']
         group = _find(req, asked['parent_group_id'])
-        source = asked.get('group_id')
-        if source is not None:
-            _find(req, source)
-        check_rule(asked.get('ip_protocol'), asked.get('from_port'), asked.get('to_port'),
-                   None if source else asked.get('cidr') or ANYWHERE)
-        raise _over(f"security group {group['id']} lets everything in already, and keeps no rules")
+        source = None if asked.get('group_id') is None else _find(req, asked['group_id'])
+        rule = _rule(asked, group, source)
+        for other in group.rules:
+            if other.direction == 'ingress' and _same(other, rule):
+                raise exception.Invalid(f'This rule already exists in group {group.id}')
+        try:
+            made = network.load().create_security_group_rule(req.context, rule)
+        except exception.Conflict as error:
+            raise exception.QuotaError(error.message) from None
+        return {'security_group_rule': rule_view(made, source)}
 
     @wsgi.api_version('2.1', LAST)
     @wsgi.response(202)
     @wsgi.expected_errors((400, 404, 409))
     @validation.schema(answer=proxies.nothing)
-    def delete(self, req: Request, id: str) -> NoReturn:
+    def delete(self, req: Request, id: str) -> None:
         policy.authorize(req.context, RULE % 'rule:delete')
         _check_id(id)
-        if any(rule['id'] == id for rule in _own(req)['security_group_rules']):
-            raise exception.Invalid(f'Rules of security group {DEFAULT} cannot be deleted.')
-        raise exception.NotFound(f'Security group rule {id} does not exist')
+        network.load().delete_security_group_rule(req.context, id)
 
 
 ROUTES = (
@@ -107,8 +123,8 @@ ROUTES = (
 )
 
 
-def _own(req: Request) -> dict[str, Any]:
-    return constant.default_group(req.context.project_id or '')
+def _answer(req: Request, group: SecurityGroup) -> dict[str, Any]:
+    return {'security_group': views(req.context, [group])[0]}
 
 
 def _check_id(identity: str) -> None:
@@ -116,16 +132,37 @@ def _check_id(identity: str) -> None:
         raise exception.Invalid('Security group id should be uuid')
 
 
-def _find(req: Request, identity: str) -> dict[str, Any]:
+def _find(req: Request, identity: str) -> SecurityGroup:
+    """Raises Invalid, SecurityGroupNotFound."""
     _check_id(identity)
-    group = _own(req)
-    if identity != group['id']:
-        raise exception.NotFound(f'Security group {identity} does not exist')
-    return group
+    return network.load().show_security_group(req.context, identity)
 
 
-def _over(why: str) -> exception.QuotaError:
-    return exception.QuotaError(f'Quota exceeded: {why}.')
+def _rule(asked: dict[str, Any], group: SecurityGroup, source: SecurityGroup | None) -> SecurityGroupRule:
+    """What the network service is asked for: -1 as a port is none. Raises Invalid."""
+    protocol, first, last = asked.get('ip_protocol') or None, asked.get('from_port'), asked.get('to_port')
+    cidr = None if source else asked.get('cidr') or ANYWHERE
+    check_rule(protocol, first, last, cidr)
+    if protocol is None or first is None or last is None:
+        protocol, first, last = (None, None, None) if protocol is None else (str(protocol).lower(), None, None)
+    else:
+        protocol, first, last = str(protocol).lower(), *(None if int(port) == -1 else int(port)
+                                                         for port in (first, last))
+    network_ = None if cidr is None else ipaddress.ip_network(unquote(str(cidr)), strict=False)
+    if protocol == 'icmp' and first is None and last is not None:
+        raise exception.Invalid('from_port: a code of ICMP needs a type.')
+    return SecurityGroupRule(
+        id=uuidutils.generate_uuid(), security_group_id=group.id, protocol=protocol, port_range_min=first,
+        port_range_max=last, ethertype=f'IPv{network_.version if network_ else 4}',
+        remote_ip_prefix=None if network_ is None else str(network_), remote_group_id=source.id if source else None)
+
+
+def _same(one: SecurityGroupRule, other: SecurityGroupRule) -> bool:
+    def said(rule: SecurityGroupRule) -> tuple[Any, ...]:
+        shown = rule_view(rule, None)
+        return shown['ip_protocol'], shown['from_port'], shown['to_port'], rule.remote_group_id, (
+            None if rule.remote_group_id else rule.remote_ip_prefix or ANYWHERE)
+    return said(one) == said(other)
 
 
 def check_rule(protocol: Any, from_port: Any, to_port: Any, cidr: Any) -> None:

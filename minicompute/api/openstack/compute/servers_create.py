@@ -140,12 +140,9 @@ def _network_id(text: str, where: str) -> str:
 
 
 def _security_groups(server: Body) -> list[str]:
-    """Only the group that is always there can be asked for until a network service brings others."""
-    names = [item['name'].strip() for item in server.get('security_groups') or () if item.get('name')]
-    for name in names:
-        if name != 'default':
-            raise exception.Invalid(f"Unable to find security_group with name or id '{name[:64]}'")
-    return list(dict.fromkeys(names))
+    """Names or ids."""
+    return list(dict.fromkeys(item['name'].strip() for item in server.get('security_groups') or ()
+                              if item.get('name')))
 
 
 def _devices(server: Body) -> list[dict[str, Any]]:

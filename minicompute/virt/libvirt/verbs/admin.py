@@ -22,5 +22,8 @@ class LibvirtAdmin(LibvirtBase, AdminVerbs):
         guest.find(self._host, instance.uuid)
         self._networks.plug(instance)
 
+    def keep_firewalls(self, cards: dict[str, dict[str, Any]]) -> bool:
+        return self._networks.firewalls.keep(cards)
+
     def cache_image(self, image: ImageMeta, progress: Progress = no_progress) -> bool:
         return self._cache.keep(image, progress)

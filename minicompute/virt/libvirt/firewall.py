@@ -1,0 +1,100 @@
+"""Security groups on a host: one filter of libvirt's for each set of groups that a card here is in.
+
+A card that may do everything has `[libvirt] port_filter` alone, which costs nothing here. A filter that is defined anew
+holds at once for all cards that have it; one that nobody uses is forgotten at the next look.
+"""
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any
+from xml.etree import ElementTree
+
+import libvirt
+from oslo_log import log as logging
+
+from minicompute import exception
+from minicompute.conf import CONF
+from minicompute.virt.libvirt import guest
+from minicompute.virt.libvirt.config.base import Element, element, render
+from minicompute.virt.libvirt.config.nwfilter import NetworkFilter
+from minicompute.virt.libvirt.guest import Guest
+from minicompute.virt.libvirt.host import Host, call
+
+LOG = logging.getLogger(__name__)
+
+OURS = 'minicompute-sg-'
+
+
+def filter_of(wall: dict[str, Any] | None) -> str | None:
+    """The name of what filters a card."""
+    name: str | None = CONF.libvirt.port_filter or None
+    return str(wall['name']) if wall else name
+
+
+class Firewalls:
+    """One at a time defines filters."""
+
+    def __init__(self, host: Host) -> None:
+        self._host, self._lock = host, threading.Lock()
+
+    def define(self, walls: Iterable[dict[str, Any]]) -> None:
+        """Before a card refers to them. Raises InternalError."""
+        for name, rules in {str(wall['name']): wall['rules'] for wall in walls}.items():
+            described = NetworkFilter(name, CONF.libvirt.port_filter or None, rules)
+            with self._lock:
+                try:
+                    call(self._host.connection().nwfilterDefineXML, render(described))
+                except libvirt.libvirtError as error:
+                    raise exception.InternalError(reason=f'The rules of the security groups cannot be kept on this '
+                                                         f'host: {error.get_error_message()}') from error
+
+    def keep(self, cards: dict[str, dict[str, Any]]) -> bool:
+        """See `ComputeDriver.keep_firewalls`."""
+        walls = [wall for some in cards.values() for wall in some.values() if wall]
+        self.define(walls)
+        for uuid, wanted in cards.items():
+            try:
+                self._keep(guest.find(self._host, uuid), wanted)
+            except exception.DomainNotFound:
+                continue
+        self._forget({str(wall['name']) for wall in walls})
+        return bool(walls)
+
+    def _keep(self, domain: Guest, wanted: dict[str, Any]) -> None:
+        trees = [(libvirt.VIR_DOMAIN_AFFECT_CONFIG, domain.tree(inactive=True))]
+        if domain.running():
+            trees.append((libvirt.VIR_DOMAIN_AFFECT_LIVE, domain.tree()))
+        for flag, tree in trees:
+            for card in tree.findall('devices/interface'):
+                mac = card.find('mac')
+                address = mac.get('address', '').lower() if mac is not None else ''
+                if address in wanted and _set_filter(card, filter_of(wanted[address])):
+                    try:
+                        domain.change(ElementTree.tostring(card, encoding='unicode'), flag)
+                    except libvirt.libvirtError as error:
+                        LOG.error('Card %s of instance %s does not get the rules of its security groups: %s', address,
+                                  domain.uuid, error.get_error_message())
+
+    def _forget(self, used: set[str]) -> None:
+        for one in call(self._host.connection().listAllNWFilters, 0):
+            name = call(one.name)
+            if name.startswith(OURS) and name not in used:
+                try:
+                    call(one.undefine)
+                except libvirt.libvirtError as error:   # a card that comes or goes has it
+                    LOG.debug('Filter %s stays: %s', name, error.get_error_message())
+
+
+def _set_filter(card: Element, name: str | None) -> bool:
+    """-> whether it was another. The addresses that the card may send from stay."""
+    found = card.find('filterref')
+    if (found.get('filter') if found is not None else None) == name:
+        return False
+    if found is not None and name is None:
+        card.remove(found)
+    elif found is not None:
+        found.set('filter', str(name))
+    else:
+        card.append(element('filterref', filter=name))
+    return True
