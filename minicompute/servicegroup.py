@@ -86,3 +86,11 @@ def down_hosts(conn: sa.Connection, hosts: set[str], *, silent: bool = False) ->
     seen = {row.host: (None if row.forced_down and not silent else row.last_seen_up, row.last_seen_up) for row in rows}
     return {host: seen.get(host, (None, None))[1] for host in hosts
             if (at := seen.get(host, (None, None))[0]) is None or at < horizon}
+
+
+def up_computes(conn: sa.Connection) -> list[str]:
+    """Hosts whose compute reports and is not declared down, in order."""
+    horizon = session.now(conn) - datetime.timedelta(seconds=CONF.service_down_time)
+    return list(conn.scalars(sa.select(services.c.host).where(
+        services.c.binary == COMPUTE, services.c.forced_down.is_(False),
+        services.c.last_seen_up >= horizon).order_by(services.c.host)))

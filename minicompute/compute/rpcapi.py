@@ -5,7 +5,7 @@ from typing import Any
 
 from minicompute import rpc
 from minicompute.context import RequestContext
-from minicompute.objects import Action, Console, ImageMeta, Instance, StepRequest
+from minicompute.objects import Action, BlockDevice, Console, ImageMeta, Instance, StepRequest
 
 
 def send(host: str, request: StepRequest) -> None:
@@ -41,6 +41,11 @@ def refresh_security_rules(host: str) -> None:
 def cache_image(host: str, request_id: int, image: ImageMeta) -> None:
     """Have an image ready before a server needs it; the conductor asks again until something is heard of it."""
     rpc.outbox.put(rpc.COMPUTE, 'cache_images', {'id': request_id, 'image': image}, server=host)
+
+
+def copy_volume(host: str, snapshot_id: str, device: BlockDevice) -> None:
+    """Copy a volume that no server has into its snapshot; the conductor asks again until something is heard of it."""
+    rpc.outbox.put(rpc.COMPUTE, 'copy_volumes', {'id': snapshot_id, 'device': device}, server=host)
 
 
 class ComputeAPI:

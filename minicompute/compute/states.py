@@ -64,6 +64,7 @@ ACTIONS: dict[str, Legal] = {
     'detach_volume':   Legal((*_ATTACHABLE, *_SHELVED, VM.SOFT_DELETED)),
     'swap_volume':     Legal((VM.ACTIVE, VM.PAUSED, VM.RESIZED)),
     'extend_volume':   Legal(None, ANY_TASK),
+    'snapshot_volume': Legal(None, ANY_TASK),
     'port_deleted':    Legal(None, ANY_TASK),
     'attach_interface': Legal((VM.ACTIVE, VM.PAUSED, VM.STOPPED)),
     'detach_interface': Legal((VM.ACTIVE, VM.PAUSED, VM.STOPPED)),

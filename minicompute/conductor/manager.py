@@ -12,7 +12,17 @@ from oslo_utils import uuidutils
 
 from minicompute import exception, metrics, rpc, servicegroup
 from minicompute.compute import rpcapi as compute
-from minicompute.conductor import auditor, debts, due, flows, image_caching, progress, usage_audits, wire
+from minicompute.conductor import (
+    auditor,
+    debts,
+    due,
+    flows,
+    image_caching,
+    progress,
+    usage_audits,
+    volume_copies,
+    wire,
+)
 from minicompute.conductor.engine import Engine
 from minicompute.conductor.wire import Wire
 from minicompute.conf import CONF
@@ -66,7 +76,8 @@ class ConductorManager(Manager):
     def endpoints(self) -> list[Any]:
         return [rpc.Endpoint(self, 'ring', 'cancel', 'report', 'progress', 'host_started', 'hosts_started',
                              'heartbeats', 'hello', 'hellos', 'servers', 'strangers', 'deleted', 'paid', 'present',
-                             'power_states', 'echo', 'removed', 'images_cached', 'move_order', 'firewalls')]
+                             'power_states', 'echo', 'removed', 'images_cached', 'move_order', 'firewalls',
+                             'volumes_copied')]
 
     def start(self) -> None:
         self.engine.start()
@@ -84,6 +95,7 @@ class ConductorManager(Manager):
                 Periodic(debts.pay, debts.INTERVAL),
                 Periodic(self.collect, COLLECT_INTERVAL), Periodic(self.begin_due, conf.sweep_interval),
                 Periodic(image_caching.sweep, image_caching.INTERVAL),
+                Periodic(volume_copies.sweep, volume_copies.INTERVAL),
                 Periodic(usage_audits.sweep, usage_audits.INTERVAL),
                 Periodic(self.desk.write, progress.INTERVAL), Periodic(self.forget, FORGET_INTERVAL),
                 Periodic(self.auditor.watch, auditor.INTERVAL), Periodic(self.auditor.compare, BEAT_INTERVAL)]
@@ -109,6 +121,12 @@ class ConductorManager(Manager):
 
     def images_cached(self, context: RequestContext, items: list[dict[str, Any]]) -> None:
         image_caching.note(items)
+
+    def volumes_copied(self, context: RequestContext, items: list[dict[str, Any]]) -> None:
+        """What hosts say of copies of volumes that no server has; {}: one is wanted."""
+        volume_copies.note([item for item in items if item])
+        if not all(items):
+            volume_copies.sweep()
 
     def begin_due(self) -> None:
         """What servers wait for that nobody has to ask for again."""

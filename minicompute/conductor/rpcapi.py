@@ -33,6 +33,16 @@ def image_cached(said: dict[str, Any]) -> None:
     rpc.outbox.put(rpc.CONDUCTOR, 'images_cached', said)
 
 
+def volume_copied(said: dict[str, Any]) -> None:
+    """{'id', 'host', 'status': copying, available or error, 'message'} of a snapshot of a volume that no server has."""
+    rpc.outbox.put(rpc.CONDUCTOR, 'volumes_copied', said)
+
+
+def copy_volumes() -> None:
+    """A snapshot of a volume that no server has is wanted. The conductors look by themselves, too."""
+    rpc.outbox.put(rpc.CONDUCTOR, 'volumes_copied', {})
+
+
 class ConductorAPI:
     """What a compute calls, and waits for."""
 

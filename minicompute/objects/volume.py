@@ -8,11 +8,12 @@ from minicompute.objects.base import record
 
 
 class VolumeStatus:
-    """What the Block Storage API calls it. Only the first four are ever written: who has a volume, and how far that
+    """What the Block Storage API calls it. Only the first five are ever written: who has a volume, and how far that
     is, is said by the block devices that refer to it."""
 
     AVAILABLE = 'available'
     CREATING = 'creating'      # of snapshots only
+    SNAPSHOTTING = 'snapshotting'   # a host copies it, and nobody may have it meanwhile
     DELETING = 'deleting'
     ERROR = 'error'
     ATTACHING = 'attaching'
@@ -71,7 +72,8 @@ class Volume:
 @record
 class VolumeSnapshot:
     """What a volume held at one moment: a copy of its own, which needs the volume no more. `status`: creating,
-    available, deleting; the rest is what the volume said of itself."""
+    available, deleting, error; the rest is what the volume said of itself. `host` copies a volume that no server has
+    ('': none yet); None: an action of a server makes it."""
 
     id: str
     volume_id: str
@@ -86,3 +88,4 @@ class VolumeSnapshot:
     metadata: dict[str, str] = dataclasses.field(default_factory=dict)
     created_at: datetime.datetime | None = None
     updated_at: datetime.datetime | None = None
+    host: str | None = None

@@ -35,8 +35,8 @@ class VolumeBackend(abc.ABC):
     # -- what users do with volumes through this API's older versions
 
     @abc.abstractmethod
-    def page(self, context: RequestContext, *, limit: int | None = None) -> list[Volume]:
-        """The caller's project's, newest first."""
+    def page(self, context: RequestContext, *, limit: int | None = None, offset: int = 0) -> list[Volume]:
+        """The caller's project's, newest first. An `offset` comes with a limit."""
 
     @abc.abstractmethod
     def create(self, context: RequestContext, volume: Volume) -> Volume:
@@ -71,7 +71,8 @@ class VolumeBackend(abc.ABC):
     # -- snapshots of volumes
 
     @abc.abstractmethod
-    def page_snapshots(self, context: RequestContext, *, limit: int | None = None) -> list[VolumeSnapshot]:
+    def page_snapshots(self, context: RequestContext, *, limit: int | None = None,
+                       offset: int = 0) -> list[VolumeSnapshot]:
         """The caller's project's, newest first."""
 
     @abc.abstractmethod
@@ -93,6 +94,15 @@ class VolumeBackend(abc.ABC):
     @abc.abstractmethod
     def snapshots_made(self, conn: Any, ids: Collection[str]) -> None:
         """A host has made them. Raises SnapshotNotFound when one of them is not there any more."""
+
+    def create_snapshot(self, context: RequestContext, volume_id: str, *, name: str | None, description: str | None,
+                        metadata: dict[str, str], force: bool) -> VolumeSnapshot:
+        """By a volume service that makes it itself: one of the local volumes begins in `compute.api`."""
+        raise exception.NotImplementedHere('Ask the volume service for a snapshot.')
+
+    @abc.abstractmethod
+    def snapshots_failed(self, conn: Any, ids: Collection[str]) -> None:
+        """A host could not make them; their owner sees that, and deletes them."""
 
     @abc.abstractmethod
     def discard_snapshots(self, ids: Collection[str]) -> None:

@@ -1,6 +1,8 @@
 """Snapshots of local volumes: rows in the database, qcow2 files beside those of the volumes.
 
     create: a row `creating` --a host copies what a server's volume holds--> `available`
+            (of a volume that no server has: any host copies it, which the conductors see to, and the volume is
+            `snapshotting` until then)
     a volume from it: a row that names it; the host that first uses the volume copies the snapshot
     delete: row `deleting` -> file removed -> row removed (`collect` goes on with what was broken off)
 """
@@ -20,7 +22,7 @@ from minicompute import exception
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db import session
-from minicompute.db.api import instances
+from minicompute.db.api import instances, volumes
 from minicompute.db.api import volume_snapshots as db
 from minicompute.objects import VolumeSnapshot, VolumeStatus
 from minicompute.volume import files
@@ -111,6 +113,22 @@ class LocalSnapshots:
         for one in ids:
             if one not in found or found[one].status != VolumeStatus.AVAILABLE:
                 raise exception.SnapshotNotFound(snapshot_id=one)
+
+    def snapshots_failed(self, conn: sa.Connection, ids: Collection[str]) -> None:
+        db.change_status(conn, ids, VolumeStatus.CREATING, VolumeStatus.ERROR)
+
+    def reserve_copy(self, conn: sa.Connection, context: RequestContext, one: VolumeSnapshot) -> None:
+        """The snapshot of a volume that no server has, and that none can have until it is made. Raises InvalidVolume,
+        VolumeNotFound, OverQuota."""
+        found = seen(context, volumes.get_many(conn, [one.volume_id], lock=True)).get(one.volume_id)
+        if found is None:
+            raise exception.VolumeNotFound(volume_id=one.volume_id)
+        if found.shown_status != VolumeStatus.AVAILABLE:
+            raise exception.InvalidVolume(
+                reason=f"Volume {found.id} status must be available to be snapshotted, and is '{found.shown_status}'")
+        one.host, one.size = '', found.size
+        self.reserve_snapshots(conn, [one])
+        volumes.update(conn, found.id, status=VolumeStatus.SNAPSHOTTING)
 
     def hold_snapshots(self, conn: sa.Connection, ids: Collection[str]) -> None:
         """None of them can be deleted until the transaction ends. Raises SnapshotNotFound, InvalidVolume."""

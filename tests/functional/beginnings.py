@@ -177,6 +177,18 @@ def with_grown_volume(bench: Bench, uuid: str) -> dict[str, Any]:
     return {'volume_id': device.volume_id}
 
 
+def with_wanted_snapshot(bench: Bench, uuid: str) -> dict[str, Any]:
+    """What the API writes when it accepts a snapshot of a volume that a server has."""
+    data = with_volume(bench, uuid)
+    run(bench, uuid, 'attach_volume', **data)
+    with session.read() as conn:
+        device = block_devices.get(conn, data['bdm'])
+    assert device is not None
+    wanted = VolumeSnapshot(id=str(uuidlib.uuid4()), volume_id=str(device.volume_id), project_id='p', size=1)
+    session.write(volume_snapshots.insert, [wanted])
+    return {'volume_id': device.volume_id, 'snapshot_id': wanted.id}
+
+
 #: flow -> (bench, uuid of a server that runs) -> data of the action
 READY: dict[str, Callable[[Bench, str], dict[str, Any]]] = {
     'attach_volume': with_volume,
@@ -198,6 +210,7 @@ READY: dict[str, Callable[[Bench, str], dict[str, Any]]] = {
     'revert-resize': resized,
     'snapshot': to_image,
     'snapshot_volumes': to_snapshots,
+    'snapshot_volume': with_wanted_snapshot,
     'rebuild': to_rebuild,
     'shelve': to_image,
     'live-migration': to_live_migrate,

@@ -240,8 +240,9 @@ def test_the_snapshots_of_the_block_storage_api(cloud: Cloud, blocks: Caller, se
     for method, body in (('GET', None), ('PUT', {'snapshot': {}}), ('DELETE', None)):
         bob(method, path, body, status=404)
     assert bob('GET', '/snapshots?all_tenants=1')['snapshots'] == []
-    refused = blocks('POST', '/snapshots', {'snapshot': {'volume_id': volume_id, 'force': True}}, status=400)
-    assert 'createImage' in refused['badRequest']['message']
+    refused = blocks('POST', '/snapshots', {'snapshot': {'volume_id': volume_id}}, status=400)
+    assert 'force' in refused['badRequest']['message']
+    blocks('POST', '/snapshots', {'snapshot': {'volume_id': volume_id, 'force': 'perhaps'}}, status=400)
     blocks('POST', '/snapshots', {'snapshot': {'volume_id': NOWHERE}}, status=404)
     blocks('POST', '/snapshots', {'snapshot': {'volume_id': 'x'}}, status=400)
     blocks('DELETE', path, status=202)

@@ -1,22 +1,23 @@
-"""Snapshots of volumes: list, show, change, delete. They are made with an image of the server that has the volumes."""
+"""Snapshots of volumes: list, show, create, change, delete."""
 from __future__ import annotations
 
 from typing import Any
 from urllib.parse import urlencode
 
-from minicompute import exception
 from minicompute.api.image.table import Request
 from minicompute.api.openstack.answer import Answer
 from minicompute.api.validation import parameter_types as schema
 from minicompute.api.validation.compiled import Compiled
 from minicompute.api.volume import volumes
+from minicompute.compute.api import volume_snapshots
 from minicompute.objects import VolumeSnapshot
 
 _UPDATE = Compiled(schema.single('snapshot', schema.closed({
     'name': volumes.TEXT, 'description': volumes.TEXT})))
 _CREATE = Compiled(schema.single('snapshot', schema.closed({
-    'volume_id': schema.UUID, 'name': volumes.TEXT, 'description': volumes.TEXT, 'force': schema.ANY,
-    'metadata': schema.ANY}, required=['volume_id'])))
+    'volume_id': schema.UUID, 'name': volumes.TEXT, 'description': volumes.TEXT,
+    'force': {'anyOf': [schema.BOOLEAN, {'type': 'null'}]},
+    'metadata': {**schema.METADATA, 'type': ['object', 'null'], 'maxProperties': 128}}, required=['volume_id'])))
 
 
 def index(req: Request) -> dict[str, Any]:
@@ -53,19 +54,21 @@ def view(snapshot: VolumeSnapshot, detailed: bool = True) -> dict[str, Any]:
         'created_at': volumes.time_of(snapshot.created_at), 'updated_at': volumes.time_of(snapshot.updated_at),
         'metadata': snapshot.metadata}
     if detailed:
-        made = '0%' if snapshot.status == 'creating' else '100%'
+        made = '100%' if snapshot.status == 'available' else '0%'
         shown |= {'os-extended-snapshot-attributes:project_id': snapshot.project_id,
                   'os-extended-snapshot-attributes:progress': made}
     return shown
 
 
 def create(req: Request) -> Answer:
-    """Nobody but a server's host can read a volume while a guest writes it."""
     document = req.document()
     _CREATE.check(document)
-    volumes.backend(req, 'create').show(req.context, document['snapshot']['volume_id'])
-    raise exception.Invalid('volume_id: a snapshot is made together with an image of the server that boots from the '
-                            'volume (createImage).')
+    asked = document['snapshot']
+    volumes.backend(req, 'create')
+    made = volume_snapshots.create(
+        req.context, asked['volume_id'], name=asked.get('name') or '', description=asked.get('description'),
+        metadata=asked.get('metadata'), force=schema.is_true(asked.get('force') or False))
+    return Answer({'snapshot': view(made, detailed=False)}, code=202)
 
 
 def update(req: Request, snapshot_id: str) -> dict[str, Any]:

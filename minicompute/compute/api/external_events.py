@@ -53,7 +53,7 @@ def deliver(context: RequestContext, instance: Instance, event: Event) -> None:
         LOG.info('Event %s:%s of instance %s: nobody waits for it', event.name, event.tag, instance.uuid)
         return
     try:
-        handler(_as_operator(context), instance, event.tag or '')
+        handler(as_operator(context), instance, event.tag or '')
     except (AnswerLost, TakenOver):     # it is the request that must not go on, and not the event that is dropped
         raise
     except exception.ComputeException as error:
@@ -67,7 +67,7 @@ def volume_grown(context: RequestContext, grown: Volume) -> None:
         deliver(context, instance, Event(VOLUME_EXTENDED, uuid, tag=grown.id))
 
 
-def _as_operator(context: RequestContext) -> RequestContext:
+def as_operator(context: RequestContext) -> RequestContext:
     """No lock of a user keeps away what has happened already; the action log names who told it."""
     made = admin_context(context.request_id)
     made.user_id, made.project_id = context.user_id, context.project_id

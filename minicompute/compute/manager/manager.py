@@ -14,6 +14,7 @@ from minicompute.compute.manager.firewalls import Firewalls
 from minicompute.compute.manager.housekeeping import Housekeeping
 from minicompute.compute.manager.image_caching import ImageCaching
 from minicompute.compute.manager.metadata import MetadataProxy
+from minicompute.compute.manager.volume_copies import VolumeCopies
 from minicompute.conductor import rpcapi as conductor
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
@@ -58,6 +59,7 @@ class ComputeManager(Manager):
         path = os.path.join(CONF.state_path, 'fences', self.host)
         self.guard = Guard(path, self._submit, self._run, conductor.report)
         self._images = ImageCaching(self.host, self.driver, self._pools.builds.submit)
+        self._copies = VolumeCopies(self.host, self.driver, self._pools.builds.submit)
         self.metadata = MetadataProxy(self.driver)
         api = api or conductor.ConductorAPI()
         self.housekeeping = Housekeeping(self.host, self.driver, self.guard, api)
@@ -68,7 +70,7 @@ class ComputeManager(Manager):
     def endpoints(self) -> list[Any]:
         return [rpc.Endpoint(self, 'run_steps', 'pay', 'remove_strangers', 'tell_inventory', 'live_order',
                              'console_output', 'console',
-                             'diagnostics', 'cache_images', 'refresh_security_rules')]
+                             'diagnostics', 'cache_images', 'refresh_security_rules', 'copy_volumes')]
 
     def start(self) -> None:
         self.driver.start(self.housekeeping.power_changed)
@@ -143,6 +145,11 @@ class ComputeManager(Manager):
     def refresh_security_rules(self, context: RequestContext, items: list[str]) -> None:
         """Security groups of cards of this host have changed."""
         self.firewalls.changed()
+
+    def copy_volumes(self, context: RequestContext, items: list[dict[str, Any]]) -> None:
+        """{'id' of a snapshot, 'device': its volume, which no server has}."""
+        for item in items:
+            self._copies.admit(item['id'], item['device'])
 
     def tell_inventory(self, context: RequestContext, items: list[str]) -> None:
         """The records have no inventory of this host: tell it with the next heartbeat."""

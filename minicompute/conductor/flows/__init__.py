@@ -13,9 +13,11 @@ from minicompute.conductor.flows import (
     resize,
     shelve,
     snapshot,
+    snapshot_volume,
     snapshot_volumes,
     soft_delete,
 )
 
 __all__ = ['admin', 'attach', 'build', 'delete', 'evacuate', 'external', 'guest',
-           'live_migrate', 'power', 'rebuild', 'resize', 'shelve', 'snapshot', 'snapshot_volumes', 'soft_delete']
+           'live_migrate', 'power', 'rebuild', 'resize', 'shelve', 'snapshot', 'snapshot_volume', 'snapshot_volumes',
+           'soft_delete']

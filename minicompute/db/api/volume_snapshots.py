@@ -14,7 +14,7 @@ from minicompute.db.models import volumes
 from minicompute.objects import VolumeSnapshot, VolumeStatus
 
 _PLAIN = ('volume_id', 'project_id', 'size', 'user_id', 'name', 'description', 'status', 'bootable', 'created_at',
-          'updated_at')
+          'updated_at', 'host')
 
 
 def _from_row(row: Any) -> VolumeSnapshot:
@@ -42,15 +42,16 @@ def get_many(conn: sa.Connection, ids: Iterable[str], *, lock: bool = False) -> 
 
 
 def page(conn: sa.Connection, project_id: str | None, *, name: str | None = None, volume_id: str | None = None,
-         status: str | None = None, limit: int | None = None, marker: str | None = None) -> list[VolumeSnapshot]:
-    """Newest first; of all projects when `project_id` is None. Raises MarkerNotFound."""
+         status: str | None = None, limit: int | None = None, marker: str | None = None,
+         offset: int = 0) -> list[VolumeSnapshot]:
+    """Newest first; of all projects when `project_id` is None. An `offset` needs a limit. Raises MarkerNotFound."""
     query = sa.select(snapshots)
     for column, value in ((snapshots.c.project_id, project_id), (snapshots.c.name, name),
                           (snapshots.c.volume_id, volume_id), (snapshots.c.status, status)):
         if value is not None:
             query = query.where(column == value)
     query = newest.after(conn, query, snapshots, marker, project_id)
-    return [_from_row(row) for row in conn.execute(query if limit is None else query.limit(limit))]
+    return [_from_row(row) for row in conn.execute(query if limit is None else query.limit(limit).offset(offset))]
 
 
 def update(conn: sa.Connection, snapshot_id: str, **changes: Any) -> bool:
@@ -75,11 +76,46 @@ def needed(conn: sa.Connection, snapshot_id: str) -> str | None:
 
 
 def in_status(conn: sa.Connection, status: str, age: datetime.timedelta | None = None, limit: int = 100) -> list[str]:
-    """With `age` only those that nothing has changed for so long."""
+    """With `age` only those of servers that nothing has changed for so long."""
     query = sa.select(snapshots.c.uuid).where(snapshots.c.status == status).limit(limit)
     if age is not None:
-        query = query.where(snapshots.c.updated_at < session.utcnow() - age)
+        query = query.where(snapshots.c.updated_at < session.utcnow() - age, snapshots.c.host.is_(None))
     return list(conn.scalars(query))
+
+
+# -- of volumes that no server has ---------------------------------------------
+
+def to_copy(conn: sa.Connection, unheard: float, limit: int = 100) -> list[VolumeSnapshot]:
+    """Those that no host copies yet, or of which nothing was heard for so many seconds, the oldest first."""
+    before = session.utcnow() - datetime.timedelta(seconds=unheard)
+    query = sa.select(snapshots).where(
+        snapshots.c.status == VolumeStatus.CREATING, snapshots.c.host.is_not(None),
+        sa.or_(snapshots.c.host == '', snapshots.c.updated_at < before)).order_by(snapshots.c.id).limit(limit)
+    return [_from_row(row) for row in conn.execute(query)]
+
+
+def take(conn: sa.Connection, one: VolumeSnapshot, host: str) -> bool:
+    """`host` is to copy it. -> False when another conductor was faster."""
+    return conn.execute(snapshots.update().where(
+        snapshots.c.uuid == one.id, snapshots.c.status == VolumeStatus.CREATING, snapshots.c.host == one.host,
+        snapshots.c.updated_at == one.updated_at).values(host=host, updated_at=session.utcnow())).rowcount == 1
+
+
+def heard(conn: sa.Connection, snapshot_id: str, host: str) -> None:
+    conn.execute(snapshots.update().where(
+        snapshots.c.uuid == snapshot_id, snapshots.c.status == VolumeStatus.CREATING,
+        snapshots.c.host == host).values(updated_at=session.utcnow()))
+
+
+def copied(conn: sa.Connection, snapshot_id: str, status: str) -> bool:
+    """The end of it: `available` or `error`. Its volume is free again, and has a file now. -> whether it was awaited"""
+    if not change_status(conn, [snapshot_id], VolumeStatus.CREATING, status):
+        return False
+    volume_id = conn.scalar(sa.select(snapshots.c.volume_id).where(snapshots.c.uuid == snapshot_id))
+    free = volumes.update().where(volumes.c.uuid == volume_id, volumes.c.status == VolumeStatus.SNAPSHOTTING)
+    facts: dict[str, Any] = {'made': True} if status == VolumeStatus.AVAILABLE else {}
+    conn.execute(free.values(status=VolumeStatus.AVAILABLE, updated_at=session.utcnow(), **facts))
+    return True
 
 
 def forget(conn: sa.Connection, ids: Collection[str]) -> None:

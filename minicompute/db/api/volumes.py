@@ -45,15 +45,15 @@ def get_many(conn: sa.Connection, ids: Iterable[str], *, lock: bool = False) -> 
 
 
 def page(conn: sa.Connection, project_id: str | None, *, name: str | None = None, limit: int | None = None,
-         marker: str | None = None) -> list[Volume]:
-    """Newest first; of all projects when `project_id` is None. Raises MarkerNotFound."""
+         marker: str | None = None, offset: int = 0) -> list[Volume]:
+    """Newest first; of all projects when `project_id` is None. An `offset` needs a limit. Raises MarkerNotFound."""
     query = sa.select(volumes)
     if project_id is not None:
         query = query.where(volumes.c.project_id == project_id)
     if name is not None:
         query = query.where(volumes.c.name == name)
     query = newest.after(conn, query, volumes, marker, project_id)
-    return list(_attached(conn, conn.execute(query if limit is None else query.limit(limit))).values())
+    return list(_attached(conn, conn.execute(query if limit is None else query.limit(limit).offset(offset))).values())
 
 
 def _attached(conn: sa.Connection, rows: Iterable[Any]) -> dict[str, Volume]:

@@ -68,14 +68,15 @@ volumes = table(
     sa.Index('ix_volumes_project_list', 'project_id', 'created_at', 'id'), sa.Index('ix_volumes_status', 'status'),
 )
 
-#: `status`: creating while a host copies, available, deleting. The copy stands alone, whatever becomes of the volume.
+#: `status`: creating while a host copies, available, deleting, error. `host`: see `objects.VolumeSnapshot`. The
+#: copy stands alone, whatever becomes of the volume.
 volume_snapshots = table(
     'volume_snapshots', Id(), uuid(nullable=False, unique=True), sa.Column('volume_id', sa.String(36), nullable=False),
     sa.Column('project_id', sa.String(255), nullable=False), sa.Column('user_id', sa.String(255)),
     sa.Column('name', sa.String(255)), sa.Column('description', sa.String(255)),
     sa.Column('size', sa.Integer, nullable=False), sa.Column('status', sa.String(16), nullable=False),
     sa.Column('bootable', sa.Boolean, nullable=False, default=False),
-    sa.Column('image_metadata', Json), sa.Column('metadata', Json), *born(),
+    sa.Column('image_metadata', Json), sa.Column('metadata', Json), *born(), sa.Column('host', sa.String(255)),
     sa.Index('ix_volume_snapshots_project_list', 'project_id', 'created_at', 'id'),
     sa.Index('ix_volume_snapshots_status', 'status', 'updated_at'),
 )

@@ -4,9 +4,12 @@ from __future__ import annotations
 import contextlib
 import os
 
+from minicompute.conf import CONF
 from minicompute.objects import BlockDevice, Instance
 from minicompute.virt.fake.base import FakeBase
+from minicompute.virt.interface.snapshots import Stop, never
 from minicompute.virt.interface.volume_files import VolumeFileVerbs
+from minicompute.volume import files
 
 
 class FakeVolumeFiles(FakeBase, VolumeFileVerbs):
@@ -20,6 +23,14 @@ class FakeVolumeFiles(FakeBase, VolumeFileVerbs):
             os.unlink(place)
         os.symlink(str(device.volume_size), place)
         self._fault('extend_volume.after', instance.uuid)
+
+    def copy_volume(self, device: BlockDevice, snapshot_id: str, stop: Stop = never) -> None:
+        self._fault('copy_volume', snapshot_id)
+        os.makedirs(CONF.local_volumes.path, exist_ok=True)
+        stop()
+        with open(files.snapshot_path(snapshot_id), 'w') as writer:
+            writer.write(f'what volume {device.volume_id} holds\n')
+        self._fault('copy_volume.after', snapshot_id)
 
     def size_of(self, uuid: str, volume_id: str) -> int | None:
         """For tests: what the guest was told, in GiB; None: nothing yet."""

@@ -234,7 +234,7 @@ def test_snapshots(member, api):
     member.delete(f'/os-snapshots/{made[0].id}', 202)
     member.get(f'/os-snapshots/{made[0].id}', code=404)
     member.delete(f'/os-snapshots/{NOBODY}', 404)
-    for asked in ({}, {'volume_id': NOBODY}, {'volume_id': of}, {'volume_id': of, 'force': 'y'}, {'volume_id': 1}):
+    for asked in ({}, {'volume_id': NOBODY}, {'volume_id': of, 'force': 'perhaps'}, {'volume_id': 1}):
         member.post('/os-snapshots', {'snapshot': asked}, 400)
 
 

@@ -1,13 +1,15 @@
 """/os-snapshots: the snapshots of volumes that the volume service has, up to 2.35. Clients then ask it themselves."""
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 from minicompute import exception, policy
 from minicompute.api import validation
 from minicompute.api.openstack import common, wsgi
 from minicompute.api.openstack.compute.schemas import proxies as schema
 from minicompute.api.openstack.wsgi import Request
+from minicompute.api.validation.parameter_types import is_true
+from minicompute.compute.api import volume_snapshots
 from minicompute.objects import VolumeSnapshot
 from minicompute.volume import base as volume
 
@@ -38,15 +40,16 @@ class SnapshotsController(wsgi.Controller):
     @wsgi.api_version('2.1', LAST)
     @wsgi.expected_errors((400, 403))
     @validation.schema(schema.snapshot_create, answer=schema.snapshot)
-    def create(self, req: Request, body: dict[str, Any]) -> NoReturn:
-        """Nobody but a server's host can read a volume while a guest writes it."""
+    def create(self, req: Request, body: dict[str, Any]) -> dict[str, Any]:
         policy.authorize(req.context, RULE % 'create')
+        asked = body['snapshot']
         try:
-            volume.load().show(req.context, body['snapshot']['volume_id'])
-        except exception.VolumeNotFound as error:
+            made = volume_snapshots.create(
+                req.context, asked['volume_id'], name=asked.get('display_name'),
+                description=asked.get('display_description'), force=is_true(asked.get('force') or False))
+        except (exception.NotFound, exception.Conflict, exception.ServiceUnavailable) as error:
             raise exception.Invalid(error.message) from None
-        raise exception.Invalid('volume_id: a snapshot of a local volume is made together with an image of the server '
-                                'that boots from it (createImage).')
+        return {'snapshot': view(made)}
 
     @wsgi.api_version('2.1', LAST)
     @wsgi.response(202)
@@ -69,8 +72,8 @@ ROUTES = (
 def _page(req: Request, rule: str) -> dict[str, Any]:
     policy.authorize(req.context, RULE % rule)
     first, limit = common.window(req)
-    found = volume.load().page_snapshots(req.context, limit=first + limit)
-    return {'snapshots': [view(one) for one in found[first:]]}
+    found = volume.load().page_snapshots(req.context, limit=limit, offset=first)
+    return {'snapshots': [view(one) for one in found]}
 
 
 def view(one: VolumeSnapshot) -> dict[str, Any]:

@@ -74,8 +74,8 @@ ROUTES = (
 def _page(req: Request, rule: str) -> dict[str, Any]:
     policy.authorize(req.context, RULE % rule)
     first, limit = common.window(req)
-    found = volume.load().page(req.context, limit=first + limit)
-    return {'volumes': [view(one) for one in found[first:]]}
+    found = volume.load().page(req.context, limit=limit, offset=first)
+    return {'volumes': [view(one) for one in found]}
 
 
 def _begins_with(req: Request, asked: dict[str, Any]) -> dict[str, Any]:

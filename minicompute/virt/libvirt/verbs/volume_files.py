@@ -1,10 +1,15 @@
 """See `virt/interface/volume_files.py`."""
 from __future__ import annotations
 
+import os
+
 import libvirt
 
 from minicompute import exception
+from minicompute.conf import CONF
 from minicompute.objects import BlockDevice, Instance
+from minicompute.virt import images
+from minicompute.virt.interface.snapshots import Stop, never
 from minicompute.virt.interface.volume_files import VolumeFileVerbs
 from minicompute.virt.libvirt import guest, hotplug, space, volumes
 from minicompute.virt.libvirt.base import LibvirtBase
@@ -28,3 +33,11 @@ class LibvirtVolumeFiles(LibvirtBase, VolumeFileVerbs):
             domain.grow_disk(path, size)
         except libvirt.libvirtError as error:
             raise exception.DeviceNotAttached(device=device.device_name, reason=error.get_error_message()) from error
+
+    def copy_volume(self, device: BlockDevice, snapshot_id: str, stop: Stop = never) -> None:
+        made = files.snapshot_path(snapshot_id)
+        if os.path.exists(made):
+            return
+        path = volumes.make(device, None, self._cache)
+        space.require(CONF.local_volumes.path, os.stat(path).st_blocks * 512, 'the snapshot of the volume')
+        images.convert(path, files.FORMAT, made, files.FORMAT, stop=stop)
