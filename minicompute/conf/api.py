@@ -29,6 +29,9 @@ OPTIONS = {
         cfg.StrOpt('glance_link_prefix', help='Public base of the links to images in answers.'),
         cfg.IntOpt('max_request_body_size', default=114688, min=1024,
                    help='Largest request body of the Compute API, in bytes.'),
+        cfg.IntOpt('max_idempotency_keys', default=10000, min=-1,
+                   help='Keys of repeatable requests (Idempotency-Key) that are kept for one project; each is kept for '
+                        '24 hours, and a request with one more gets 429. -1: no bound.'),
         cfg.StrOpt('response_validation', default='ignore', choices=['error', 'warn', 'ignore'],
                    help='What becomes of an answer that is not as its schema says, or of a fault that its handler '
                         'did not declare: it is sent (ignore), it is sent and logged (warn), or the request fails '

@@ -13,6 +13,9 @@ OPTIONS = {
         cfg.ListOpt('allowed_origins', default=[],
                     help='Hosts whose pages may open consoles, besides that of the proxy itself.'),
         cfg.IntOpt('max_sessions', default=1000, min=1, help='Consoles that one proxy shows at a time.'),
+        cfg.IntOpt('max_connections_per_address', default=25, min=0,
+                   help='Connections that one address (of IPv6: one /64) may have at a console proxy before it has '
+                        'shown a good token. 0: no bound, for a proxy that stands behind another.'),
     ],
     'consoleauth': [
         cfg.IntOpt('token_ttl', default=600, min=1, help='Seconds that the URL of a console is good for.'),

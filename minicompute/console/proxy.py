@@ -6,12 +6,14 @@ viewer who types without end fills our memory.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import selectors
 import socket
 import ssl
 import threading
 import time
+from collections import Counter
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from socketserver import ThreadingMixIn
 from typing import Any
@@ -37,8 +39,9 @@ CHUNK = 65536
 LOOK = 5.0
 #: connections beside the sessions: those that fetch the page or have not shown their token yet
 FETCHING = 100
-#: seconds that such a connection has in all, however it spreads its bytes
+#: seconds that such a connection has in all, however it spreads its bytes, and those of them for the request's head
 DEADLINE = 60.0
+HEAD = 15.0
 
 
 class Full(Exception):
@@ -49,7 +52,9 @@ class Mine(threading.local):
     """What the thread of a connection holds."""
 
     room: threading.BoundedSemaphore    # to be given back at its end
+    who: str
     deadline: threading.Timer
+    head: threading.Timer
 
 
 class Handler(ProxyRequestHandler):
@@ -60,6 +65,11 @@ class Handler(ProxyRequestHandler):
     sys_version = ''
     server: ProxyServer
     path: str
+
+    def parse_request(self) -> bool:
+        good = super().parse_request()
+        self.server.greeted()
+        return good
 
     def translate_path(self, path: str) -> str:
         self.directory = self.server.web
@@ -200,6 +210,7 @@ class ProxyServer(ThreadingMixIn, HTTPServer):
         self.gate, self.web, self.only_upgrade, self._tls = gate, web or '/nonexistent', web is None, tls
         # Of two rooms: strangers cannot take the place of those who were admitted.
         self._fetching = threading.BoundedSemaphore(FETCHING)
+        self._strangers, self._lock = Counter[str](), threading.Lock()
         self._sessions = threading.BoundedSemaphore(CONF.console.max_sessions)
         self._mine = Mine()
         super().__init__(address, Handler)
@@ -217,18 +228,47 @@ class ProxyServer(ThreadingMixIn, HTTPServer):
                         client_address[0], FETCHING)
             self.shutdown_request(request)
             return
+        who = origin_of(str(client_address[0]))
+        if not self._enter(who):
+            LOG.warning('%s is turned away: it has %d connections without a session, which are as many as one address '
+                        'may have', who, CONF.console.max_connections_per_address)
+            self._fetching.release()
+            self.shutdown_request(request)
+            return
         try:
             super().process_request(request, client_address)
         except BaseException:   # there is no thread that could give it back
+            self._leave(who)
             self._fetching.release()
             raise
 
+    def _enter(self, who: str) -> bool:
+        """Nobody takes all the places of those that have no session yet."""
+        most = CONF.console.max_connections_per_address
+        with self._lock:
+            if 0 < most <= self._strangers[who]:
+                return False
+            self._strangers[who] += 1
+            return True
+
+    def _leave(self, who: str) -> None:
+        with self._lock:
+            self._strangers[who] -= 1
+            if self._strangers[who] <= 0:
+                del self._strangers[who]
+
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        self._mine.room = self._fetching
+        self._mine.room, self._mine.who = self._fetching, origin_of(str(client_address[0]))
         try:
             super().process_request_thread(request, client_address)
         finally:
+            if self._mine.room is self._fetching:
+                self._leave(self._mine.who)
             self._mine.room.release()
+
+    def greeted(self) -> None:
+        """The head of this thread's request is there."""
+        self._mine.head.cancel()
 
     def admitted(self) -> None:
         """The connection of this thread becomes a session. Raises Full."""
@@ -236,6 +276,7 @@ class ProxyServer(ThreadingMixIn, HTTPServer):
             raise Full
         self._mine.deadline.cancel()
         self._mine.room.release()
+        self._leave(self._mine.who)
         self._mine.room = self._sessions
 
     def finish_request(self, request: Any, client_address: Any) -> None:
@@ -243,15 +284,18 @@ class ProxyServer(ThreadingMixIn, HTTPServer):
             request.settimeout(PATIENCE)
             # The handshake later: the deadline must know the socket that is used from here on.
             request = self._tls.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
-        self._mine.deadline = deadline = threading.Timer(DEADLINE, _cut, (request,))
-        deadline.daemon = True
+        self._mine.deadline, self._mine.head = timers = [
+            threading.Timer(seconds, _cut, (request,)) for seconds in (DEADLINE, HEAD)]
         try:
-            deadline.start()
+            for timer in timers:
+                timer.daemon = True
+                timer.start()
             if self._tls is not None:
                 request.do_handshake()
             super().finish_request(request, client_address)
         finally:
-            deadline.cancel()
+            for timer in timers:
+                timer.cancel()
             if self._tls is not None:
                 with contextlib.suppress(OSError):
                     request.close()
@@ -265,3 +309,17 @@ def _cut(connection: socket.socket) -> None:
     """Whoever reads or writes there is woken, and finds that the client has gone."""
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
+
+
+def origin_of(address: str) -> str:
+    """Whom the connections of an address are counted for: of IPv6, where one host has as many as it likes, its
+    network's."""
+    try:
+        found = ipaddress.ip_address(address.partition('%')[0])
+    except ValueError:
+        return address
+    if found.version == 4:
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((found, 64), strict=False))

@@ -266,6 +266,42 @@ def test_strangers_do_not_take_the_place_of_sessions(cloud, guest, server, conf,
         client.close()
 
 
+def test_one_address_does_not_take_all_places(cloud, guest, server, conf, monkeypatch):
+    conf.set_override('max_connections_per_address', 2, 'console')
+    with serving(Gate('vnc', 'novnc')) as proxy, contextlib.ExitStack() as stack:
+        client = connect(proxy, path_of(cloud, server))
+        assert read(client, 12)     # a session is none of them
+        for _ in range(2):
+            stack.enter_context(open_to(proxy))
+        assert has_gone(stack.enter_context(open_to(proxy)))
+        # others come from elsewhere
+        with monkeypatch.context() as patch:
+            patch.setattr(proxy_module, 'origin_of', lambda address: 'elsewhere')
+            assert status(proxy, '/') == 404 or status(proxy, '/') in (403, 405)
+        stack.close()
+        cloud.until(lambda: not proxy._strangers, 'the places to be given back')
+        client.close()
+
+
+@pytest.mark.parametrize(('address', 'whose'), [
+    ('10.0.0.7', '10.0.0.7'), ('::ffff:10.0.0.7', '10.0.0.7'), ('2001:db8::1', '2001:db8::/64'),
+    ('2001:db8::ffff', '2001:db8::/64'), ('fe80::1%eth0', 'fe80::/64')])
+def test_whose_connections_they_are(address, whose):
+    assert proxy_module.origin_of(address) == whose
+
+
+def test_the_head_of_a_request_comes_soon(cloud, guest, server, monkeypatch):
+    monkeypatch.setattr(proxy_module, 'HEAD', 0.5)
+    with serving(Gate('vnc', 'novnc')) as proxy, open_to(proxy) as stranger:
+        viewer = connect(proxy, path_of(cloud, server))
+        stranger.sendall(b'GET / HTTP/1.1\r\n')
+        stranger.settimeout(PATIENCE)
+        assert not stranger.recv(1)
+        cloud.until(lambda: proxy._fetching._value == proxy_module.FETCHING, 'the place to be given back')
+        assert read(viewer, 12)
+        viewer.close()
+
+
 @pytest.mark.parametrize('tls', [False, True])
 def test_a_stranger_has_a_minute_in_all(cloud, guest, server, monkeypatch, tls, tmp_path):
     """However it spreads its bytes; and whoever was admitted has all the time in the world."""

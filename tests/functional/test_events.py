@@ -15,12 +15,14 @@ import sqlalchemy as sa
 from webob import Request
 
 from minicompute.api.beyond import events as resource
+from minicompute.api.beyond import hub
 from minicompute.api.beyond.hub import Hub
 from minicompute.cli.follow import messages
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import events
 from minicompute.db.models import events as table
+from minicompute.db.models import instances
 from minicompute.utils import utcnow
 from tests.functional.cloud import Cloud
 
@@ -334,6 +336,20 @@ def test_waiting_for_a_server(cloud: Cloud) -> None:
     assert wait(cloud, server, 'DELETED')['reached']
     assert wait(cloud, server, 'ACTIVE') == {'reached': False, 'reason': 'deleted', 'server': wait(
         cloud, server, 'DELETED')['server']}
+
+
+def test_who_waits_hears_that_somebody_is_there(cloud: Cloud) -> None:
+    """Also while things happen that it does not wait for."""
+    server = cloud.boot()['id']
+    cloud.wait(server)
+    events.sequence()
+    with session.read() as conn:
+        some = events.since(conn, 0, instance_uuid=server)
+        row = conn.execute(sa.select(instances).where(instances.c.uuid == server)).one()
+    waiter = resource.Waiter(0, time.monotonic() + 3600, wanted='SHUTOFF', row=row)
+    now = time.monotonic()
+    assert some and waiter.hear(some, now + hub.BEAT - 1) == b''
+    assert waiter.hear([], now + hub.BEAT + 1) == b' '
 
 
 def test_waiting_ends_with_an_error(cloud: Cloud) -> None:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from webob import Request
 
 from minicompute.api import idempotency as filters
+from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import idempotency
 from minicompute.db.models import idempotency_keys as keys
@@ -303,6 +304,21 @@ def test_what_is_old_is_forgotten(cloud: Cloud, body: dict[str, Any]) -> None:
     assert 'Idempotency-Replayed' not in post(cloud, body, 'k1').headers and len(servers()) == 2
     expire(hours=25)
     assert session.write(idempotency.purge) == 1 and rows() == []
+
+
+def test_a_project_has_so_many_keys(cloud: Cloud, body: dict[str, Any]) -> None:
+    """None goes before its time; a request with one more is not carried out, and says so."""
+    CONF.set_override('max_idempotency_keys', 2, 'api')
+    first = post(cloud, body, 'k1')
+    assert [first.status_int, post(cloud, body, 'k2').status_int] == [202, 202]
+    refused = post(cloud, body, 'k3')
+    assert refused.status_int == 429 and '2 keys' in refused.text and len(servers()) == 2
+    assert post(cloud, body, 'k1').json == first.json
+    assert post(cloud, body, 'k3', user='bob', project='other').status_int == 202
+    expire(hours=25)
+    assert post(cloud, body, 'k1').status_int == 202
+    session.write(idempotency.purge)
+    assert post(cloud, body, 'k3').status_int == 202
 
 
 def test_the_records_hold_no_secret(cloud: Cloud, body: dict[str, Any]) -> None:

@@ -147,6 +147,17 @@ def test_how_a_server_was_placed(cloud: Cloud, generous: None) -> None:
     beyond(cloud, 'GET', path.format(good), user='bob', project='b', expect=404)
 
 
+def test_without_a_scheduler_the_records_are_told(cloud: Cloud, generous: None,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    server = cloud.wait(cloud.api('POST', '/servers', body(cloud))['server']['id'])['id']
+    monkeypatch.setattr('minicompute.compute.api.placement.TIMEOUT', 0.2)
+    cloud.stop('scheduler1')
+    found = beyond(cloud, 'GET', f'/servers/{server}/placement')['placement']
+    assert found['placed'] and found['attempts'] and found['now'] is None and 'scheduler' in found['now_unknown']
+    refused = beyond(cloud, 'POST', '/placement', body(cloud), expect=503)
+    assert 'only a scheduler knows' in str(refused)
+
+
 def test_the_summary(cloud: Cloud, generous: None) -> None:
     assert beyond(cloud, 'GET', '/summary')['summary']['total'] == {'servers': 0, 'vcpus': 0, 'memory_mb': 0}
     flavor = cloud.flavor(disk=1, vcpus=2, ram=128)

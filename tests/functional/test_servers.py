@@ -153,6 +153,7 @@ def test_what_is_named_must_be_there(world):
     network = str(uuid.uuid4())
     assert world.refuse(networks=[{'uuid': network}]) == f'Network {network} could not be found.'
     assert 'security_group' in world.refuse(security_groups=[{'name': 'web'}])
+    assert 'availability_zone' in world.refuse(availability_zone='nova:host1', host='host1')
 
 
 def test_an_image_must_fit(world, api):

@@ -9,6 +9,7 @@ import pytest
 
 from minicompute import exception
 from minicompute.conductor import volume_copies
+from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import volume_snapshots as db
 from minicompute.virt.fake import FakeDriver
@@ -124,7 +125,7 @@ def _service(cloud: Cloud, host: str) -> str:
     return str(found[0]['id'])
 
 
-def test_that_nobody_makes_ends(cloud: Cloud, blocks: Caller, conf: Any) -> None:
+def test_that_nobody_makes_ends(cloud: Cloud, blocks: Caller) -> None:
     for name in ('compute1', 'compute2'):
         cloud.stop(name)
         cloud.api('PUT', f'/os-services/{_service(cloud, name)}', {'forced_down': True})
@@ -132,7 +133,7 @@ def test_that_nobody_makes_ends(cloud: Cloud, blocks: Caller, conf: Any) -> None
     made = snap(blocks, of)
     volume_copies.sweep()
     assert status_of(blocks, of) == 'snapshotting'
-    conf('conductor', image_deadline=0)
+    CONF.set_override('image_deadline', 0, 'conductor')
     volume_copies.sweep()
     ends(cloud, blocks, made, 'error')
     assert status_of(blocks, of) == 'available'
@@ -203,20 +204,20 @@ def test_of_a_shelved_server(cloud: Cloud, blocks: Caller) -> None:
     assert 'unshelve' in refused['badRequest']['message']
 
 
-def test_by_nova(cloud: Cloud, blocks: Caller, conf: Any) -> None:
+def test_by_nova(cloud: Cloud, blocks: Caller) -> None:
     of = volume(blocks)
     body: dict[str, Any] = {'snapshot': {'volume_id': of, 'display_name': 'n', 'display_description': 'd'}}
     made = cloud.api('POST', '/os-snapshots', body, version='2.35')['snapshot']
     assert made == {'id': made['id'], 'volumeId': of, 'status': 'creating', 'size': 2, 'displayName': 'n',
                     'createdAt': made['createdAt'], 'displayDescription': 'd'}
     ends(cloud, blocks, made['id'])
-    conf('local_volumes', max_volumes=1)
+    CONF.set_override('max_volumes', 1, 'local_volumes')
     cloud.api('POST', '/os-snapshots', body, version='2.35', expect=403)
     assert status_of(blocks, of) == 'available'
     server = cloud.wait(cloud.boot()['id'])['id']
     attach(cloud, server, of)
     quiet(cloud)
-    conf('local_volumes', max_volumes=9)
+    CONF.set_override('max_volumes', 9, 'local_volumes')
     cloud.api('POST', '/os-snapshots', body, version='2.35', expect=400)
     body['snapshot']['force'] = True
     made = cloud.api('POST', '/os-snapshots', body, version='2.35')['snapshot']

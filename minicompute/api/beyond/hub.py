@@ -50,7 +50,8 @@ class Follower:
         said = []
         for event in many:
             if self.concerns(event):
-                said.append(self.tell(event))
+                if told := self.tell(event):    # nothing said is no sign of life
+                    said.append(told)
                 self.last = event.seq
                 if self.over:
                     return b''.join(said)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minicompute import policy
+from minicompute import exception, policy
 from minicompute.api import validation
 from minicompute.api.beyond import schemas
 from minicompute.api.openstack import common, wsgi
@@ -37,12 +37,16 @@ class PlacementController(wsgi.Controller):
     def show(self, req: Request, id: str) -> dict[str, Any]:
         row = parts.find(req.context, id, allow(req, RULE % 'show'), 'host', 'vm_state')
         sees_hosts = _sees_hosts(req)
-        now = api.again(req.context, id)
+        now, why_not = None, None
+        try:
+            now = api.again(req.context, id)
+        except exception.Unavailable as error:      # what is in the records is told all the same
+            why_not = error.message
         placement: dict[str, Any] = {
             'server_id': id, 'placed': bool(row.host) and row.vm_state != VMState.ERROR,
             'attempts': [{**one, 'time': common.zulu(one['time']), 'funnel': _funnel(one['funnel'])}
                          for one in api.attempts(id)],
-            'now': None if now is None else _shown(now, sees_hosts)}
+            'now': None if now is None else _shown(now, sees_hosts), 'now_unknown': why_not}
         if sees_hosts:
             placement['host'] = row.host
         return {'placement': placement}

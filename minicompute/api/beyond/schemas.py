@@ -57,8 +57,8 @@ placed_answer = Schemas({'2.1': types.single('placement', types.closed({
     'attempts': {'type': 'array', 'items': types.closed(
         {'action': types.STRING, 'request_id': types.STRING, 'time': types.NULLABLE_DATE_TIME, 'funnel': _FUNNEL},
         ['action', 'request_id', 'time', 'funnel'])},
-    'now': {'oneOf': [_FOUND, types.NULL]}},
-    required=['server_id', 'placed', 'attempts', 'now']))})
+    'now': {'oneOf': [_FOUND, types.NULL]}, 'now_unknown': types.NULLABLE_STRING},
+    required=['server_id', 'placed', 'attempts', 'now', 'now_unknown']))})
 
 # -- summary -------------------------------------------------------------------
 

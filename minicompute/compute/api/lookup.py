@@ -22,6 +22,7 @@ from minicompute.objects import Flavor, ImageMeta, Instance, InstanceGroup, KeyP
 from minicompute.volume import base as volume
 
 NO_KERNEL = 'nokernel'
+_PARTS = ('kernel_id', 'ramdisk_id')
 
 
 @dataclasses.dataclass(slots=True)
@@ -109,13 +110,16 @@ def for_creates(wanted: Sequence[Wanted]) -> list[Found | Exception]:
     by_user: dict[Any, list[Wanted]] = defaultdict(list)
     for one in wanted:
         by_user[one.context.project_id, one.context.user_id, one.context.is_admin].append(one)
+    with session.read() as conn:
+        known = [_read_known(conn, some) for some in by_user.values()]
+    # Of an image service an answer may take a second: no connection waits for it.
+    basics = [_read_basics(some, *its) for some, its in zip(by_user.values(), known, strict=True)]
     found: dict[int, Found | Exception] = {}
     with session.read() as conn:
-        for some in by_user.values():
-            basics = _read_basics(conn, some)
+        for some, its in zip(by_user.values(), basics, strict=True):
             for one in some:
                 try:
-                    found[id(one)] = _find(conn, one, basics)
+                    found[id(one)] = _find(conn, one, its)
                 except exception.ComputeException as error:
                     found[id(one)] = error
     return [found[id(one)] for one in wanted]
@@ -128,20 +132,44 @@ class _Basics:
     images: dict[str, ImageMeta]
     volumes: dict[str, Volume]
     snapshots: dict[str, VolumeSnapshot]
+    #: kernels and ramdisks by image and property, or why there is none
+    parts: dict[tuple[str | None, str], ImageMeta | exception.Invalid | None]
 
 
-def _read_basics(conn: sa.Connection, wanted: Sequence[Wanted]) -> _Basics:
+def _read_known(conn: sa.Connection, wanted: Sequence[Wanted]) -> tuple[dict[str, Flavor], quota.Limits]:
     """All that ask are the same user: what one of them may see the others may as well."""
     context = wanted[0].context
     found = flavors.get_many(conn, {one.request.flavorid for one in wanted}, project_id=scope(context))
-    limits = quota.limits(conn, str(context.project_id), str(context.user_id))
+    return found, quota.limits(conn, str(context.project_id), str(context.user_id))
+
+
+def _read_basics(wanted: Sequence[Wanted], known: dict[str, Flavor], limits: quota.Limits) -> _Basics:
+    context = wanted[0].context
     ids = {one.image_id for one in wanted if one.image_id and one.images is None}
     images = (image.load().show_many(context, ids) or {}) if ids else {}
-    entries = [_entries(one, one.images.image if one.images else images.get(str(one.image_id))) for one in wanted]
+    metas = [one.images.image if one.images else images.get(str(one.image_id)) for one in wanted]
+    entries = [_entries(one, meta) for one, meta in zip(wanted, metas, strict=True)]
     named = {volume_id for some in entries for volume_id in block_devices.volume_ids(some)}
     copies = {snapshot_id for some in entries for snapshot_id in block_devices.snapshot_ids(some)}
-    return _Basics(found, limits, images, volume.load().show_many(context, named) if named else {},
-                   volume.load().show_snapshots(context, copies) if copies else {})
+    parts = {(meta.id, name): _part_or_error(context, meta, name) for meta in images.values()
+             for name in _PARTS if meta.properties.get(name)}
+    return _Basics(known, limits, images, volume.load().show_many(context, named) if named else {},
+                   volume.load().show_snapshots(context, copies) if copies else {}, parts)
+
+
+def _part_or_error(context: RequestContext, meta: ImageMeta, name: str) -> ImageMeta | exception.Invalid | None:
+    """Said where each create is looked at by itself."""
+    try:
+        return part(context, meta, name)
+    except exception.Invalid as error:
+        return error
+
+
+def _part(basics: _Basics, meta: ImageMeta, name: str) -> ImageMeta | None:
+    found = basics.parts.get((meta.id, name))
+    if isinstance(found, exception.Invalid):
+        raise found
+    return found
 
 
 def _entries(one: Wanted, meta: ImageMeta | None) -> block_devices.Entries:
@@ -166,7 +194,7 @@ def _find(conn: sa.Connection, one: Wanted, basics: _Basics) -> Found:
     _check_zone(conn, request.zone)
     _check_host(conn, request)
     kernel, ramdisk = (one.images.kernel, one.images.ramdisk) if one.images else (
-        part(context, meta, 'kernel_id'), part(context, meta, 'ramdisk_id'))
+        _part(basics, meta, 'kernel_id'), _part(basics, meta, 'ramdisk_id'))
     return Found(flavor, basics.limits, meta, kernel, ramdisk, keypair,
                  _group(conn, context, request.hints.get('group')),
                  basics.volumes, basics.snapshots, entries, None if has_root else request.image_id)
@@ -225,9 +253,6 @@ def _check_host(conn: sa.Connection, request: CreateRequest) -> None:
     """The host and hypervisor of 2.74; a host in availability_zone is the scheduler's to judge."""
     if request.host is None and request.node is None:
         return
-    if request.force_host or request.force_node:
-        raise exception.Invalid('Setting a host in availability_zone along with host or hypervisor_hostname '
-                                'is not supported.')
     for found in services.hypervisors(conn, pattern=request.node):
         if request.host in (None, found.node.host) and request.node in (None, found.node.hypervisor_hostname):
             return

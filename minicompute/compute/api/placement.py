@@ -91,7 +91,9 @@ def _ask(context: RequestContext, spec: RequestSpec, count: int) -> Explanation:
         (answer,) = _scheduler.select_destinations(context, [
             {'key': 0, 'spec': spec, 'instance_uuids': uuids, 'dry_run': True, 'explain': True}], timeout=TIMEOUT)
     except (messaging.MessagingException, messaging.RemoteError) as error:
-        raise exception.Unavailable(f'No scheduler answers ({type(error).__name__}). Please try again later.') from None
+        raise exception.Unavailable(
+            f'No scheduler answers ({type(error).__name__}), and only a scheduler knows what its filters see of the '
+            'hosts. Please try again later.') from None
     if answer['selections']:
         hosts = sorted({selection.host for selection in answer['selections']})
         on = 'on one host' if len(hosts) == 1 else f'on {len(hosts)} hosts'

@@ -21,6 +21,7 @@ from oslo_db import exception as db_exc
 from oslo_utils import uuidutils
 
 from minicompute import exception
+from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.models import idempotency_keys as keys
 
@@ -95,6 +96,12 @@ class OtherRequest(exception.Invalid):
     code = 422
 
 
+class TooManyKeys(exception.ComputeException):
+    msg_fmt = ('Idempotency-Key: this project has used %(most)d keys in the last 24 hours, which are as many as are '
+               'kept. The request was not carried out; without a key it can be.')
+    code = 429
+
+
 class StillRunning(exception.Conflict):
     msg_fmt = 'The request with this Idempotency-Key is being carried out: ask again in a moment.'
 
@@ -142,6 +149,7 @@ def _take(conn: sa.Connection, ticket: Ticket) -> None:
     row = conn.execute(_ROW.with_for_update(), {'who': ticket.identity}).first()
     values = {'owner': ticket.owner, 'lease_until': now + datetime.timedelta(seconds=LEASE)}
     if row is None:
+        _check_room(conn, ticket.project_id)
         conn.execute(keys.insert().values(
             identity=ticket.identity, project_id=ticket.project_id, fingerprint=ticket.fingerprint, salt=ticket.salt,
             created_at=now, **values))
@@ -158,6 +166,17 @@ def _take(conn: sa.Connection, ticket: Ticket) -> None:
         raise OtherRequest
     ticket.salt, ticket.effect = row.salt, row.effect
     conn.execute(keys.update().where(keys.c.id == row.id).values(values))
+
+
+def _check_room(conn: sa.Connection, project_id: str | None) -> None:
+    """So many keys of a project are kept; none goes before its time, for then its request would be done twice.
+    Raises TooManyKeys."""
+    most = CONF.api.max_idempotency_keys
+    if most < 0:
+        return
+    mine = sa.select(keys.c.id).where(keys.c.project_id == project_id).limit(most).subquery()
+    if int(conn.scalar(sa.select(sa.func.count()).select_from(mine)) or 0) >= most:
+        raise TooManyKeys(most=most)
 
 
 def answer(conn: sa.Connection, ticket: Ticket, sealed: str) -> None:

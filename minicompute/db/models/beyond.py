@@ -11,6 +11,7 @@ idempotency_keys = table(
     sa.Column('salt', sa.String(64), nullable=False), sa.Column('owner', sa.String(36), nullable=False),
     sa.Column('lease_until', Timestamp, nullable=False), sa.Column('effect', Json), sa.Column('answer', LongText()),
     sa.Column('created_at', Timestamp, nullable=False), sa.Index('ix_idempotency_keys_created_at', 'created_at'),
+    sa.Index('ix_idempotency_keys_project_id', 'project_id'),
 )
 
 #: A server as it was after a change, written in the transaction of the change. `id` says nothing about the order in

@@ -30,6 +30,9 @@ def parse(req: Request, body: Body) -> CreateRequest:
     host, node = server.get('host'), server.get('hypervisor_hostname')
     if host or node:
         policy.authorize(context, REQUESTED_DESTINATION)
+        if force_host or force_node:
+            raise exception.Invalid('availability_zone: it names a host or a node, and so does host or '
+                                    'hypervisor_hostname; only one of these ways may be taken.')
     devices = _devices(server)
     if devices:
         policy.authorize(context, f'{CREATE}:attach_volume')
