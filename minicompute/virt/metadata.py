@@ -112,12 +112,18 @@ def from_instance(instance: Instance, *, dhcp_domain: str = '', keys: list[Key] 
         'ec2_id': 'i-%08x' % (instance.id or 0), 'ec2_image_id': instance.image_ref,
         'ec2_kernel_id': instance.kernel_id, 'ec2_ramdisk_id': instance.ramdisk_id,
         'instance_type': instance.flavor.name if instance.flavor else '',
-        'reservation_id': instance.reservation_id or '',
+        'reservation_id': instance.reservation_id or '', 'security_groups': _groups(instance.network_info),
         'block_device_mapping': {'ami': root.removeprefix('/dev/'), 'root': root},
     }
     name = instance.display_name or instance.uuid
     return InstanceMetadata(instance.uuid, name, fqdn(instance.hostname or instance.uuid, dhcp_domain),
                             instance.project_id, **(fields | more))
+
+
+def _groups(network_info: list[VIF]) -> list[str]:
+    """A card whose record names no groups is in its project's `default`."""
+    names = [name for vif in network_info for name in vif.details.get('security_groups', ['default'])]
+    return list(dict.fromkeys(names))
 
 
 def fqdn(hostname: str, domain: str) -> str:

@@ -1,9 +1,11 @@
 """Security groups of the local networks: the Network API, servers, and what the hosts are told."""
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from webob import Request
 
 from minicompute.db import session
 from minicompute.db.api import security_groups
@@ -14,8 +16,13 @@ NOBODY = '00000000-0000-4000-8000-000000000000'
 
 
 def net(cloud: Cloud, method: str, path: str, body: Any = None, expect: int = 0, **who: str) -> Any:
-    """The Network API, below the compute endpoint."""
-    answer = cloud.request(method, f'/v2.0{path}', body, **{**ANN, **who})
+    """The Network API."""
+    caller = {**ANN, **who}
+    request = Request.blank(f'/network/v2.0{path}', method=method)
+    request.headers['X-Auth-Token'] = f"{caller['user']}:{caller['project']}"
+    if body is not None:
+        request.body, request.content_type = json.dumps(body).encode(), 'application/json'
+    answer = request.get_response(cloud.app)
     assert answer.status_int == expect if expect else answer.status_int < 300, answer.text
     return answer.json if answer.body else None
 

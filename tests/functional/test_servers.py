@@ -153,7 +153,6 @@ def test_what_is_named_must_be_there(world):
     network = str(uuid.uuid4())
     assert world.refuse(networks=[{'uuid': network}]) == f'Network {network} could not be found.'
     assert 'security_group' in world.refuse(security_groups=[{'name': 'web'}])
-    assert 'availability_zone' in world.refuse(availability_zone='nova:host1', host='host1')
 
 
 def test_an_image_must_fit(world, api):
@@ -258,7 +257,10 @@ def test_policy(world, reader):
 
 def test_the_host_of_2_74(world, api):
     assert world.refuse(client=api, host='h1') == 'Compute host h1 could not be found.'
-    assert 'is not supported' in world.refuse(client=api, host='h1', availability_zone='nova:h2')
+    for more in ({'host': 'h1'}, {'hypervisor_hostname': 'n1'}, {'host': 'h1', 'imageRef': ''}):
+        for zone in ('nova:h2', 'nova::n2', ':h1'):
+            said = world.refuse(client=api, availability_zone=zone, **more)
+            assert said.startswith('availability_zone: it names a host or a node'), 'before what it names is looked up'
 
 
 # -- how a server is shown -----------------------------------------------------------

@@ -1,6 +1,7 @@
 """Snapshots that users ask for, of volumes that a server has and of those that none has."""
 from __future__ import annotations
 
+import datetime
 import os
 import threading
 from typing import Any
@@ -12,6 +13,7 @@ from minicompute.conductor import volume_copies
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import volume_snapshots as db
+from minicompute.db.models import volume_snapshots
 from minicompute.virt.fake import FakeDriver
 from minicompute.volume import files
 from tests.functional.cloud import Cloud
@@ -133,7 +135,8 @@ def test_that_nobody_makes_ends(cloud: Cloud, blocks: Caller) -> None:
     made = snap(blocks, of)
     volume_copies.sweep()
     assert status_of(blocks, of) == 'snapshotting'
-    CONF.set_override('image_deadline', 0, 'conductor')
+    long_ago = session.utcnow() - datetime.timedelta(seconds=CONF.conductor.image_deadline + 1)
+    session.write(lambda conn: conn.execute(volume_snapshots.update().values(created_at=long_ago, updated_at=long_ago)))
     volume_copies.sweep()
     ends(cloud, blocks, made, 'error')
     assert status_of(blocks, of) == 'available'

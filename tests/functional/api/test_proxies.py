@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import networks, volume_snapshots
 from minicompute.network import local
@@ -123,8 +124,9 @@ def test_security_groups(api, member):
     assert group['id'] in {one['id'] for one in api.get('/os-security-groups?all_tenants=1')['security_groups']}
 
 
-def test_how_many_security_groups(member, option):
-    option('local_networks', max_security_groups=2, max_security_group_rules=5)
+def test_how_many_security_groups(member):
+    CONF.set_override('max_security_groups', 2, 'local_networks')
+    CONF.set_override('max_security_group_rules', 5, 'local_networks')
     body = {'security_group': {'name': 'web', 'description': ''}}
     web = member.post('/os-security-groups', body, 200, version='2.35')['security_group']['id']
     assert 'security_group' in fault(member.post('/os-security-groups', body, 403))[2]
