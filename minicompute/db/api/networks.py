@@ -18,7 +18,8 @@ from oslo_db import exception as db_exc
 
 from minicompute import exception
 from minicompute.db import session
-from minicompute.db.models import networks, ports
+from minicompute.db.api.security_groups import default_id
+from minicompute.db.models import networks, ports, security_groups
 from minicompute.objects import Network, Port
 
 _NETWORK = tuple(field.name for field in dataclasses.fields(Network))
@@ -302,7 +303,8 @@ def _bind(conn: sa.Connection, request: PortRequest) -> None:
 
 
 def _settled(conn: sa.Connection, have: list[Port], requests: Sequence[PortRequest]) -> list[Port]:
-    """A repeated step may run for another host; a subnet may have gone while we inserted."""
+    """A repeated step may run for another host; a subnet may have gone while we inserted. A port whose groups are
+    None has a `default` that nobody has changed: one look finds both."""
     moves: dict[str | None, list[str]] = {}
     for port, request in zip(have, requests, strict=True):
         if port.host != request.host:
@@ -310,10 +312,19 @@ def _settled(conn: sa.Connection, have: list[Port], requests: Sequence[PortReque
             port.host = request.host
     for host, ids in moves.items():
         conn.execute(ports.update().where(ports.c.id.in_(ids)).values(host=host))
-    bare = conn.scalars(sa.select(networks.c.id).where(
-        networks.c.id.in_(sorted({port.network_id for port in have})), networks.c.cidr.is_(None))).first()
-    if bare is not None:
-        raise exception.NetworkRequiresSubnet(network_uuid=bare)
+    defaults = {port.id: default_id(port.project_id or '') for port in have if port.security_groups is None}
+    found = conn.execute(sa.union_all(
+        sa.select(networks.c.id, sa.literal(True).label('bare')).where(
+            networks.c.id.in_(sorted({port.network_id for port in have})), networks.c.cidr.is_(None)),
+        sa.select(security_groups.c.id, sa.literal(False)).where(
+            security_groups.c.id.in_(sorted(set(defaults.values())))))).all()
+    for row in found:
+        if row.bare:
+            raise exception.NetworkRequiresSubnet(network_uuid=row.id)
+    changed = {row.id for row in found}
+    for port in have:
+        if defaults.get(port.id) in changed:
+            port.security_groups = [defaults[port.id]]
     return have
 
 

@@ -285,7 +285,7 @@ def describe(details: dict[str, Any], named: list[str] | None, groups: Sequence[
     """What a card's record says of its groups; nothing of an untouched `default`."""
     for key in ('security_groups', 'firewall'):
         details.pop(key, None)
-    if named is not None:
+    if named is not None and [group.name for group in groups] != [DEFAULT]:
         details['security_groups'] = [group.name for group in groups]
     if wall is not None:
         details['firewall'] = wall
