@@ -91,6 +91,11 @@ class Bench:
         self.engines.append(made)
         return made
 
+    def rest(self) -> None:
+        """Nobody works any more: also what comes behind a commit is over."""
+        for engine in self.engines:
+            engine.stop()
+
     def expire_leases(self) -> None:
         """As if ten seconds had passed."""
         def write(conn: sa.Connection) -> None:

@@ -22,7 +22,8 @@ NEVER = {'RequestSpecPayload': {'image_meta'}}
 
 
 class Notified:
-    """Messages, in their order. `all()` waits for the sender."""
+    """Messages, in their order. `all()` waits for the sender; of what a thread has just committed it is not told
+    before that thread has ended: stop who works first."""
 
     def all(self) -> list[dict[str, Any]]:
         notifications.stop()        # sends what waits

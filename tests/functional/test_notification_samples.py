@@ -72,6 +72,7 @@ def test_of_servers(notified: Notified, monkeypatch: Any, name: str) -> None:  #
         before = len(notified.all()) - len(stories.STORIES[name].begin)
         bench.engine().ring([good])
         assert bench.finish([good]) == ['done']
+        bench.rest()
         for message in notified.all()[before:]:
             if OWNERS.get(message['event_type']) == name and data(message)['uuid'] == uuid:
                 compare(message)
@@ -102,6 +103,7 @@ def test_of_failures(notified: Notified, monkeypatch: Any, name: str, step: str,
         change(monkeypatch, name, step, run=named(fails, step), many=None)
         bench.engine().ring([bad])
         assert bench.finish([bad]) == ['failed']
+        bench.rest()
         told = [message for message in notified.all()[before:] if message['event_type'] == event]
         compare(told[0])
     finally:
@@ -120,7 +122,7 @@ def test_of_nouns(notified: Notified, make_cloud: Any) -> None:  # noqa: F811
     api('POST', f'/flavors/{flavor}/os-extra_specs', {'extra_specs': {'hw:watchdog_action': 'reset'}})
     api('POST', '/os-keypairs', {'keypair': {'name': 'made', 'user_id': 'admin', 'type': 'ssh', 'public_key': KEY}})
     api('DELETE', '/os-keypairs/made')
-    made = api('POST', '/os-aggregates', {'aggregate': {'name': 'rack', 'availability_zone': 'east'}})
+    made = api('POST', '/os-aggregates', {'aggregate': {'name': 'rack'}})
     number = made['aggregate']['id']
     api('PUT', f'/os-aggregates/{number}', {'aggregate': {'name': 'rack1'}})
     api('POST', f'/os-aggregates/{number}/action', {'add_host': {'host': 'compute1'}})
@@ -140,6 +142,7 @@ def test_of_nouns(notified: Notified, make_cloud: Any) -> None:  # noqa: F811
     api('PUT', f'/os-services/{service}', {'status': 'disabled', 'disabled_reason': 'memory is being exchanged'})
     cloud.stop('compute1')
     api('DELETE', f'/os-services/{service}')
+    cloud.stop()
     last = {message['event_type']: message for message in notified.all()}
     for noun, verbs in NOUNS.items():
         for verb in verbs:

@@ -67,6 +67,7 @@ def test_each_flow_is_told(bench: Bench, notified: Notified, name: str) -> None:
     before = len(told) - len(stories.STORIES[name].begin)      # what was told of how the server came there
     bench.engine().ring([action_id])
     assert bench.finish([action_id]) == ['done']
+    bench.rest()
     mine = [one for one in notified.all()[before:] if data(one)['uuid'] == uuid]
     short = stories.plain(stories.STORIES[name].done[0].split('.')[0]) if stories.STORIES[name].done else None
     assert heard(mine) == HEARD.get(name, [*short.begin, *short.done] if short else None)
@@ -88,6 +89,7 @@ def test_each_failure_is_told(bench: Bench, notified: Notified, monkeypatch: Any
     change(monkeypatch, name, Flow.registry[name].first, run=named(fails, Flow.registry[name].first), many=None)
     bench.engine().ring([action_id])
     state = bench.finish([action_id])[0]
+    bench.rest()
     mine = [one for one in notified.all()[told:] if data(one).get('uuid', data(one).get('instance_uuid')) == uuid]
     if state == 'stuck':
         assert not mine and Flow.registry[name].steps[0].pivot     # it has not ended: an operator decides
@@ -111,6 +113,7 @@ def test_a_build_tries_another_host(bench: Bench, notified: Notified) -> None:  
     ids = bench.new_server()
     bench.engine().ring(ids)
     assert bench.finish(ids) == ['done']
+    bench.rest()
     mine = notified.of(bench.action(ids[0]).instance_uuid)
     assert heard(mine) == ['create.start', 'create.error', 'create.start', 'create.end']
     assert len({one['publisher_id'] for one in mine}) == 2
@@ -120,6 +123,7 @@ def test_a_group_is_told_one_by_one(bench: Bench, notified: Notified) -> None:  
     ids = bench.new_server(3)
     bench.engine().ring(ids[:1])
     assert bench.finish(ids) == ['done'] * 3
+    bench.rest()
     for action_id in ids:
         mine = notified.of(bench.action(action_id).instance_uuid)
         assert heard(mine) == ['create.start', 'create.end']
@@ -133,6 +137,7 @@ def test_a_group_without_room(bench: Bench, notified: Notified, monkeypatch: Any
     ids = bench.new_server(3)
     bench.engine().ring(ids[:1])
     assert bench.finish(ids) == ['failed'] * 3
+    bench.rest()
     for action_id in ids:
         mine = notified.of(bench.action(action_id).instance_uuid)
         assert heard(mine) == ['compute_task.build_instances.error']
@@ -230,6 +235,7 @@ def test_no_secret_is_told(notified: Notified, make_cloud: Any) -> None:  # noqa
     cloud.wait(one['id'], 'RESCUE')
     cloud.api('DELETE', f'/servers/{one["id"]}')
     cloud.wait_gone(one['id'])
+    cloud.stop()
     told = notified.all()
     assert 'instance.update' in {one['event_type'] for one in told} and len(told) > 12
     text = json.dumps([told, notified.contexts()], default=str)
@@ -256,6 +262,7 @@ def test_updates(notified: Notified, make_cloud: Any, which: str) -> None:  # no
     cloud.wait(one['id'], 'PAUSED')
     cloud.api('DELETE', f'/servers/{one["id"]}')
     cloud.wait_gone(one['id'])
+    cloud.stop()
     mine = [m for m in notified.of(one['id']) if m['event_type'] == 'instance.update']
     for each in mine:
         check(each)
@@ -274,6 +281,7 @@ def test_who_asked(notified: Notified, make_cloud: Any) -> None:  # noqa: F811
     cloud: Cloud = make_cloud(computes=1)
     one = cloud.boot(user='jane', project='pr')
     cloud.wait(one['id'])
+    cloud.stop()
     for message in notified.of(one['id']):
         assert data(message)['action_initiator_user'] == 'jane'
         assert data(message)['action_initiator_project'] == 'pr'
