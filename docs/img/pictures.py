@@ -269,6 +269,58 @@ def _lab_host(p: Picture, x: float, number: int) -> None:
         p.text(x + 20, 520 + 18 * place, words, size=12, colour=GREY)
 
 
+def openstack() -> Picture:
+    p = Picture(1000, 470, 'minicompute among the services of OpenStack')
+    p.box(40, 30, 250, 64, 'clients', ['openstack, Horizon, Terraform,', 'Ansible, Heat: unchanged'])
+    p.box(375, 30, 250, 64, 'Keystone', ["its catalog's `compute` entry", 'points at our api'], fill=DATABASE)
+    p.line([(290, 52), (375, 52)])
+    p.text(332, 46, 'token', size=12, anchor='middle')
+    p.box(40, 200, 200, 74, 'api', ['keystonemiddleware', 'checks tokens'], fill=API)
+    p.box(300, 200, 200, 74, 'conductor', ['acts as the service user'], fill=CONDUCTOR)
+    p.box(560, 196, 130, 54, 'scheduler', ['no Placement'], fill=SCHEDULER)
+    p.box(300, 365, 200, 74, 'compute', ['one a node'], fill=COMPUTE)
+    p.box(40, 365, 200, 74, 'api-metadata', ['behind Neutron\'s agent'], fill=API)
+    p.line([(140, 94), (140, 200)])
+    p.text(148, 150, 'compute API, 2.1 to 2.104', size=12)
+    p.line([(240, 225), (300, 225)], colour=BLUE, dashed=True)
+    p.line([(500, 225), (560, 225)], colour=GREEN)
+    p.line([(400, 274), (400, 365)], colour=BLUE, dashed=True, start=True)
+    for place, (name, words) in enumerate((('Glance', 'images, snapshots'), ('Neutron', 'ports, bindings'),
+                                           ('Cinder', 'attachments'))):
+        y = 150 + 104 * place
+        p.box(790, y, 170, 64, name, [words], fill=DATABASE)
+        p.line([(500, 262), (740, 262), (740, y + 32), (790, y + 32)], colour=GREEN, end=True)
+    p.line([(790, 300), (718, 300), (718, 320), (140, 320), (140, 274)], colour=RED)
+    p.text(430, 314, 'events: network-vif-plugged, volume-extended', size=12, colour=RED,
+           anchor='middle', back=True)
+    p.line([(790, 276), (765, 276), (765, 455), (140, 455), (140, 439)], colour=GREY)
+    p.text(635, 448, "169.254.169.254 through Neutron's metadata agent", size=12, colour=GREY, anchor='middle')
+    return p
+
+
+def openstack_move() -> Picture:
+    p = Picture(1000, 330, 'From Nova to minicompute, host by host, and back')
+    p.box(30, 30, 250, 60, 'Nova: databases', ['read, never written'], fill=DATABASE)
+    p.box(720, 30, 250, 60, 'minicompute: database', fill=DATABASE)
+    p.line([(280, 60), (720, 60)], colour=GREEN)
+    p.text(500, 50, 'minicompute-manage import nova [--host H] --apply', anchor='middle', colour=GREEN)
+    p.text(500, 80, 'one transaction; again as often as you like', size=12, anchor='middle', colour=GREEN)
+    for place, (name, lines, fill) in enumerate((
+            ('node-1', ['minicompute-compute', 'adopted its guests'], COMPUTE),
+            ('node-2', ['nova-compute stopped,', 'import, our compute starts'], SCHEDULER),
+            ('node-3', ['nova-compute', 'as ever'], PLAIN))):
+        x = 30 + 325 * (2 - place)
+        p.box(x, 170, 290, 84, name, lines, fill=fill)
+        p.text(x + 145, 275, 'guests run on', size=12, anchor='middle', colour=GREY)
+    p.line([(155, 170), (155, 90)], colour=GREY)
+    p.line([(845, 170), (845, 90)], colour=GREY)
+    p.line([(320, 212), (355, 212)], colour=INK)
+    p.line([(645, 212), (680, 212)], colour=INK)
+    p.line([(825, 290), (825, 312), (175, 312), (175, 290)], colour=RED, dashed=True)
+    p.text(500, 306, 'back: stop our compute, start nova-compute', size=12, anchor='middle', colour=RED, back=True)
+    return p
+
+
 if __name__ == '__main__':
-    for make in (daemons, boot, floors, states, funnel, lab):
+    for make in (daemons, boot, floors, states, funnel, lab, openstack, openstack_move):
         make().save(HERE / f'{make.__name__}.svg')

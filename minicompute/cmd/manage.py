@@ -10,6 +10,7 @@
     config sample | policy sample
     policy list [PATTERN] | policy check RULE WHO | policy explain RULE WHO
     api diff VERSION VERSION | api routes [--version VERSION] | api openapi VERSION
+    import nova --nova-database URL --nova-api-database URL [--apply] [--host HOST]...
     hollow --hosts N [--processes P] [--prefix NAME]
 """
 from minicompute import concurrency
@@ -75,12 +76,12 @@ def service_list(args: argparse.Namespace) -> None:
 def service_delete(args: argparse.Namespace) -> None:
     """A daemon that still runs would be back with its next heartbeat."""
     def delete(conn: Any) -> None:
-        service = services.find(conn, args.host, args.binary)
+        service = services.find(conn, args.service_host, args.binary)
         if servicegroup.is_up(service, session.now(conn)) and not args.force:
-            raise exception.Conflict(f'{args.binary} on {args.host} is up: stop it first.')
+            raise exception.Conflict(f'{args.binary} on {args.service_host} is up: stop it first.')
         services.destroy(conn, service)
     session.write(delete)
-    print(f'{args.binary} on {args.host} is deleted.')
+    print(f'{args.binary} on {args.service_host} is deleted.')
 
 
 def host_list(args: argparse.Namespace) -> None:
@@ -209,6 +210,21 @@ def hollow(args: argparse.Namespace) -> None:
     command.run(args)
 
 
+def import_nova(args: argparse.Namespace) -> None:
+    from minicompute.cmd import nova    # what it needs, no other command does
+
+    rows, plan = nova.run(args)
+    table(['Kind', 'Written' if args.apply else 'To write', 'There already', 'Cannot be taken over'], rows)
+    if plan.refusals:
+        print()
+        table(['Kind', 'Which', 'Why it cannot be taken over'], [[one.kind, one.name, one.reason]
+                                                                for one in plan.refusals])
+    if not args.apply:
+        print('\nNothing was written: --apply does it.')
+    if plan.refusals:
+        raise SystemExit(nova.LEFT)
+
+
 def policy_list(args: argparse.Namespace) -> None:
     table(['Rule', 'Check', 'From', 'Requests'], manage_policy.rules(args))
 
@@ -249,7 +265,7 @@ COMMANDS: list[tuple[str, str, Callable[[argparse.Namespace], None], str, Words]
     ('db', 'version', db_version, 'Show which revision the tables have.', []),
     ('service', 'list', service_list, 'List the daemons that ever reported.', []),
     ('service', 'delete', service_delete, 'Forget a daemon that will not come back.', [
-        ('host', {}), ('binary', {'help': 'nova-compute, nova-conductor or nova-scheduler.'}),
+        ('service_host', {'metavar': 'host'}), ('binary', {'help': 'nova-compute, nova-conductor or nova-scheduler.'}),
         ('--force', {'action': 'store_true', 'help': 'Also one that is up.'})]),
     ('host', 'list', host_list, 'List the hypervisors with what is used of them.', []),
     ('image-cache', 'list', image_cache_list, 'List the images that hosts were asked to have, and how far they are.',
@@ -277,6 +293,16 @@ COMMANDS: list[tuple[str, str, Callable[[argparse.Namespace], None], str, Words]
         ('--json', {'action': 'store_true', 'help': 'Print one object a change.'})]),
     ('api', 'routes', api_routes, 'List the operations of the API.', [('--version', VERSION)]),
     ('api', 'openapi', api_openapi, 'Print the OpenAPI document of a microversion.', [('version', VERSION)]),
+    ('import', 'nova', import_nova, "Take over what a Nova has, read from its databases; exit status 3 when something "
+     'cannot be taken over. Without --apply it only says what it would do.', [
+         ('--nova-database', {'required': True, 'metavar': 'URL', 'help': "Of the cell with the servers (Nova's "
+                              '[database] connection).'}),
+         ('--nova-api-database', {'required': True, 'metavar': 'URL', 'help': "Nova's [api_database] connection."}),
+         ('--apply', {'action': 'store_true', 'help': 'Write it, in one transaction.'}),
+         ('--host', {'action': 'append', 'dest': 'hosts', 'metavar': 'HOST',
+                     'help': 'Only services and servers of this host; can be given several times.'}),
+         ('--force', {'action': 'store_true',
+                      'help': 'Also servers of a host whose nova-compute reports still, or did a moment ago.'})]),
     ('hollow', '', hollow, 'Run computes with the fake driver, as many as you like: they need transport_url only.', [
         ('--hosts', {'type': positive, 'required': True, 'metavar': 'N', 'help': 'How many.'}),
         ('--processes', {'type': positive, 'metavar': 'P', 'help': 'In so many processes; one for 2,500 hosts.'}),

@@ -91,6 +91,11 @@ class ComputeDriver(VolumeFileVerbs, AdminVerbs, GuestVerbs, SnapshotVerbs, Move
         """{'total_gb', 'free_gb'} of where the instances lie."""
         return {}
 
+    def adopt_foreign(self, instance: Instance) -> bool:
+        """A domain of this server is there that another control plane made, and its record is here now.
+        -> whether it is ours from now on; the log says why not."""
+        return False
+
     def present(self) -> set[str]:
         """The servers that this host has a domain or disks of."""
         return {domain.uuid for domain in self.domains() if domain.ours}

@@ -84,10 +84,10 @@ def test_show_has_fields_and_steps(stuck_action: int, capsys: Any) -> None:
 def test_a_daemon_that_is_up_is_not_deleted(database: str, capsys: Any) -> None:
     session.write(servicegroup.report, 'h1', 'nova-conductor', 'conductor')
     with pytest.raises(exception.Conflict, match='stop it first'):
-        manage.service_delete(arguments(host='h1', binary='nova-conductor', force=False))
+        manage.service_delete(arguments(service_host='h1', binary='nova-conductor', force=False))
     manage.service_list(arguments())
     assert 'h1' in capsys.readouterr().out
-    manage.service_delete(arguments(host='h1', binary='nova-conductor', force=True))
+    manage.service_delete(arguments(service_host='h1', binary='nova-conductor', force=True))
 
 
 def test_quota_is_set_and_shown(database: str, capsys: Any) -> None:
@@ -118,3 +118,10 @@ def test_what_hosts_were_asked_to_cache_is_listed(database: str, capsys: Any) ->
     assert heads.split()[:4] == ['Host', 'Image', 'Aggregate', 'Status']
     assert first.split()[:4] == ['c1', UUID, '7', 'queued']
     assert second.split()[:4] == ['c2', UUID, '7', 'skipped'] and second.endswith('the host was down')
+
+
+def test_no_word_is_an_option() -> None:
+    """oslo.config refuses to tell what a subcommand was given under the name of an option, and only then."""
+    words = {options.get('dest', name.lstrip('-').replace('-', '_'))
+             for _, _, _, _, arguments_ in manage.COMMANDS for name, options in arguments_}
+    assert not [word for word in words if word in CONF]

@@ -86,7 +86,7 @@ class Housekeeping:
         states: dict[str, int] = {}
         removed = []
         for domain in self._driver.domains():
-            if not domain.ours:
+            if not domain.ours and not (domain.uuid in mine and self._driver.adopt_foreign(mine[domain.uuid])):
                 continue
             if domain.uuid in mine:
                 states[domain.uuid] = domain.power_state

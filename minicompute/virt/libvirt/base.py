@@ -12,7 +12,7 @@ from minicompute.image import base as image
 from minicompute.image.base import ImageSource
 from minicompute.objects import Instance
 from minicompute.virt.interface.moves import Stop, never
-from minicompute.virt.libvirt import capabilities, carrier, disks, guest, rescue, sharers, space, volumes
+from minicompute.virt.libvirt import adoption, capabilities, carrier, disks, guest, rescue, sharers, space, volumes
 from minicompute.virt.libvirt.builder import Builder, digest
 from minicompute.virt.libvirt.config.base import render
 from minicompute.virt.libvirt.disks import Disks
@@ -72,7 +72,9 @@ class LibvirtBase:
         with contextlib.suppress(FileNotFoundError):    # who runs a server owns its disks, on a shared directory too
             disks.own(instance.uuid)
         with contextlib.suppress(exception.DomainNotFound):
-            guest.find(self._host, instance.uuid).forget_saved()
+            there = guest.find(self._host, instance.uuid)
+            adoption.check(there)
+            there.forget_saved()
         volumes.grow_all(instance)
         guest.define(self._host, instance.uuid, render(self._builder.domain(instance))).start()
         if not rescue.is_rescued(instance):

@@ -20,7 +20,7 @@ from minicompute.virt.driver import (
     no_progress,
 )
 from minicompute.virt.interface.moves import Stop, never
-from minicompute.virt.libvirt import capabilities, console, guest, identity, layout, sharers, space, volumes
+from minicompute.virt.libvirt import adoption, capabilities, console, guest, identity, layout, sharers, space, volumes
 from minicompute.virt.libvirt.base import stop
 from minicompute.virt.libvirt.disks import complete
 from minicompute.virt.libvirt.events import Events
@@ -135,6 +135,13 @@ class LibvirtDriver(LibvirtAdmin, LibvirtGuest, LibvirtSnapshots, LibvirtMoves, 
             self._remove(instance)
         except (exception.ComputeException, libvirt.libvirtError, OSError):
             LOG.exception('Something of instance %s is left', instance.uuid)
+
+    def adopt_foreign(self, instance: Instance) -> bool:
+        try:
+            return adoption.adopt(guest.find(self._host, instance.uuid), instance, self._builder.disks(instance))
+        except (exception.ComputeException, libvirt.libvirtError, OSError) as error:
+            LOG.error('Instance %s is not taken over from Nova: %s', instance.uuid, error)
+            return False
 
     def present(self) -> set[str]:
         # Another daemon on the same libvirtd may have domains that we know nothing of.

@@ -61,6 +61,12 @@ class Guest:
     def metadata(self) -> metadata.Metadata | None:
         return metadata.read(self._call(self._domain.XMLDesc, libvirt.VIR_DOMAIN_XML_INACTIVE))
 
+    def say(self, xml: str) -> None:
+        """Let the domain say this of itself, now and after its next start; what else it says stays."""
+        live = libvirt.VIR_DOMAIN_AFFECT_LIVE if self.running() else 0
+        self._call(self._domain.setMetadata, libvirt.VIR_DOMAIN_METADATA_ELEMENT, xml, 'mc', metadata.NAMESPACE,
+                   libvirt.VIR_DOMAIN_AFFECT_CONFIG | live)
+
     def tree(self, inactive: bool = False) -> Element:
         """The XML of the domain as it runs, or as the next start by libvirt would make it."""
         return parse(self._call(self._domain.XMLDesc, libvirt.VIR_DOMAIN_XML_INACTIVE if inactive else 0))

@@ -94,8 +94,8 @@ class ImageCache:
         removed = images.remove_leftovers(self.directory, HALF_FETCHED)
         for name in os.listdir(self.directory):
             stem, _, kind = name.partition('.')
-            if not stem or kind == 'lock':
-                continue
+            if not stem or kind in ('', 'lock'):
+                continue    # what has no kind is Nova's, which may still run beside us
             with self._locked_stem(stem):
                 path = os.path.join(self.directory, name)
                 if self._unused(path, minimum_age):
