@@ -36,6 +36,7 @@ DATABASES = [name for name in os.environ.get('TEST_DATABASES', 'sqlite').split('
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line('markers', 'long: takes minutes; `tools/run_tests.sh long` runs it')
     config.addinivalue_line('markers', 'generic: what every flow or operation gets; on SQLite, elsewhere in `long`')
+    config.addinivalue_line('markers', 'openstack: wants a real OpenStack; `tools/run_tests.sh openstack` runs it')
     if 'MINICOMPUTE_API_RECORD' in os.environ:
         from tests import recording
         recording.start(os.environ['MINICOMPUTE_API_RECORD'])

@@ -7,7 +7,7 @@
 #   tools/openstack_lab.sh stop NAME, start NAME     one service: glance, keystone, compute, ... (status names them)
 #
 # It may be run again at any time: what is missing is started. State is under run/openstack; all listens on loopback,
-# at 100 ports from OPENSTACK_PORTS (25000) on. OPENSTACK_HOME is another place for the state. See docs/openstack.md.
+# at 100 ports from OPENSTACK_PORTS (25000) on. OPENSTACK_HOME is another place for the state. See docs/openstack_lab.md.
 set -eu
 
 # shellcheck source-path=SCRIPTDIR

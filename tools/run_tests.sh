@@ -7,8 +7,9 @@
 #   integration  real daemons, broker, libvirt and guests
 #   long         more of the last two, hours of it: each action on real guests, the whole lab, each flow broken at each
 #                step on the database servers as well, random requests and random lives by the thousand
+#   openstack    minicompute in a real OpenStack, which tools/openstack_lab.sh brings up
 #
-# Without a LAYER: all but `long`. Installs what is missing first, and starts and stops the databases itself.
+# Without a LAYER: all but `long` and `openstack`. Installs what is missing first, and starts and stops the databases itself.
 # The last line says how it ended; the exit code is 0 only if everything passed.
 set -eu
 
@@ -47,9 +48,9 @@ parse() {
         case "$1" in
             -x) STOP_AT_ONCE=1 OPTIONS+=(-x) ;;
             -k) OPTIONS+=(-k "${2:?-k wants words}") && shift ;;
-            lint | unit | functional | integration | long) CHOSEN="$CHOSEN $1" ;;
-            -h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0" && exit 0 ;;
-            *) fail "unknown word '$1': layers are $LAYERS long; options are -x and -k WORDS" ;;
+            lint | unit | functional | integration | long | openstack) CHOSEN="$CHOSEN $1" ;;
+            -h | --help) sed -n '2,13s/^# \{0,1\}//p' "$0" && exit 0 ;;
+            *) fail "unknown word '$1': layers are $LAYERS long openstack; options are -x and -k WORDS" ;;
         esac
         shift
     done
@@ -140,6 +141,10 @@ all_beside() {
     done
     BESIDE=()
     return "$code"
+}
+
+layer_openstack() {
+    step openstack pytest -q --groups openstack "${OPTIONS[@]}" --durations=10 tests/integration/openstack
 }
 
 layer_long() {

@@ -190,7 +190,8 @@ class Engine:
         if entry.asked.host in down:
             error = exception.HostDown(host=entry.asked.host, since=down[entry.asked.host] or 'it was forced down')
         elif age > step.deadline():
-            error = StepFailed(f'{entry.asked.host} did not finish {step.name} in {step.deadline()} s')
+            why = f': {entry.task.silence}' if entry.task.silence else ''
+            error = StepFailed(f'{entry.asked.host} did not finish {step.name} in {step.deadline()} s{why}')
         elif action.id in cancelled and settle.may_cancel(action):
             error = settle.Cancelled()
         if error is not None:

@@ -90,6 +90,8 @@ class Task:
     failures: int = 0
     #: since when a neighbour has not answered this step, by time.monotonic
     silent_since: float | None = None
+    #: what was said of it last
+    silence: str = ''
     #: whether hosts that do not report are down, or the wire is
     steady: Callable[[], bool] = lambda: True
 

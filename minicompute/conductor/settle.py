@@ -34,6 +34,8 @@ UNKNOWN = ('VerbUnknown', 'NotImplementedHere')
 UNKNOWN_WORDS = exception.VerbUnknown.msg_fmt.removeprefix('%(verb)s')
 #: seconds until an undo that nobody can answer looks again
 PAUSE = 3.0
+#: seconds until an undo that can be owed is: the server need not wait for what can be done behind it
+OWE_AFTER = 5.0
 #: of `_silent`: the neighbour has been silent for too long
 FAILED = -1.0
 
@@ -112,7 +114,7 @@ def settle(task: Task, outcome: Outcome | Exception) -> Asked | float | None:
         verdict = _silent(task, flow, step, outcome, undoing)
         if verdict != FAILED:
             return verdict
-    task.silent_since = None
+    task.silent_since, task.silence = None, ''
     if isinstance(outcome, Exception):
         task.changes, task.commits, task.gathered = {}, [], []
         return _undo_failed(task, flow, step, outcome) if undoing else _failed(task, flow, step, outcome)
@@ -133,8 +135,10 @@ def _silent(task: Task, flow: Flow, step: Step, error: Exception, undoing: bool)
     if task.silent_since is None:
         task.silent_since = now
     task.failures += 1
+    task.silence = str(error)
     wait = _backoff(task.failures)
-    if now + wait - task.silent_since < step.deadline():
+    patience = min(step.deadline(), OWE_AFTER) if undoing and step.debts is not None else step.deadline()
+    if now + wait - task.silent_since < patience:
         return wait
     LOG.warning('Action %s (%s of %s) cannot go on at %s: %s', task.action.id, task.action.action, task.uuid,
                 step.name, error)
@@ -143,7 +147,7 @@ def _silent(task: Task, flow: Flow, step: Step, error: Exception, undoing: bool)
     if not undoing and not step.owed_when_down:
         return FAILED
     owe_neighbours(task, step, str(error))
-    task.failures, task.silent_since = 0, None
+    task.failures, task.silent_since, task.silence = 0, None, ''
     if undoing:
         _log(task, f'{step.name}_undo', 'Success', note=f'owed: {error}')
         _undone(task, flow, step)

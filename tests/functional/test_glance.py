@@ -1,11 +1,13 @@
 """Images that Glance has, through all roles; and a Glance that goes away in the middle."""
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from minicompute import exception
 from minicompute.compute.api import begin
 from minicompute.conductor import debts
 from minicompute.db import session
@@ -193,6 +195,63 @@ def test_a_snapshot_unwinds_without_glance(cloud: Cloud, glance: Glance, neighbo
         neighbour.start()
     assert made in glance.images
     assert debts.pay() == 1 and made not in glance.images and owing() == []
+
+
+def test_a_delete_does_not_wait_for_glance(cloud: Cloud, glance: Glance, neighbour: Neighbour, server: str) -> None:
+    act(cloud, server, 'shelve')
+    cloud.wait(server, 'SHELVED_OFFLOADED')
+    (shelved,) = of_server(glance)
+    neighbour.stop()
+    try:
+        cloud.api('DELETE', f'/servers/{server}', expect=204)
+        cloud.wait_gone(server)
+        assert owing() == [f'image {shelved}']
+    finally:
+        neighbour.start()
+    assert debts.pay() == 1 and of_server(glance) == []
+
+
+def test_a_backup_does_not_wait_for_its_rotation(cloud: Cloud, glance: Glance, neighbour: Neighbour, server: str,
+                                                 conf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from minicompute.image.glance import GlanceImages
+    conf.set_override('step_deadline', 5, 'conductor')
+    backup(cloud, server, 'first', rotation=1)
+    cloud.wait(server)
+    listed = GlanceImages.list
+
+    def lists(self: Any, *args: Any, **kwargs: Any) -> Any:
+        neighbour.stop()
+        return listed(self, *args, **kwargs)
+    monkeypatch.setattr(GlanceImages, 'list', lists)
+    try:
+        backup(cloud, server, 'second', rotation=1)
+        cloud.wait(server)
+    finally:
+        neighbour.start()
+    assert sorted(glance.images[one]['name'] for one in of_server(glance, status='active')) == ['first', 'second']
+    monkeypatch.undo()
+    backup(cloud, server, 'third', rotation=1)
+    cloud.wait(server)
+    assert [glance.images[one]['name'] for one in of_server(glance)] == ['third']
+
+
+def test_a_build_that_is_late_says_why(cloud: Cloud, image: str, conf: Any) -> None:
+    conf.set_override('build_deadline', 10, 'conductor')
+    gate, asked = threading.Event(), []
+
+    def spawn(driver: Any, uuid: str) -> None:
+        asked.append(uuid)
+        if len(asked) == 1:
+            raise exception.NeighbourUnavailable(service='Image', reason='it cannot be reached')
+        gate.wait(14)       # its undo waits for it
+    FakeDriver.faults['spawn'] = spawn
+    try:
+        uuid = cloud.boot('vm', imageRef=image)['id']
+        cloud.until(lambda: cloud.show(uuid).get('fault'), 'the build to fail')
+        assert 'in 10 s: The Image service is not available' in cloud.show(uuid)['fault']['message']
+    finally:
+        gate.set()
+    cloud.wait(uuid, 'ERROR')
 
 
 def test_a_refused_action_leaves_no_image(cloud: Cloud, glance: Glance, server: str,

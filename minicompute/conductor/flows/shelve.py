@@ -232,7 +232,8 @@ def has_image(task: Task) -> bool:
 
 
 def forget_image(task: Task) -> Outcome:
-    """The image of the shelf is not needed any more. One that its owner protects stays, and the log says so."""
+    """The image of the shelf is not needed any more. One that its owner protects stays, and the log says so; an image
+    service that is away is told later."""
     instance = task.instance
     assert instance is not None
     if image_id := instance.system_metadata.get(IMAGE):
@@ -242,6 +243,10 @@ def forget_image(task: Task) -> Outcome:
             pass
         except exception.Forbidden as error:
             task.notes = str(error)
+        except exception.NeighbourUnavailable as error:
+            task.notes = f'owed: {error}'
+            task.on_commit(functools.partial(owed.add_debt, service='glance', instance_uuid=task.uuid,
+                                             verb=f'image {image_id}', data={}, reason=str(error)))
     task.set(due_at=None)
     leave(task, **dict.fromkeys((IMAGE, HOST, AT, DOUBT)))
     return {}

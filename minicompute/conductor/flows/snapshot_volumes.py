@@ -62,7 +62,7 @@ def _made(conn: sa.Connection, ids: list[str]) -> None:
 
 SNAPSHOT_VOLUMES = Flow(
     'snapshot_volumes',
-    Step(reserve_image, undo=discard_image),
+    Step(reserve_image, undo=discard_image, debts=snapshot.image_left),
     Step(copy_volumes, undo=drop_copies, undo_owes=False, deadline=snapshot.copying),
     Step(activate, pivot=True),
     finished=snapshot.finished, failed=snapshot.failed)
