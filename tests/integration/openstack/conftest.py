@@ -81,9 +81,9 @@ class Lab:
     @contextlib.contextmanager
     def stopped(self, *names: str) -> Iterator[None]:
         """Services that are away for a while."""
-        for name in names:
-            self.tool('stop', name)
         try:
+            for name in names:
+                self.tool('stop', name)
             yield
         finally:
             for name in names:
