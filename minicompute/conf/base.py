@@ -6,6 +6,8 @@ from oslo_config import cfg
 OPTIONS = {'DEFAULT': [
     cfg.StrOpt('host', default=socket.gethostname(), sample_default='<hostname>', regex=r'^[A-Za-z0-9._-]{1,255}$',
                help='Name of this daemon in messages and records. Two computes must not share it.'),
+    cfg.StrOpt('my_block_storage_ip',
+               help='(compute) Address of this host for volume services; my_ip when it is not set.'),
     cfg.StrOpt('my_ip', default='127.0.0.1',
                help='Address of this host on the management network.'),
     cfg.StrOpt('state_path', default='/var/lib/minicompute',

@@ -12,7 +12,20 @@ from minicompute.image import base as image
 from minicompute.image.base import ImageSource
 from minicompute.objects import Instance
 from minicompute.virt.interface.moves import Stop, never
-from minicompute.virt.libvirt import adoption, capabilities, carrier, disks, guest, rescue, sharers, space, volumes
+from minicompute.virt.libvirt import (
+    adoption,
+    capabilities,
+    carrier,
+    disks,
+    guest,
+    hotplug,
+    rescue,
+    secrets,
+    sharers,
+    sources,
+    space,
+    volumes,
+)
 from minicompute.virt.libvirt.builder import Builder, digest
 from minicompute.virt.libvirt.config.base import render
 from minicompute.virt.libvirt.disks import Disks
@@ -22,7 +35,6 @@ from minicompute.virt.libvirt.host import Host
 from minicompute.virt.libvirt.imagecache import ImageCache
 from minicompute.virt.libvirt.serial_ports import SerialPorts
 from minicompute.virt.libvirt.vif import Networks
-from minicompute.volume import files
 
 LOG = logging.getLogger(__name__)
 
@@ -69,6 +81,10 @@ class LibvirtBase:
         """From its record: what was suspended boots, what the record says is rescued starts from its rescue disk, and
         a rescue that is over leaves nothing."""
         self._networks.plug(instance)
+        for device in instance.block_devices:
+            if volumes.is_remote(device):   # after a restart of the host nothing is connected
+                volumes.reach(device)
+                secrets.keep(self._host, sources.of(device))
         with contextlib.suppress(FileNotFoundError):    # who runs a server owns its disks, on a shared directory too
             disks.own(instance.uuid)
         with contextlib.suppress(exception.DomainNotFound):
@@ -83,8 +99,11 @@ class LibvirtBase:
     def _grow_in_guest(self, instance: Instance, domain: Guest) -> None:
         """Volumes that have grown while the guest slept."""
         for device in volumes.attached(instance):
+            disk = hotplug.disk_of(sources.of(device))(domain.tree())
+            target = disk.find('target') if disk is not None else None
             try:
-                domain.grow_disk(files.path_of(str(device.volume_id)), (device.volume_size or 0) * space.GIB)
+                if target is not None:
+                    domain.grow_disk(target.get('dev', ''), (device.volume_size or 0) * space.GIB)
             except libvirt.libvirtError as error:
                 LOG.warning('Volume %s of instance %s does not grow before the next start: %s', device.volume_id,
                             instance.uuid, error.get_error_message())
@@ -93,6 +112,8 @@ class LibvirtBase:
         """The domain and its ports, and the disks unless they are another host's, which shares our directory."""
         guest.remove(self._host, instance.uuid)
         self._networks.unplug(instance)
+        for device in instance.block_devices:
+            volumes.let_go(device)
         carrier.Landing(self._host, instance.uuid).close()
         if disks.is_made_for(instance.uuid, instance.host):
             self._disks.remove(instance.uuid)

@@ -15,6 +15,7 @@ from minicompute.virt.interface.moves import Stop, never
 from minicompute.virt.libvirt import hotplug
 from minicompute.virt.libvirt.config.base import Element
 from minicompute.virt.libvirt.guest import Guest
+from minicompute.virt.libvirt.sources import Source
 from minicompute.virt.request import Progress, no_progress
 
 LOG = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ LOG = logging.getLogger(__name__)
 POLL = 0.5
 
 
-def replace(guest: Guest, old: str, new: str, xml: str, prepare: Callable[[], object],
+def replace(guest: Guest, old: str | Source, new: str | Source, xml: str, prepare: Callable[[], object],
             progress: Progress = no_progress, stop: Stop = never) -> None:
     """From the file `old` to `new`, which is described by `xml`, and which `prepare` makes if nobody writes it yet.
     Blocks until the guest uses `new` alone, or `stop()` says True. Raises DeviceNotAttached."""
@@ -32,7 +33,7 @@ def replace(guest: Guest, old: str, new: str, xml: str, prepare: Callable[[], ob
         return
     disk = _disk(guest, old)
     if disk is None:
-        raise exception.DeviceNotAttached(device=old.rpartition('/')[2], reason='the domain does not have it')
+        raise exception.DeviceNotAttached(device=name_of(old), reason='the domain does not have it')
     target = _target(disk)
     try:
         if disk.find('mirror') is None:
@@ -51,10 +52,10 @@ def replace(guest: Guest, old: str, new: str, xml: str, prepare: Callable[[], ob
         raise exception.DeviceNotAttached(device=target, reason=error.get_error_message()) from error
     if _disk(guest, new) is None:
         raise exception.DeviceNotAttached(device=target, reason='the copy has ended before its time')
-    LOG.info('Disk %s of instance %s is now %s', target, guest.uuid, new)
+    LOG.info('Disk %s of instance %s is now %s', target, guest.uuid, name_of(new))
 
 
-def call_off(guest: Guest, old: str, new: str) -> bool:
+def call_off(guest: Guest, old: str | Source, new: str | Source) -> bool:
     """End a copy that is under way. -> whether it is too late: the domain has `new` in the place of `old`. Of one that
     has been switched off its definition says it, which changes when the guest goes over."""
     if guest.running():
@@ -65,22 +66,23 @@ def call_off(guest: Guest, old: str, new: str) -> bool:
     return find(guest.tree(inactive=not guest.running())) is not None
 
 
-def end(guest: Guest, path: str) -> None:
-    """No copy from the file `path` or to it goes on."""
+def end(guest: Guest, where: str | Source) -> None:
+    """No copy from this file, or wherever the disk is, or to it goes on."""
     if not guest.running():
         return
+    source = hotplug.source_of(where)
     for disk in guest.tree().findall('devices/disk'):
-        ends = [disk.find('source'), disk.find('mirror/source')]
-        if path in [source.get('file') for source in ends if source is not None]:
+        mirror = disk.find('mirror')
+        if source.is_in(disk) or mirror is not None and source.is_in(mirror):
             _drop_mirror(guest, disk)
 
 
-def _disk(guest: Guest, path: str) -> Element | None:
-    for disk in guest.tree().findall('devices/disk'):
-        source = disk.find('source')
-        if source is not None and source.get('file') == path:
-            return disk
-    return None
+def name_of(where: str | Source) -> str:
+    return (where if isinstance(where, str) else where.place).rpartition('/')[2]
+
+
+def _disk(guest: Guest, path: str | Source) -> Element | None:
+    return hotplug.disk_of(path)(guest.tree())
 
 
 def _target(disk: Element) -> str:
@@ -88,7 +90,7 @@ def _target(disk: Element) -> str:
     return found.get('dev', '') if found is not None else ''
 
 
-def _mirror(guest: Guest, path: str) -> Element | None:
+def _mirror(guest: Guest, path: str | Source) -> Element | None:
     disk = _disk(guest, path)
     return disk.find('mirror') if disk is not None else None
 

@@ -17,7 +17,7 @@ from minicompute.virt.libvirt.config import devices
 from minicompute.virt.libvirt.config.base import Part
 from minicompute.virt.libvirt.config.boot import Boot
 from minicompute.virt.libvirt.config.cpu import Clock, Cpu, Features
-from minicompute.virt.libvirt.config.disk import Controller, FileDisk
+from minicompute.virt.libvirt.config.disk import Controller, FileDisk, SourceDisk
 from minicompute.virt.libvirt.config.domain import Domain
 from minicompute.virt.libvirt.config.metadata import Metadata
 from minicompute.virt.libvirt.layout import Disk
@@ -192,8 +192,14 @@ class Builder:
         return made
 
 
-def file_disk(disk: Disk, wanted: GuestHardware, first: bool = False) -> FileDisk:
+def file_disk(disk: Disk, wanted: GuestHardware, first: bool = False) -> FileDisk | SourceDisk:
     modes = dict(mode.partition('=')[::2] for mode in CONF.libvirt.disk_cachemodes)
+    if disk.source is not None and disk.source.remote:
+        # What another host may have too, or takes over, must not lie in the memory of this one.
+        return SourceDisk(source=disk.source, type=disk.source.kind, format=disk.format, target=disk.target,
+                          bus=disk.bus, cache=modes.get(disk.source.kind, 'none'), serial=disk.serial,
+                          boot_order=1 if first else None, shared=disk.source.shared,
+                          read_only=disk.source.read_only)
     iotune = {
         name.removeprefix('disk_'): value for name, value in wanted.tuning.items() if name.startswith('disk_')
     }

@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
+from xml.etree import ElementTree
 
 import libvirt
 from oslo_log import log as logging
@@ -15,7 +16,7 @@ from minicompute.objects import PowerState
 from minicompute.virt.driver import DomainInfo
 from minicompute.virt.interface.moves import Stop, never
 from minicompute.virt.libvirt.config import metadata
-from minicompute.virt.libvirt.config.base import Element, parse
+from minicompute.virt.libvirt.config.base import Element, element, parse
 from minicompute.virt.libvirt.host import Host, call, code_of
 
 LOG = logging.getLogger(__name__)
@@ -102,6 +103,29 @@ class Guest:
         Raises libvirtError."""
         if int(self._call(self._domain.blockInfo, path)[0]) < size:
             self._call(self._domain.blockResize, path, size, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+
+    def branch(self, target: str, path: str) -> None:
+        """The disk goes on in this file, which lies over the one that it has. Raises libvirtError."""
+        names = [found.get('dev', '') for found in self.tree().findall('devices/disk/target')]
+        plan = element('domainsnapshot', element('disks', *(
+            element('disk', element('source', file=path), name=name, snapshot='external', type_='file')
+            if name == target else element('disk', name=name, snapshot='no') for name in names)))
+        self._call(self._domain.snapshotCreateXML, ElementTree.tostring(plan, encoding='unicode'),
+                   libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
+                   | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA)
+
+    def merge(self, target: str, top: str | None, base: str | None, stop: Stop) -> None:
+        """`top` into `base`, or what is above `top` into the disk itself; joins what goes on already. Raises
+        libvirtError."""
+        if not self._call(self._domain.blockJobInfo, target, 0):
+            if base is None:
+                self._call(self._domain.blockRebase, target, top, 0, 0)
+            else:
+                self._call(self._domain.blockCommit, target, base, top, 0, 0)
+        while self._call(self._domain.blockJobInfo, target, 0):
+            if stop():
+                self._call(self._domain.blockJobAbort, target, 0)
+            time.sleep(POLL)
 
     def cards(self) -> set[str]:
         """Its MAC addresses."""

@@ -11,6 +11,7 @@ from oslo_log import log as logging
 from minicompute import exception
 from minicompute.virt.libvirt.config.base import Element
 from minicompute.virt.libvirt.guest import Guest
+from minicompute.virt.libvirt.sources import Source
 
 LOG = logging.getLogger(__name__)
 
@@ -24,14 +25,17 @@ POLL = 0.3
 Finder = Callable[[Element], Element | None]
 
 
-def disk_of(path: str) -> Finder:
-    """By its file: the serial is what the disk had when it came, also after another volume has taken its place."""
+def source_of(where: str | Source) -> Source:
+    return Source('file', where) if isinstance(where, str) else where
+
+
+def disk_of(where: str | Source) -> Finder:
+    """By its file, or where else it is: the serial is what the disk had when it came, also after another volume has
+    taken its place."""
+    source = source_of(where)
+
     def find(tree: Element) -> Element | None:
-        for disk in tree.findall('devices/disk'):
-            source = disk.find('source')
-            if source is not None and source.get('file') == path:
-                return disk
-        return None
+        return next((disk for disk in tree.findall('devices/disk') if source.is_in(disk)), None)
     return find
 
 

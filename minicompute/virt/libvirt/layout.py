@@ -10,8 +10,9 @@ from minicompute import exception
 from minicompute.conf import CONF
 from minicompute.objects import BlockDevice, Instance
 from minicompute.virt.hardware import GuestHardware
+from minicompute.virt.libvirt import sources
+from minicompute.virt.libvirt.sources import Source
 from minicompute.virt.libvirt.space import GIB, MIB
-from minicompute.volume import files
 
 #: how disks are named on each bus
 PREFIX = {'virtio': 'vd', 'scsi': 'sd', 'sata': 'sd', 'usb': 'sd', 'ide': 'hd', 'fdc': 'fd'}
@@ -31,6 +32,8 @@ class Disk:
     filesystem: str | None = None
     from_image: bool = False
     serial: str | None = None
+    #: of a volume: where it is
+    source: Source | None = None
 
 
 def directory(uuid: str) -> str:
@@ -93,7 +96,8 @@ def volume(device: BlockDevice, hardware: GuestHardware, others: Sequence[Disk])
     if bus not in PREFIX:
         raise exception.InvalidBDM(reason=f'this host has no disks on the bus {bus}')
     wanted = (device.device_name or '').removeprefix('/dev/')
-    return Disk(kind='volume', path=files.path_of(str(device.volume_id)), format=files.FORMAT, bus=bus,
+    source = sources.of(device)
+    return Disk(kind='volume', path=source.place, format=source.format, bus=bus, source=source,
                 target=free_target(bus, {other.target for other in others}, wanted),
                 size=(device.volume_size or 0) * GIB, serial=device.volume_id)
 

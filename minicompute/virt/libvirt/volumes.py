@@ -17,7 +17,7 @@ from minicompute.objects import BlockDevice, ImageMeta, Instance
 from minicompute.virt import growth, images
 from minicompute.virt.driver import Progress, no_progress
 from minicompute.virt.interface.moves import Stop, never
-from minicompute.virt.libvirt import layout, space
+from minicompute.virt.libvirt import layout, shares, sources, space
 from minicompute.virt.libvirt.imagecache import ImageCache
 from minicompute.volume import files
 
@@ -30,10 +30,35 @@ MAGIC = b'QFI\xfb'
 
 
 def make_all(instance: Instance, image: ImageMeta | None, cache: ImageCache, progress: Progress = no_progress) -> None:
-    """The files of all volumes of a server that is to start; `image` is what its root volume begins with."""
+    """All volumes of a server that is to start; `image` is what its root volume begins with."""
     for device in instance.block_devices:
         if device.volume_id and not device.no_device:
             make(device, image if device.source_type == 'image' else None, cache, progress)
+
+
+def is_remote(device: BlockDevice) -> bool:
+    return bool(device.connection_info.get('connection'))
+
+
+def reach(device: BlockDevice) -> None:
+    """A volume of a volume service is where QEMU finds it. Raises InvalidVolume."""
+    info, source = device.connection_info['connection'], sources.of(device)
+    if info.get('encrypted'):
+        raise exception.InvalidVolume(reason=f'volume {device.volume_id} is encrypted, and this host cannot decrypt it')
+    if source.kind == 'file':
+        shares.ready(str(info['export']), info.get('options'), source.place, source.format)
+    elif source.kind == 'block':
+        from minicompute.virt.libvirt import brick
+
+        brick.connect(device)
+
+
+def let_go(device: BlockDevice) -> None:
+    """No domain of this host uses the volume any more; never connected is fine."""
+    if is_remote(device) and sources.of(device).kind == 'block':
+        from minicompute.virt.libvirt import brick
+
+        brick.disconnect(device)
 
 
 def make(device: BlockDevice, image: ImageMeta | None, cache: ImageCache, progress: Progress = no_progress,
@@ -42,6 +67,9 @@ def make(device: BlockDevice, image: ImageMeta | None, cache: ImageCache, progre
 
     Raises VolumeLost when it was made once and is not here, DiskFull, FlavorDiskTooSmall, ImageNotFound,
     ImageUnacceptable, ImageToolFailed, also once `stop()` says True."""
+    if is_remote(device):
+        reach(device)
+        return sources.of(device).place
     path, size = files.path_of(str(device.volume_id)), (device.volume_size or 0) * space.GIB
     if not os.path.exists(path):
         if device.connection_info.get('made'):

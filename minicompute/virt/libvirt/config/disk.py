@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from minicompute.virt.libvirt.config.base import Element, element
+from minicompute.virt.libvirt.config.base import Element, Part, element
 
 
 @dataclasses.dataclass(slots=True)
@@ -39,6 +39,35 @@ class FileDisk:
         if not self.iotune:
             return None
         return element('iotune', *(element(name, text=value) for name, value in sorted(self.iotune.items())))
+
+
+@dataclasses.dataclass(slots=True)
+class SourceDisk:
+    """A volume that is not a file of ours: `source` renders itself."""
+
+    source: Part
+    type: str
+    format: str
+    target: str
+    bus: str = 'virtio'
+    cache: str | None = None
+    serial: str | None = None
+    boot_order: int | None = None
+    shared: bool = False
+    read_only: bool = False
+
+    def xml(self) -> Element:
+        return element(
+            'disk',
+            element('driver', name='qemu', type_=self.format, cache=self.cache, discard='unmap',
+                    io='native' if self.type in ('file', 'block') and self.cache in ('none', 'directsync') else None),
+            self.source.xml(),
+            element('target', dev=self.target, bus=self.bus),
+            element('shareable') if self.shared else None,
+            element('readonly') if self.read_only else None,
+            element('serial', text=self.serial) if self.serial else None,
+            element('boot', order=self.boot_order) if self.boot_order else None,
+            type_=self.type, device='disk')
 
 
 @dataclasses.dataclass(slots=True)

@@ -3,12 +3,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from typing import Any
 
 from minicompute import exception
 from minicompute.objects import VIF, BlockDevice, ImageMeta, Instance
 from minicompute.virt.interface.devices import DeviceVerbs
 from minicompute.virt.interface.moves import Stop, never
-from minicompute.virt.libvirt import blockcopy, guest, hotplug, layout, vif, volumes
+from minicompute.virt.libvirt import blockcopy, brick, guest, hotplug, layout, secrets, sources, vif, volumes
 from minicompute.virt.libvirt.base import LibvirtBase
 from minicompute.virt.libvirt.builder import file_disk
 from minicompute.virt.libvirt.config.base import Element, Part, render
@@ -22,11 +23,15 @@ HOT = ('virtio', 'scsi', 'usb')
 
 class LibvirtDevices(LibvirtBase, DeviceVerbs):
 
+    def volume_connector(self) -> dict[str, Any]:
+        return brick.connector()
+
     def attach_volume(self, instance: Instance, device: BlockDevice, image: ImageMeta | None = None) -> None:
-        domain, find = self._domain(instance), hotplug.disk_of(files.path_of(str(device.volume_id)))
+        domain, find = self._domain(instance), hotplug.disk_of(sources.of(device))
         trees = [domain.tree(), domain.tree(inactive=True)] if domain is not None else []
         if domain is None or not domain.running() or find(trees[0]) is None:    # else QEMU has the file open
             volumes.make(device, image, self._cache)
+            secrets.keep(self._host, sources.of(device))
         if domain is None:
             return
         wanted = self._builder.hardware(instance)
@@ -48,27 +53,29 @@ class LibvirtDevices(LibvirtBase, DeviceVerbs):
     def detach_volume(self, instance: Instance, device: BlockDevice) -> None:
         domain = self._domain(instance)
         if domain is not None:
-            path = files.path_of(str(device.volume_id))
-            blockcopy.end(domain, path)     # QEMU would go on writing to a volume that is nobody's
-            hotplug.unplug(domain, hotplug.disk_of(path), str(device.device_name))
+            source = sources.of(device)
+            blockcopy.end(domain, source)     # QEMU would go on writing to a volume that is nobody's
+            hotplug.unplug(domain, hotplug.disk_of(source), str(device.device_name))
+        volumes.let_go(device)
+        secrets.forget(self._host, sources.of(device))
 
     def swap_volume(self, instance: Instance, device: BlockDevice, new: BlockDevice, progress: Progress = no_progress,
                     stop: Stop = never) -> None:
-        domain, path = self._domain(instance), files.path_of(str(new.volume_id))
+        domain, path = self._domain(instance), sources.of(new)
         if domain is None or not domain.running():
             if domain is not None and hotplug.disk_of(path)(domain.tree(inactive=True)) is not None:
                 return      # it was, when the guest switched itself off
             raise exception.InstanceNotRunning(instance_id=instance.uuid)
         wanted = self._builder.hardware(instance)
         disk = layout.volume(new, wanted, [])
-        blockcopy.replace(domain, files.path_of(str(device.volume_id)), disk.path, render(file_disk(disk, wanted)),
+        blockcopy.replace(domain, sources.of(device), path, render(file_disk(disk, wanted)),
                           lambda: volumes.make(new, None, self._cache, progress, stop), progress, stop)
 
     def end_swap(self, instance: Instance, device: BlockDevice, new: BlockDevice) -> bool:
         domain = self._domain(instance)
         if domain is None:
             return False
-        return blockcopy.call_off(domain, files.path_of(str(device.volume_id)), files.path_of(str(new.volume_id)))
+        return blockcopy.call_off(domain, sources.of(device), sources.of(new))
 
     def attach_interface(self, instance: Instance, vif: VIF) -> None:
         one = dataclasses.replace(instance, network_info=[vif])

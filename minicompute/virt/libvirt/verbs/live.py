@@ -16,7 +16,21 @@ from minicompute.virt.driver import SpawnRequest, no_progress
 from minicompute.virt.interface import live
 from minicompute.virt.interface.live import LiveVerbs, Watcher
 from minicompute.virt.interface.moves import never
-from minicompute.virt.libvirt import arrival, carrier, disks, guest, layout, migration, remote, sharers, space, vif
+from minicompute.virt.libvirt import (
+    arrival,
+    carrier,
+    disks,
+    guest,
+    layout,
+    migration,
+    remote,
+    secrets,
+    sharers,
+    sources,
+    space,
+    vif,
+    volumes,
+)
 from minicompute.virt.libvirt.base import LibvirtBase
 from minicompute.virt.libvirt.config.base import Element, parse, render
 from minicompute.virt.libvirt.imagecache import Base
@@ -38,6 +52,9 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
             raise exception.MigrationPreCheckError(reason='the guest holds devices of its host')
         disks.settled(instance.uuid)
         own, elsewhere = _disks(instance.uuid, tree)
+        # A volume of a volume service is brought to the destination by its own steps.
+        remote_ones = {sources.of(device).place for device in instance.block_devices if volumes.is_remote(device)}
+        elsewhere = [path for path in elsewhere if path not in remote_ones]
         cpu, kind = tree.find('cpu'), tree.find('os/type')
         directory = layout.directory(instance.uuid)
         return {
@@ -88,6 +105,10 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
                 raise exception.Conflict(f'A domain of instance {uuid} is on {CONF.host} already.')
             guest.remove(self._host, uuid)
             self._networks.plug(instance)
+            for device in instance.block_devices:
+                if volumes.is_remote(device):
+                    volumes.reach(device)
+                    secrets.keep(self._host, sources.of(device))
             there: dict[str, Any] = {'full': False, 'copy': [], 'send': []}
             if not shared:
                 with space.checked(f'the disks of instance {uuid}'):

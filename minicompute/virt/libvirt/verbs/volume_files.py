@@ -1,7 +1,9 @@
 """See `virt/interface/volume_files.py`."""
 from __future__ import annotations
 
+import dataclasses
 import os
+from typing import Any
 
 import libvirt
 
@@ -11,26 +13,30 @@ from minicompute.objects import BlockDevice, Instance
 from minicompute.virt import images
 from minicompute.virt.interface.snapshots import Stop, never
 from minicompute.virt.interface.volume_files import VolumeFileVerbs
-from minicompute.virt.libvirt import guest, hotplug, space, volumes
+from minicompute.virt.libvirt import guest, hotplug, shares, sources, space, volumes
 from minicompute.virt.libvirt.base import LibvirtBase
+from minicompute.virt.libvirt.config.base import Element
 from minicompute.volume import files
 
 
 class LibvirtVolumeFiles(LibvirtBase, VolumeFileVerbs):
 
     def extend_volume(self, instance: Instance, device: BlockDevice) -> None:
-        path, size = files.path_of(str(device.volume_id)), (device.volume_size or 0) * space.GIB
+        source, size = sources.of(device), (device.volume_size or 0) * space.GIB
         try:
             domain = guest.find(self._host, instance.uuid)
         except exception.DomainNotFound:
             domain = None
         if domain is not None and not domain.running() and domain.saved():
             return      # it wakes up with the disk that it knew: see `resume`
-        if domain is None or not domain.running() or hotplug.disk_of(path)(domain.tree()) is None:
-            volumes.make(device, None, self._cache)
+        disk = hotplug.disk_of(source)(domain.tree()) if domain is not None and domain.running() else None
+        if domain is None or disk is None:
+            if not source.remote:       # a volume service has grown it already
+                volumes.make(device, None, self._cache)
             return
+        target = disk.find('target')
         try:
-            domain.grow_disk(path, size)
+            domain.grow_disk(target.get('dev', '') if source.remote and target is not None else source.place, size)
         except libvirt.libvirtError as error:
             raise exception.DeviceNotAttached(device=device.device_name, reason=error.get_error_message()) from error
 
@@ -41,3 +47,74 @@ class LibvirtVolumeFiles(LibvirtBase, VolumeFileVerbs):
         path = volumes.make(device, None, self._cache)
         space.require(CONF.local_volumes.path, os.stat(path).st_blocks * 512, 'the snapshot of the volume')
         images.convert(path, files.FORMAT, made, files.FORMAT, stop=stop)
+
+    # -- chains --------------------------------------------------------------------
+
+    def branch_volume(self, instance: Instance, device: BlockDevice, new_file: str) -> dict[str, Any]:
+        source, info = _file(device), device.connection_info['connection']
+        made = {**info, 'name': new_file, 'format': 'qcow2'}
+        there = sources.of(dataclasses.replace(device, connection_info={**device.connection_info, 'connection': made}))
+        shares.check_chain(there.place)
+        domain = self._running(instance)
+        disk = hotplug.disk_of(source)(domain.tree()) if domain is not None else None
+        if domain is not None and disk is not None and there.place != source.place:
+            try:
+                domain.branch(_target(disk), there.place)
+            except libvirt.libvirtError as error:
+                raise exception.DeviceNotAttached(device=device.device_name,
+                                                  reason=error.get_error_message()) from error
+        return made
+
+    def merge_volume(self, instance: Instance, device: BlockDevice, top: str | None, base: str | None,
+                     stop: Stop = never) -> dict[str, Any]:
+        source, info = _file(device), device.connection_info['connection']
+        export = str(info['export'])
+        try:
+            upper, lower = (shares.path_of(export, name) if name else None for name in (top, base))
+        except ValueError as error:
+            raise exception.InvalidVolume(reason=f'no such {error} in the share {export}') from None
+        domain = self._running(instance)
+        disk = hotplug.disk_of(source)(domain.tree()) if domain is not None else None
+        if domain is None or disk is None:
+            if lower is not None:
+                raise exception.InstanceNotRunning(instance_id=instance.uuid)
+            _pull(source.place, upper, stop)
+        elif lower is None or _in_chain(disk, str(upper)):      # else it was done, and nobody heard of it
+            try:
+                domain.merge(_target(disk), upper, lower, stop)
+            except libvirt.libvirtError as error:
+                raise exception.DeviceNotAttached(device=device.device_name,
+                                                  reason=error.get_error_message()) from error
+        return dict(info)
+
+    def _running(self, instance: Instance) -> guest.Guest | None:
+        try:
+            domain = guest.find(self._host, instance.uuid)
+        except exception.DomainNotFound:
+            return None
+        return domain if domain.running() else None
+
+
+def _file(device: BlockDevice) -> sources.Source:
+    """Raises InvalidVolume."""
+    source = sources.of(device)
+    if not source.remote or source.kind != 'file':
+        raise exception.InvalidVolume(reason=f'volume {device.volume_id} is no file of a share')
+    return source
+
+
+def _target(disk: Element) -> str:
+    found = disk.find('target')
+    return found.get('dev', '') if found is not None else ''
+
+
+def _in_chain(disk: Element, path: str) -> bool:
+    return any(source.get('file') == path for source in disk.iter('source'))
+
+
+def _pull(path: str, upper: str | None, stop: Stop) -> None:
+    shares.check_chain(path)
+    if upper is None:
+        images.flatten(path, stop=stop)
+    else:
+        images.rebase(path, upper, shares.format_of(upper, path), stop=stop)
