@@ -300,6 +300,10 @@ class SnapshotNotFound(NotFound):
     msg_fmt = 'Snapshot %(snapshot_id)s could not be found.'
 
 
+class AttachmentNotFound(NotFound):
+    msg_fmt = 'Volume attachment %(attachment_id)s could not be found.'
+
+
 class VolumeNotAttached(NotFound):
     msg_fmt = 'Instance %(instance_uuid)s is not attached to volume %(volume_id)s'
 

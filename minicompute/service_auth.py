@@ -290,6 +290,9 @@ def adapter(group: str, context: RequestContext | None = None) -> Neighbour:
         ours = auth_of(SERVICE_USER) if CONF.service_user.send_service_user_token else None
         if ours is not None:
             auth = service_token.ServiceTokenAuthWrapper(auth, ours)
+    elif group == 'cinder' and auth is not None:
+        # Cinder gives back what a server uses to none but a service, which it knows by the second token alone.
+        auth = service_token.ServiceTokenAuthWrapper(auth, auth)
     return Neighbour(
         SERVICES[group], of_user, session=session, auth=auth, service_type=conf.service_type,
         service_name=conf.service_name, interface=conf.valid_interfaces, region_name=conf.region_name,

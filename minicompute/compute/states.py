@@ -65,6 +65,7 @@ ACTIONS: dict[str, Legal] = {
     'swap_volume':     Legal((VM.ACTIVE, VM.PAUSED, VM.RESIZED)),
     'extend_volume':   Legal(None, ANY_TASK),
     'snapshot_volume': Legal(None, ANY_TASK),
+    'assist_snapshot': Legal(None),
     'port_deleted':    Legal(None, ANY_TASK),
     'attach_interface': Legal((VM.ACTIVE, VM.PAUSED, VM.STOPPED)),
     'detach_interface': Legal((VM.ACTIVE, VM.PAUSED, VM.STOPPED)),

@@ -13,9 +13,11 @@ from typing import Any
 from oslo_log import log as logging
 
 from minicompute import exception, utils
+from minicompute.conductor.flows import assist, connections
 from minicompute.db import session
 from minicompute.db.api import owed
 from minicompute.image import base as image
+from minicompute.volume import base as volume
 
 LOG = logging.getLogger(__name__)
 
@@ -28,8 +30,14 @@ def discard_image(ref: str, data: dict[str, Any]) -> None:
     image.load().discard(ref)
 
 
+def discard_snapshot(ref: str, data: dict[str, Any]) -> None:
+    volume.load().discard_snapshots([ref])
+
+
 #: {kind: pay(ref, data)}
-PAYERS: dict[str, Callable[[str, dict[str, Any]], None]] = {'image': discard_image}
+PAYERS: dict[str, Callable[[str, dict[str, Any]], None]] = {
+    'image': discard_image, 'volume': connections.settle_volume, 'device': connections.settle_device,
+    'snapshot': discard_snapshot, 'tell': assist.tell}
 
 
 def pay() -> int:
@@ -49,6 +57,9 @@ def pay() -> int:
             pass
         except exception.NeighbourUnavailable:
             silent.add(row.host)
+            continue
+        except connections.Busy as error:
+            LOG.debug('%s of instance %s waits: %s', row.verb, row.instance_uuid, error)
             continue
         except Exception as error:
             LOG.exception('%s of instance %s is still owed: %s', row.verb, row.instance_uuid, error)

@@ -6,6 +6,16 @@ OPTIONS = {
         cfg.StrOpt('image_backend', default='local', help='Entry point in minicompute.image.backends.'),
         cfg.StrOpt('network_backend', default='local', help='Entry point in minicompute.network.backends.'),
         cfg.StrOpt('volume_backend', default='local', help='Entry point in minicompute.volume.backends.'),
+        cfg.IntOpt('block_device_allocate_retries', default=60, min=0,
+                   help='(conductor) How often a volume service is asked whether a volume is made that a new server '
+                        'waits for, before the build fails.'),
+        cfg.FloatOpt('block_device_allocate_retries_interval', default=3, min=0,
+                   help='(conductor) Seconds between two such questions.'),
+    ],
+    'cinder': [
+        cfg.BoolOpt('cross_az_attach', default=True,
+                    help='(api) Let a server have volumes of another availability zone than its own. Where it may not, '
+                         'volumes that are made with a server are made in its zone.'),
     ],
     # minicompute/service_auth.py adds to [glance], [neutron], [cinder] and [service_user] what keystoneauth reads.
     'glance': [

@@ -64,7 +64,8 @@ STORIES = {
         'restore', 'shelve_offload', 'unshelve')},
 }
 #: flows of which nothing is told but instance.update, as in Nova
-SILENT = {'set_password', 'reset_state', 'inject_network_info', 'extend_volume', 'port_deleted', 'snapshot_volume'}
+SILENT = {'set_password', 'reset_state', 'inject_network_info', 'extend_volume', 'port_deleted', 'snapshot_volume',
+          'branch_volume', 'merge_volume'}
 
 #: what the API does by itself, by the name of its action
 RECORDED = {

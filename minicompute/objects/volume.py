@@ -55,6 +55,11 @@ class Volume:
     updated_at: datetime.datetime | None = None
     attachments: list[VolumeAttachment] = dataclasses.field(default_factory=list)
     snapshot_id: str | None = None
+    #: of a volume service's own: where its host must be, when they are not to be crossed
+    availability_zone: str | None = None
+    encrypted: bool = False
+    #: the service moves it to another of its places
+    migrating: bool = False
 
     @property
     def shown_status(self) -> str:

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import abc
 import functools
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from stevedore import driver as stevedore_driver
 
@@ -19,8 +19,12 @@ NAMESPACE = 'minicompute.volume.backends'
 class VolumeBackend(abc.ABC):
     """A caller sees the volumes of its project, an administrator all; VolumeNotFound is raised for the rest.
 
-    `conn` is the caller's transaction: a backend whose records lie elsewhere prepares before it and finishes after.
+    `conn` is the caller's transaction. A backend whose records lie elsewhere does nothing in it that leaves the
+    process: its part are the steps of flows (remote.py, conductor/flows/connections.py).
     """
+
+    #: whether the records are a neighbour's
+    remote: ClassVar[bool] = False
 
     @abc.abstractmethod
     def show_many(self, context: RequestContext, ids: Iterable[str]) -> dict[str, Volume]:
@@ -49,9 +53,9 @@ class VolumeBackend(abc.ABC):
     # -- what servers need
 
     @abc.abstractmethod
-    def reserve(self, conn: Any, context: RequestContext, ids: Collection[str]) -> dict[str, Volume]:
-        """Hold these volumes, which no server may have, until the transaction ends, in which they get their block
-        devices. Raises VolumeNotFound, InvalidVolume."""
+    def reserve(self, conn: Any, context: RequestContext, volumes: Mapping[str, Volume]) -> dict[str, Volume]:
+        """Hold these volumes ({id: as it was when the caller looked}), which no server may have, until the transaction
+        ends, in which they get their block devices. -> as they are. Raises VolumeNotFound, InvalidVolume."""
 
     @abc.abstractmethod
     def create_for_servers(self, conn: Any, many: Sequence[Volume]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -108,9 +108,9 @@ class LocalVolumes(LocalSnapshots, VolumeBackend):
 
     # -- for servers ---------------------------------------------------------------
 
-    def reserve(self, conn: sa.Connection, context: RequestContext, ids: Collection[str]) -> dict[str, Volume]:
-        found = seen(context, db.get_many(conn, ids, lock=True))
-        for volume_id in ids:
+    def reserve(self, conn: sa.Connection, context: RequestContext, volumes: Mapping[str, Volume]) -> dict[str, Volume]:
+        found = seen(context, db.get_many(conn, volumes, lock=True))
+        for volume_id in volumes:
             volume = found.get(volume_id)
             if volume is None:
                 raise exception.VolumeNotFound(volume_id=volume_id)

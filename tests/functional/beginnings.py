@@ -189,12 +189,24 @@ def with_wanted_snapshot(bench: Bench, uuid: str) -> dict[str, Any]:
     return {'volume_id': device.volume_id, 'snapshot_id': wanted.id}
 
 
+def with_a_chain(bench: Bench, uuid: str) -> dict[str, Any]:
+    """What a volume service of files in shares asks for."""
+    data = with_volume(bench, uuid)
+    run(bench, uuid, 'attach_volume', **data)
+    with session.read() as conn:
+        device = block_devices.get(conn, data['bdm'])
+    assert device is not None
+    return {'volume_id': device.volume_id, 'snapshot_id': str(uuidlib.uuid4()), 'new_file': 'volume.1', 'top': 'volume'}
+
+
 #: flow -> (bench, uuid of a server that runs) -> data of the action
 READY: dict[str, Callable[[Bench, str], dict[str, Any]]] = {
     'attach_volume': with_volume,
     'detach_volume': to_detach_volume,
     'swap_volume': to_swap_volume,
     'extend_volume': with_grown_volume,
+    'branch_volume': with_a_chain,
+    'merge_volume': with_a_chain,
     'port_deleted': to_detach_interface,
     'attach_interface': with_port,
     'detach_interface': to_detach_interface,

@@ -136,9 +136,9 @@ def test_undo_each_step_twice(bench: Bench, monkeypatch: Any, name: str, step: s
         raise StepFailed('planned')
     change(monkeypatch, name, step, undo=twice)
     if step == last:
-        change(monkeypatch, name, step, undo=twice, run=named(fails, step), many=None)
+        change(monkeypatch, name, step, undo=twice, run=named(fails, step), many=None, when=None)
     else:
-        change(monkeypatch, name, last, run=named(fails, last), many=None)
+        change(monkeypatch, name, last, run=named(fails, last), many=None, when=None)
     bench.engine().ring([action_id])
     assert bench.finish([action_id]) == ['failed']
     bench.check()

@@ -61,6 +61,13 @@ def test_the_token_of_the_user_is_passed_on(neighbour: Neighbour, conf: Any, cat
     assert neighbour.log_ins == (0 if catalog else 1)      # a token without a catalog: ours knows the way
 
 
+def test_cinder_is_told_that_a_service_asks(neighbour: Neighbour) -> None:
+    """It gives an attachment back to nobody else (bug 2004555)."""
+    service_auth.adapter('cinder').delete('/attachments/a')
+    headers = neighbour.seen[0][2]
+    assert headers['X-Auth-Token'] == headers['X-Service-Token'] == neighbour.tokens[0]
+
+
 def test_service_token(neighbour: Neighbour, conf: Any) -> None:
     neighbour.configure(conf, 'service_user')
     conf.set_override('send_service_user_token', True, 'service_user')

@@ -13,6 +13,7 @@ from minicompute import exception
 from minicompute.compute.api import device_names
 from minicompute.db.api.block_devices import ATTACHING
 from minicompute.objects import BlockDevice, Flavor, Volume, VolumeSnapshot, VolumeStatus
+from minicompute.volume import base as volume
 
 MOST_LOCAL = 3      # disks besides swap, as Nova's max_local_block_devices
 SWAP = 'swap'
@@ -199,14 +200,14 @@ def _volume_device(made: BlockDevice, entry: dict[str, Any], where: str, named: 
     made.delete_on_termination = _is_true(entry.get('delete_on_termination'))
     if made.destination_type != 'volume':
         raise _bad(f'Mapping {source} to {made.destination_type} is not supported.')
-    if made.volume_type not in TYPES:
+    if made.volume_type not in TYPES and not volume.load().remote:
         raise exception.Invalid(f'Volume type {str(made.volume_type)[:64]} could not be found.')
     if source == 'volume':
         found = there.volumes.get(str(named))
         if found is None:
             raise _bad(f'failed to get volume {named}.')
-        made.volume_id, made.volume_size, made.attachment_id = found.id, found.size, str(uuid.uuid4())
-        made.snapshot_id = found.snapshot_id
+        made.volume_id, made.volume_size, made.snapshot_id = found.id, found.size, found.snapshot_id
+        made.attachment_id = None if volume.load().remote else str(uuid.uuid4())
         made.connection_info = {'state': ATTACHING, 'made': found.made}
         return made
     if source == 'snapshot':

@@ -17,12 +17,14 @@ import sqlalchemy as sa
 from oslo_db import exception as db_exc
 
 from minicompute import exception, quota, rpc
-from minicompute.compute.api import block_devices, fitting, lookup, naming
+from minicompute.compute.api import block_devices, fitting, lookup, naming, volume_orders
+from minicompute.compute.api import volumes as volumes_api
 from minicompute.compute.api.request import Created, CreateRequest
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db import session
 from minicompute.db.api import actions, instance_groups, instances
+from minicompute.db.api.block_devices import ATTACHING
 from minicompute.db.group_commit import GroupCommit
 from minicompute.network import base as network
 from minicompute.objects import (
@@ -45,16 +47,18 @@ def create(context: RequestContext, request: CreateRequest) -> Created:
     if context.ticket is not None and context.ticket.effect:
         return Created(**context.ticket.effect)     # its daemon was killed between the commit and the answer
     # What asks other services is asked here, by the caller's own thread.
-    wanted = lookup.Wanted(context, request, lookup.remote_images(context, request))
+    wanted = lookup.remote(context, request)
     order = _creates.put(context.project_id, (wanted, _networks_are_there(context, request)))
     rpc.outbox.put(rpc.CONDUCTOR, 'ring', order.leader)
+    if order.to_make:
+        volume_orders.place(context, order.to_make, order.pattern.availability_zone)
     return _created(order)
 
 
 def draft(context: RequestContext, request: CreateRequest) -> Order:
     """Everything that a create finds out but whether the quotas and a host have room. Writes nothing; raises what
     `create` raises."""
-    wanted = lookup.Wanted(context, request, lookup.remote_images(context, request))
+    wanted = lookup.remote(context, request)
     return _prepare(wanted, lookup.for_creates([wanted])[0], _networks_are_there(context, request))
 
 
@@ -71,6 +75,8 @@ class Order:
     devices: list[BlockDevice]
     uuids: list[str] = dataclasses.field(default_factory=list)
     leader: int = 0
+    #: what a volume service is to make for these servers, once they are in the records
+    to_make: list[BlockDevice] = dataclasses.field(default_factory=list)
 
 
 _Asked = tuple[lookup.Wanted, exception.Invalid | None]
@@ -137,7 +143,10 @@ def _check(request: CreateRequest, found: lookup.Found, devices: list[BlockDevic
         fitting.check_volume(found.image, found.flavor, root.volume_size or 0)
     else:
         fitting.check(found.image, found.flavor, zero_disk_allowed=request.zero_disk_allowed)
-    if request.most > 1 and any(device.source_type == 'volume' for device in devices):
+    named = [found.volumes[str(device.volume_id)] for device in devices if device.source_type == 'volume']
+    if not request.multiattach and any(one.multiattach for one in named):
+        raise exception.Invalid('Multiattach volumes are only supported starting with compute API version 2.60.')
+    if request.most > 1 and not all(one.multiattach for one in named):
         raise exception.Invalid('block_device_mapping_v2: a volume can be attached to one server only, and max_count '
                                 'is more than 1')
     quota.check_metadata(found.limits, len(request.metadata))
@@ -237,10 +246,10 @@ def _reserve_volumes(conn: sa.Connection, order: Order, taken: set[str]) -> None
     try:
         if lost := taken & set(named):
             raise exception.InvalidVolume(reason=f'volume {min(lost)} is being attached to another server')
-        volume.load().reserve(conn, order.context, named)
+        volumes_api.reserve(conn, order.context, {one: order.found.volumes[one] for one in named})
     except (exception.InvalidVolume, exception.VolumeNotFound) as error:
         raise exception.InvalidBDM(reason=error.message) from None
-    taken.update(named)
+    taken.update(one for one in named if not order.found.volumes[one].multiattach)
 
 
 def _mark(conn: sa.Connection, order: Order) -> None:
@@ -257,6 +266,13 @@ def _unmark(conn: sa.Connection, order: Order) -> None:
 
 def _make_volumes(conn: sa.Connection, order: Order, servers: list[Instance]) -> None:
     """Those that come into being with the servers."""
+    order.to_make = []
+    if volume.load().remote:
+        order.to_make = [device for one in servers for device in one.block_devices
+                         if device.destination_type == 'volume' and device.volume_id is None]
+        for device in order.to_make:
+            device.connection_info = {'state': ATTACHING}
+        return
     new = [block_devices.new_volume(device, one.project_id, one.user_id, one.image_properties, order.found.snapshots)
            for one in servers for device in one.block_devices
            if device.destination_type == 'volume' and device.volume_id is None]

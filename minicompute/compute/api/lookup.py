@@ -83,6 +83,9 @@ class Wanted:
     context: RequestContext
     request: CreateRequest
     images: Images | None = None
+    #: likewise of a volume service
+    volumes: dict[str, Volume] = dataclasses.field(default_factory=dict)
+    snapshots: dict[str, VolumeSnapshot] = dataclasses.field(default_factory=dict)
 
     @property
     def image_id(self) -> str | None:
@@ -103,6 +106,21 @@ def remote_images(context: RequestContext, request: CreateRequest) -> Images | N
     except exception.Forbidden as error:
         raise exception.Invalid(str(error)) from None
     return Images(found, part(context, found, 'kernel_id'), part(context, found, 'ramdisk_id'))
+
+
+def remote(context: RequestContext, request: CreateRequest) -> Wanted:
+    """A create with what neighbours say of what it names: asked here, by the caller's own thread and as the caller."""
+    wanted = Wanted(context, request, remote_images(context, request))
+    backend = volume.load()
+    if not backend.remote or not (request.block_devices or wanted.image_id):
+        return wanted
+    meta = wanted.images.image if wanted.images is not None else None
+    if meta is None and wanted.image_id:
+        meta = (image.load().show_many(context, [wanted.image_id]) or {}).get(wanted.image_id)
+    entries = _entries(wanted, meta)
+    wanted.volumes = backend.show_many(context, block_devices.volume_ids(entries))
+    wanted.snapshots = backend.show_snapshots(context, block_devices.snapshot_ids(entries))
+    return wanted
 
 
 def for_creates(wanted: Sequence[Wanted]) -> list[Found | Exception]:
@@ -149,12 +167,17 @@ def _read_basics(wanted: Sequence[Wanted], known: dict[str, Flavor], limits: quo
     images = (image.load().show_many(context, ids) or {}) if ids else {}
     metas = [one.images.image if one.images else images.get(str(one.image_id)) for one in wanted]
     entries = [_entries(one, meta) for one, meta in zip(wanted, metas, strict=True)]
-    named = {volume_id for some in entries for volume_id in block_devices.volume_ids(some)}
-    copies = {snapshot_id for some in entries for snapshot_id in block_devices.snapshot_ids(some)}
+    if volume.load().remote:
+        volumes = {key: one for each in wanted for key, one in each.volumes.items()}
+        snapshots = {key: one for each in wanted for key, one in each.snapshots.items()}
+    else:
+        named = {volume_id for some in entries for volume_id in block_devices.volume_ids(some)}
+        copies = {snapshot_id for some in entries for snapshot_id in block_devices.snapshot_ids(some)}
+        volumes = volume.load().show_many(context, named) if named else {}
+        snapshots = volume.load().show_snapshots(context, copies) if copies else {}
     parts = {(meta.id, name): _part_or_error(context, meta, name) for meta in images.values()
              for name in _PARTS if meta.properties.get(name)}
-    return _Basics(known, limits, images, volume.load().show_many(context, named) if named else {},
-                   volume.load().show_snapshots(context, copies) if copies else {}, parts)
+    return _Basics(known, limits, images, volumes, snapshots, parts)
 
 
 def _part_or_error(context: RequestContext, meta: ImageMeta, name: str) -> ImageMeta | exception.Invalid | None:

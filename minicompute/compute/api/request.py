@@ -40,6 +40,8 @@ class CreateRequest:
     node: str | None = None
     hints: dict[str, Any] = dataclasses.field(default_factory=dict)
     zero_disk_allowed: bool = True
+    #: whether the caller's version knows of volumes that several servers have
+    multiattach: bool = True
 
 
 @dataclasses.dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,8 +15,9 @@ from minicompute.context import RequestContext, admin_context
 from minicompute.db import session
 from minicompute.db.api import instances, owed
 from minicompute.image import base as image
-from minicompute.objects import Action, ImageMeta, Instance
+from minicompute.objects import Action, ImageMeta, Instance, Volume
 from minicompute.volume import base as volume
+from minicompute.volume import remote
 
 #: of the image that a server was made from, what one made from the server does not have
 _OF_THE_FILE = frozenset(('container_format', 'disk_format', 'min_disk', 'min_ram'))
@@ -70,8 +71,33 @@ def _begin_volumes(context: RequestContext, instance: Instance, name: str, prope
     backend = volume.load()
     devices = [device for device in instance.block_devices if device.volume_id]
     found = backend.show_many(admin_context(), [str(device.volume_id) for device in devices])
-    copies = {volume_id: str(uuid.uuid4()) for volume_id in found}
     meta = describe(context, instance, name, SNAPSHOT, properties)
+    with _copies(context, found, meta.name or '') as copies:
+        return _begin_copies(context, instance, meta, found, copies)
+
+
+@contextlib.contextmanager
+def _copies(context: RequestContext, found: Mapping[str, Volume], name: str) -> Iterator[dict[str, str]]:
+    """{volume: the snapshot of it}. Of a volume service they are ordered here, as the user who asks; what was ordered
+    for an action that is refused is deleted again."""
+    service, copies = remote.load(), {}
+    if service is None:
+        yield {volume_id: str(uuid.uuid4()) for volume_id in found}
+        return
+    try:
+        for volume_id in found:
+            copies[volume_id] = service.order_snapshot(context, volume_id, f'snapshot for {name}'[:255]).id
+        yield copies
+    except BaseException:
+        for one in copies.values():
+            with contextlib.suppress(exception.ComputeException):
+                service.delete_snapshot(context, one)
+        raise
+
+
+def _begin_copies(context: RequestContext, instance: Instance, meta: ImageMeta, found: Mapping[str, Volume],
+                  copies: dict[str, str]) -> str:
+    backend = volume.load()
     meta.properties.update(image_mapping.write(instance.block_devices, copies, instance.root_device_name))
     new = [image_mapping.of_volume(copies[volume_id], one, meta.name or '') for volume_id, one in found.items()]
 

@@ -1,6 +1,7 @@
 """All flows. Importing this package registers them."""
 from minicompute.conductor.flows import (
     admin,
+    assist,
     attach,
     build,
     delete,
@@ -18,6 +19,6 @@ from minicompute.conductor.flows import (
     soft_delete,
 )
 
-__all__ = ['admin', 'attach', 'build', 'delete', 'evacuate', 'external', 'guest',
+__all__ = ['admin', 'assist', 'attach', 'build', 'delete', 'evacuate', 'external', 'guest',
            'live_migrate', 'power', 'rebuild', 'resize', 'shelve', 'snapshot', 'snapshot_volume', 'snapshot_volumes',
            'soft_delete']

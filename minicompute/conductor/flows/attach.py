@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from minicompute.conductor.flow import Flow, Outcome, Step, StepFailed, Task
-from minicompute.conductor.flows import snapshot
+from minicompute.conductor.flows import connections, snapshot
 from minicompute.conductor.flows.shared import cancelled, deleted, given_up, silent
 from minicompute.conf import CONF
 from minicompute.db.api import block_devices
@@ -89,7 +89,10 @@ def volume_attached(task: Task) -> None:
 
 def _settle_attached(conn: sa.Connection, uuids: list[str], made: bool) -> None:
     devices = [device for device in (block_devices.get(conn, uuid) for uuid in uuids) if device is not None]
-    volume.load().attached(conn, devices, made=made)
+    backend = volume.load()
+    backend.attached(conn, devices, made=made)
+    for device in devices if backend.remote else ():
+        block_devices.set_state(conn, device, block_devices.ATTACHED)
 
 
 def volumes_came_with_it(task: Task) -> None:
@@ -227,15 +230,19 @@ def called_off(task: Task) -> dict[str, Any]:
 
 def volume_swapped(task: Task) -> None:
     task.data.pop('error', None)
-    task.on_commit(functools.partial(_settle_swap, old=task.data['bdm'], new=task.data['new']))
+    task.on_commit(functools.partial(_settle_swap, old=task.data['bdm'], new=task.data['new'],
+                                     saved=task.data.get('saved_volume')))
 
 
-def _settle_swap(conn: sa.Connection, old: str, new: str) -> None:
+def _settle_swap(conn: sa.Connection, old: str, new: str, saved: str | None = None) -> None:
     """The mapping keeps its place in the server and gets the other volume."""
     device, other = block_devices.get(conn, old), block_devices.get(conn, new)
     if device is None or other is None:
         return
     block_devices.delete(conn, new)
+    if volume.load().remote:
+        connections.swapped(conn, old, other, saved)
+        return
     block_devices.update(conn, old, volume_id=other.volume_id, volume_size=other.volume_size)
     device.volume_id = other.volume_id
     volume.load().attached(conn, [device], made=True)
@@ -245,6 +252,7 @@ def volume_not_swapped(task: Task, error: dict[str, Any]) -> None:
     """Which of the two a guest uses that nobody could ask, and for which nobody waits any more, is not known: the
     server keeps both."""
     if task.data.get('too_late'):
+        connections.owe(task, connections.left_of_new(task), 'the swap was broken off when it was done')
         task.on_commit(functools.partial(_settle_swap, old=task.data['bdm'], new=task.data['new']))
         return
     settle = _settle_still_there if task.data.get('unreached') else _forget
@@ -252,16 +260,19 @@ def volume_not_swapped(task: Task, error: dict[str, Any]) -> None:
     volume_not_detached(task, error)
 
 
-ATTACH_VOLUME = Flow('attach_volume', Step(check_volume),
+ATTACH_VOLUME = Flow('attach_volume', Step(check_volume), *connections.TO_CONNECT,
                      Step(make_volume, undo=unplug_again, undo_owes=False, when=begins_as_copy, newer=True,
                           deadline=snapshot.copying),
-                     Step(plug_volume, undo=unplug_again, undo_owes=False),
+                     Step(plug_volume, undo=unplug_again, undo_owes=False), *connections.TO_COMPLETE,
                      finished=volume_attached, failed=volume_not_attached)
 DETACH_VOLUME = Flow('detach_volume', Step(check_volume), Step(unplug_volume, undo=plug_again, undo_owes=False),
+                     Step(connections.give_back_volumes, when=connections.concerned, debts=connections.left,
+                          owed_when_down=True),
                      finished=volume_detached, failed=volume_not_detached)
-SWAP_VOLUME = Flow('swap_volume', Step(check_volume),
+SWAP_VOLUME = Flow('swap_volume', Step(check_volume), *connections.TO_SWAP,
                    Step(copy_volume, undo=call_off, undone=called_off, retry=lambda: 0, undo_waits=True,
                         undo_owes=False, deadline=snapshot.copying),
+                   *connections.SWAPPED,
                    finished=volume_swapped, failed=volume_not_swapped)
 ATTACH_INTERFACE = Flow('attach_interface', Step(find_port),
                         Step(plug_interface, undo=unplug_interface_again, undo_owes=False),

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from minicompute import exception
 from minicompute.conductor.flow import Asked, Flow, Later, Outcome, Step, StepFailed, Task
-from minicompute.conductor.flows import attach
+from minicompute.conductor.flows import attach, connections
 from minicompute.conf import CONF
 from minicompute.db.api import allocations, compute_nodes, groups_of_actions, instances
 from minicompute.db.session import utcnow
@@ -101,7 +101,9 @@ def some_were_down(funnel: dict[str, Any]) -> bool:
 
 
 def _next_step(task: Task) -> str:
-    return 'allocate_networks' if wants_network(task) else 'spawn'
+    if wants_network(task):
+        return 'allocate_networks'
+    return 'await_volumes' if connections.concerned(task) else 'spawn'
 
 
 def _occupy(task: Task, place: Selection) -> None:
@@ -187,5 +189,8 @@ BUILD = Flow(
     'build',
     Step(schedule, undo=release_claim, retry=lambda: CONF.scheduler.max_attempts, many=schedule_many),
     Step(allocate_networks, undo=release_networks, when=wants_network),
+    Step(connections.await_volumes, when=connections.concerned),
+    *connections.TO_CONNECT,
     Step(spawn, undo=destroy, done=spawned, deadline=lambda: CONF.conductor.build_deadline),
+    *connections.TO_COMPLETE,
     finished=built, failed=failed, with_spec=True)

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from minicompute.conductor.flow import Flow, Outcome, Step, Task
-from minicompute.conductor.flows import shelve
+from minicompute.conductor.flows import connections, shelve
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import actions as journal
@@ -86,4 +86,6 @@ DELETE = Flow(
     Step(destroy_elsewhere, when=may_be_elsewhere, owed_when_down=True),
     Step(shelve.forget_image, when=shelve.has_image),
     Step(release_networks, when=has_network),
+    Step(connections.release_volumes, debts=connections.left_of_deleted, owed_when_down=True,
+         when=connections.concerned),
     finished=gone, failed=failed, cancellable=False)

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from minicompute import exception, servicegroup
 from minicompute.conductor.flow import Asked, Flow, Outcome, Step, StepFailed, Task
-from minicompute.conductor.flows import move
+from minicompute.conductor.flows import connections, move
 from minicompute.conductor.settle import owe
 from minicompute.conf import CONF
 from minicompute.db import session
@@ -148,8 +148,10 @@ EVACUATE = Flow(
     'evacuate',
     Step(claim_destination, undo=move.drop_claim),
     Step(look_at_disks, done=looked),
+    *connections.TO_CONNECT_THERE,
     Step(rebuild_there, undo=remove_there, done=rebuilt, deadline=lambda: CONF.conductor.build_deadline),
     Step(switch, pivot=True),
     Step(take_over, when=is_shared),
     Step(clean_source, done=cleaned, owed_when_down=True),
+    *connections.TO_LEAVE,
     finished=finished, failed=failed, with_spec=True)

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from minicompute import exception, servicegroup
 from minicompute.conductor.flow import Asked, Flow, Later, Outcome, Step, StepFailed, Task
-from minicompute.conductor.flows import move
+from minicompute.conductor.flows import connections, move
 from minicompute.conductor.flows.shared import cancelled, deleted
 from minicompute.conductor.settle import owe
 from minicompute.conf import CONF
@@ -293,6 +293,7 @@ LIVE_MIGRATE = Flow(
     Step(check_source, done=offered),
     Step(check_destination, done=accepted),
     Step(take_turn),
+    *connections.TO_CONNECT_THERE,
     Step(prepare_destination, undo=rollback_destination, done=prepared,
          deadline=lambda: CONF.conductor.build_deadline),
     Step(migrate, undo=keep_at_source, undone=kept, undo_waits=True, retry=lambda: 0, done=copied,
@@ -303,4 +304,5 @@ LIVE_MIGRATE = Flow(
     Step(switch),
     Step(finish_destination, done=arrived, owed_when_down=True),
     Step(clean_source, done=cleaned, owed_when_down=True),
+    *connections.TO_LEAVE,
     finished=finished, failed=failed, with_spec=True)

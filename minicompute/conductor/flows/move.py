@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from minicompute import exception
 from minicompute.conductor.flow import Asked, Later, Outcome, StepFailed, Task
+from minicompute.conductor.flows import connections
 from minicompute.conductor.flows.build import some_were_down
 from minicompute.conf import CONF
 from minicompute.db import session
@@ -87,6 +88,7 @@ def _go(task: Task, place: dict[str, Any], more: dict[str, Any]) -> Outcome:
         task.set(availability_zone=place['availability_zone'])
     if CONF.network_backend == 'local' and task.instance is not None and task.instance.network_info:
         task.on_commit(functools.partial(_bind, uuid=task.uuid, host=place['host']))
+    connections.take_over(task)
     task.gather(migrations.exchange_claims, (task.uuid, task.data['migration']))
     return {}
 
@@ -130,11 +132,11 @@ def stays(task: Task) -> bool:
 
 
 def at_source(task: Task, verb: str, **args: Any) -> Asked:
-    return task.ask(verb, host=source(task), **args)
+    return task.ask(verb, host=source(task), **connections.at(task, source(task)), **args)
 
 
 def at_dest(task: Task, verb: str, **args: Any) -> Asked:
-    return task.ask(verb, host=dest(task), **args)
+    return task.ask(verb, host=dest(task), **connections.at(task, dest(task)), **args)
 
 
 def nothing_owed(task: Task) -> None:

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from minicompute import exception
 from minicompute.conductor.flow import Asked, Flow, Outcome, Step, StepFailed, Task
-from minicompute.conductor.flows import move
+from minicompute.conductor.flows import connections, move
 from minicompute.conductor.flows.shared import leave
 from minicompute.conf import CONF
 from minicompute.db.api import instances
@@ -222,9 +222,11 @@ RESIZE = Flow(
     Step(stop_source, undo=restore_source, done=stopped, undo_owes=False),
     Step(open_destination, done=opened, when=apart),
     Step(carry_disks, done=carried, when=apart, deadline=lambda: CONF.conductor.move_deadline),
+    *connections.TO_CONNECT_THERE,
     Step(finish_destination, undo=stop_destination, done=arrived),
     Step(check_destination, done=checked),
     Step(switch_host, pivot=True),
+    *connections.TO_LEAVE,
     finished=resized, failed=not_moved, with_spec=True)
 
 
@@ -316,8 +318,10 @@ def reverted(task: Task) -> None:
 REVERT = Flow(
     'revert-resize',
     Step(stop_resized, undo=start_resized, undo_owes=False),
+    *connections.TO_CONNECT_HOME,
     Step(revive_source, undo=stop_revived, undo_owes=False),
     Step(check_source, done=checked),
     Step(return_home, pivot=True),
+    *connections.TO_LEAVE,
     Step(forget_destination, when=elsewhere, owed_when_down=True),
     finished=reverted, failed=still_resized)

@@ -21,7 +21,7 @@ from oslo_log import log as logging
 
 from minicompute import exception, servicegroup
 from minicompute.conductor.flow import Asked, Flow, Outcome, Step, StepFailed, Task
-from minicompute.conductor.flows import build, snapshot
+from minicompute.conductor.flows import build, connections, snapshot
 from minicompute.conductor.flows.shared import leave
 from minicompute.conf import CONF
 from minicompute.db import session
@@ -91,6 +91,10 @@ def offloads_at_once(task: Task) -> bool:
     return CONF.shelved_offload_time == 0 or not snapshot.wanted(task)
 
 
+def leaves_volumes(task: Task) -> bool:
+    return offloads_at_once(task) and connections.concerned(task)
+
+
 def offload(task: Task) -> Outcome:
     if task.instance is None or not task.instance.host:
         return {}
@@ -99,7 +103,7 @@ def offload(task: Task) -> Outcome:
 
 def shelved(task: Task) -> None:
     """The last step says which: one that was passed over had the option changed under it."""
-    if task.action.step == 'offload':
+    if task.action.step in ('offload', 'reserve_again'):
         offloaded(task)
     else:
         task.set(task_state=None)
@@ -209,6 +213,10 @@ def choose_hosts(tasks: Sequence[Task]) -> list[Outcome | Exception]:
     return build.schedule_many(tasks)
 
 
+def connects(task: Task) -> bool:
+    return is_offloaded(task) and connections.concerned(task)
+
+
 def has_network(task: Task) -> bool:
     return is_offloaded(task) and task.instance is not None and bool(task.instance.network_info)
 
@@ -272,9 +280,13 @@ SHELVE = Flow(
     # The disks go next: from here on the image is the server.
     Step(put_on_shelf, pivot=True),
     Step(offload, when=offloads_at_once, owed_when_down=True),
+    Step(connections.reserve_again, when=leaves_volumes, debts=connections.left, owed_when_down=True),
     finished=shelved, failed=shelve_failed)
 
-SHELVE_OFFLOAD = Flow('shelve_offload', Step(offload, owed_when_down=True), finished=offloaded, failed=offload_failed)
+SHELVE_OFFLOAD = Flow('shelve_offload', Step(offload, owed_when_down=True),
+                      Step(connections.reserve_again, when=connections.concerned, debts=connections.left,
+                           owed_when_down=True),
+                      finished=offloaded, failed=offload_failed)
 
 UNSHELVE = Flow(
     'unshelve',
@@ -283,8 +295,11 @@ UNSHELVE = Flow(
     Step(choose_host, undo=build.release_claim, retry=lambda: CONF.scheduler.max_attempts, many=choose_hosts,
          when=is_offloaded),
     Step(bind_ports, when=has_network),
+    Step(connections.ask_connector, done=connections.told, when=connects),
+    Step(connections.connect_volumes, undo=connections.reserve_again, debts=connections.left, when=connects),
     # It runs: an image that cannot be deleted is no reason to take it down again.
     Step(spawn_from_image, undo=build.destroy, done=build.spawned, pivot=True, when=is_offloaded,
          deadline=snapshot.copying),
+    Step(connections.complete_volumes, debts=connections.left, owed_when_down=True, when=connects),
     Step(forget_image),
     finished=build.built, failed=unshelve_failed, with_spec=True)

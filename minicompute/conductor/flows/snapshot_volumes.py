@@ -7,6 +7,8 @@
 The API has reserved the image and the snapshots, with the action, in one transaction.  `copy_volumes` copies all
 volumes as they are at one moment, which the guest does not notice.  Then image and snapshots are there, in one
 transaction again; whatever breaks it off before leaves none of them.
+
+Snapshots of a volume service were ordered by the API, as the user; here they are waited for (`await_copies`).
 """
 from __future__ import annotations
 
@@ -14,10 +16,15 @@ import functools
 
 import sqlalchemy as sa
 
-from minicompute.conductor.flow import Asked, Flow, Outcome, Step, Task
+from minicompute.conductor.flow import Asked, Debt, Flow, Later, Outcome, Step, StepFailed, Task
 from minicompute.conductor.flows import snapshot
+from minicompute.conf import CONF
+from minicompute.context import admin_context
+from minicompute.db import session
 from minicompute.image import base as image
+from minicompute.objects import VolumeStatus
 from minicompute.volume import base as volume
+from minicompute.volume import remote
 
 #: an image of no bytes, as Glance has it of Nova's
 EMPTY = {'size': 0, 'virtual_size': 0, 'disk_format': 'raw', 'container_format': 'bare'}
@@ -40,9 +47,40 @@ def copy_volumes(task: Task) -> Asked:
     return task.ask('copy_volumes', copies=task.data['copies'])
 
 
+def made_here(task: Task) -> bool:
+    """By the server's host; a volume service makes them itself."""
+    return remote.load() is None
+
+
+def made_there(task: Task) -> bool:
+    return not made_here(task)
+
+
+def await_copies(task: Task) -> Outcome:
+    """The API has ordered them, as the user who asked for the image."""
+    wanted = _snapshots(task) if made_there(task) else []
+    found = volume.load().show_snapshots(admin_context(), wanted)
+    for one in wanted:
+        if one not in found or found[one].status.startswith('error'):
+            raise StepFailed(f'Snapshot {one} could not be made: '
+                             f'{"it is gone" if one not in found else "its status is " + found[one].status}.')
+    if any(one.status != VolumeStatus.AVAILABLE for one in found.values()):
+        began = task.action.updated_at or session.utcnow()
+        if (session.utcnow() - began).total_seconds() > snapshot.copying():
+            raise StepFailed(f'The snapshots were not made in {snapshot.copying()} seconds.')
+        raise Later(CONF.block_device_allocate_retries_interval)
+    return {}
+
+
+def left(task: Task) -> list[Debt]:
+    """What a service that is away is to delete."""
+    snapshots = [Debt('cinder', 'snapshot', one) for one in _snapshots(task)] if made_there(task) else []
+    return [*snapshot.image_left(task), *snapshots]
+
+
 def drop_copies(task: Task) -> Outcome:
     """The files go with the rows; here it is the host that has to end what it copies."""
-    if task.instance is None or not task.instance.host:
+    if task.instance is None or not task.instance.host or made_there(task):
         return {}
     return task.ask('drop_copies', copies=task.data['copies'])
 
@@ -62,7 +100,8 @@ def _made(conn: sa.Connection, ids: list[str]) -> None:
 
 SNAPSHOT_VOLUMES = Flow(
     'snapshot_volumes',
-    Step(reserve_image, undo=discard_image, debts=snapshot.image_left),
-    Step(copy_volumes, undo=drop_copies, undo_owes=False, deadline=snapshot.copying),
+    Step(reserve_image, undo=discard_image, debts=left),
+    Step(await_copies, when=made_there),
+    Step(copy_volumes, when=made_here, undo=drop_copies, undo_owes=False, deadline=snapshot.copying),
     Step(activate, pivot=True),
     finished=snapshot.finished, failed=snapshot.failed)

@@ -36,6 +36,11 @@ def of_volume(conn: sa.Connection, volume_id: str) -> BlockDevice | None:
     return bdm_from_row(row) if row else None
 
 
+def all_of_volume(conn: sa.Connection, volume_id: str) -> list[BlockDevice]:
+    return [bdm_from_row(row) for row in conn.execute(
+        sa.select(bdms).where(bdms.c.volume_id == volume_id).order_by(bdms.c.id))]
+
+
 def update(conn: sa.Connection, uuid: str, **changes: Any) -> bool:
     """-> whether it is there"""
     return conn.execute(bdms.update().where(bdms.c.uuid == uuid).values(**changes)).rowcount == 1

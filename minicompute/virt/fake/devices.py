@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import os
 import shutil
+from typing import Any
 
 from minicompute import exception
+from minicompute.conf import CONF
 from minicompute.objects import VIF, BlockDevice, ImageMeta, Instance, PowerState
 from minicompute.virt.fake.base import FakeBase
 from minicompute.virt.interface.devices import DeviceVerbs
@@ -16,6 +18,10 @@ from minicompute.virt.request import Progress, no_progress
 
 
 class FakeDevices(FakeBase, DeviceVerbs):
+
+    def volume_connector(self) -> dict[str, Any]:
+        self._fault('volume_connector', '')
+        return {'host': self.host, 'ip': CONF.my_ip, 'initiator': f'iqn.2026-01.fake:{self.host}'}
 
     def attach_volume(self, instance: Instance, device: BlockDevice, image: ImageMeta | None = None) -> None:
         self._fault('attach_volume', instance.uuid)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from typing import Any
 
 from minicompute.conf import CONF
 from minicompute.objects import BlockDevice, Instance
@@ -31,6 +32,19 @@ class FakeVolumeFiles(FakeBase, VolumeFileVerbs):
         with open(files.snapshot_path(snapshot_id), 'w') as writer:
             writer.write(f'what volume {device.volume_id} holds\n')
         self._fault('copy_volume.after', snapshot_id)
+
+    def branch_volume(self, instance: Instance, device: BlockDevice, new_file: str) -> dict[str, Any]:
+        self._fault('branch_volume', instance.uuid)
+        self._read(instance.uuid)
+        self._fault('branch_volume.after', instance.uuid)
+        return {**device.connection_info.get('connection', {}), 'name': new_file, 'format': 'qcow2'}
+
+    def merge_volume(self, instance: Instance, device: BlockDevice, top: str | None, base: str | None,
+                     stop: Stop = never) -> dict[str, Any]:
+        self._fault('merge_volume', instance.uuid)
+        self._read(instance.uuid)
+        self._fault('merge_volume.after', instance.uuid)
+        return dict(device.connection_info.get('connection', {}))
 
     def size_of(self, uuid: str, volume_id: str) -> int | None:
         """For tests: what the guest was told, in GiB; None: nothing yet."""

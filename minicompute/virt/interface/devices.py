@@ -1,6 +1,8 @@
 """Disks and network cards come and go."""
 from __future__ import annotations
 
+from typing import Any
+
 from minicompute import exception
 from minicompute.objects import VIF, BlockDevice, ImageMeta, Instance
 from minicompute.virt.interface.moves import Stop, never
@@ -13,6 +15,11 @@ class DeviceVerbs:
     All are "make it so" for the domain as it is: one that does not run, or is not there, gets its devices from the
     record when it starts. `instance` is the record as it is before a detachment and before or after an attachment.
     """
+
+    def volume_connector(self) -> dict[str, Any]:
+        """What a volume service has to know of this host: 'host', 'ip', and the names by which it reaches storage
+        ('initiator', ...)."""
+        raise exception.NotImplementedHere('This host cannot attach volumes of a volume service.')
 
     def attach_volume(self, instance: Instance, device: BlockDevice, image: ImageMeta | None = None) -> None:
         """Make the volume's file if it has never been made (with the content of `image`), and give the domain its

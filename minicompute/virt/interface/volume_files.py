@@ -1,5 +1,7 @@
-"""The files of volumes: they grow, and are copied."""
+"""The files of volumes: they grow, are copied, and lie in chains where they have snapshots."""
 from __future__ import annotations
+
+from typing import Any
 
 from minicompute import exception
 from minicompute.objects import BlockDevice, Instance
@@ -19,3 +21,14 @@ class VolumeFileVerbs:
         """Copy a volume that no server has into the file of its snapshot; one that was never used is made first. A
         copy that is there is good. `stop()` is asked now and then. Raises VolumeLost, DiskFull, ImageToolFailed."""
         raise exception.NotImplementedHere('This host cannot make snapshots of volumes.')
+
+    def branch_volume(self, instance: Instance, device: BlockDevice, new_file: str) -> dict[str, Any]:
+        """The volume is a file of a share, and the service that keeps it has laid an empty one over it: the guest goes
+        on in `new_file`. -> the connection as it is then. Raises InvalidVolume, DeviceNotAttached."""
+        raise exception.NotImplementedHere('This host cannot help with snapshots of volumes.')
+
+    def merge_volume(self, instance: Instance, device: BlockDevice, top: str | None, base: str | None,
+                     stop: Stop = never) -> dict[str, Any]:
+        """Files of such a chain become one: `top` goes into `base` below it, or without `base` all between `top` and
+        the guest's own file go into the latter. -> the connection as it is then. Raises as `branch_volume` does."""
+        raise exception.NotImplementedHere('This host cannot help with snapshots of volumes.')

@@ -52,7 +52,7 @@ def parse(req: Request, body: Body) -> CreateRequest:
         trusted_certs=trusted_certs, networks=networks, security_groups=_security_groups(server),
         block_devices=devices, zone=zone, force_host=force_host, force_node=force_node, host=host, node=node,
         hints=body.get('os:scheduler_hints') or body.get('OS-SCH-HNT:scheduler_hints') or {},
-        zero_disk_allowed=policy.allowed(context, f'{CREATE}:zero_disk_flavor'))
+        zero_disk_allowed=policy.allowed(context, f'{CREATE}:zero_disk_flavor'), multiattach=req.since('2.60'))
 
 
 def _password(req: Request) -> str:

@@ -44,7 +44,8 @@ class VolumeAttachmentController(wsgi.Controller):
         asked = body['volumeAttachment']
         made = volumes.attach(
             req.context, instance, asked['volumeId'], device=asked.get('device'), tag=asked.get('tag'),
-            delete_on_termination=types.is_true(asked.get('delete_on_termination', False)))
+            delete_on_termination=types.is_true(asked.get('delete_on_termination', False)),
+            multiattach=req.since('2.60'))
         if req.since('2.101'):
             return None
         # 2.89 never reached this answer before 2.101 emptied it.

@@ -5,6 +5,7 @@ A verb raises what stopped it; `failure` says what the conductor makes of that.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import threading
 import traceback
@@ -47,8 +48,16 @@ def work() -> Work:
 
 
 def instance_of(request: StepRequest) -> Instance:
+    """With `connections` it is the server as it is to be here, where its volumes are reached in another way."""
     instance: Instance = request.instance
-    return instance
+    connections = request.args.get('connections')
+    if not connections:
+        return instance
+    made = copy.copy(instance)
+    made.block_devices = [
+        dataclasses.replace(one, connection_info={**one.connection_info, 'connection': connections[one.uuid]})
+        if one.uuid in connections else one for one in instance.block_devices]
+    return made
 
 
 def failure(verb: str, error: Exception) -> dict[str, Any]:

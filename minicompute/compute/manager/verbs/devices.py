@@ -8,6 +8,10 @@ from minicompute.objects import StepRequest
 from minicompute.virt.driver import ComputeDriver
 
 
+def volume_connector(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    return {'connector': driver.volume_connector()}
+
+
 def attach_volume(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
     driver.attach_volume(instance_of(request), request.args['device'], request.args.get('image'))
     return {}
@@ -46,6 +50,7 @@ def detach_interface(driver: ComputeDriver, request: StepRequest) -> dict[str, A
 
 #: what copies, and what waits for a guest that may be slow to let go
 LONG = frozenset({'make_volume', 'swap_volume', 'detach_volume', 'detach_interface'})
-VERBS: dict[str, Verb] = {'make_volume': make_volume, 'attach_volume': attach_volume, 'detach_volume': detach_volume,
+VERBS: dict[str, Verb] = {'volume_connector': volume_connector, 'make_volume': make_volume,
+                          'attach_volume': attach_volume, 'detach_volume': detach_volume,
                           'swap_volume': swap_volume, 'end_swap': end_swap,
                           'attach_interface': attach_interface, 'detach_interface': detach_interface}

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minicompute.compute.manager.verbs.base import Verb, instance_of
+from minicompute.compute.manager.verbs.base import Verb, instance_of, work
 from minicompute.objects import StepRequest
 from minicompute.virt.driver import ComputeDriver
 
@@ -13,4 +13,18 @@ def extend_volume(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]
     return {}
 
 
-VERBS: dict[str, Verb] = {'extend_volume': extend_volume}
+def branch_volume(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    args = request.args
+    return {'connection': driver.branch_volume(instance_of(request), args['device'], args['new_file'])}
+
+
+def merge_volume(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    args = request.args
+    return {'connection': driver.merge_volume(instance_of(request), args['device'], args.get('top'), args.get('base'),
+                                              work().stop)}
+
+
+#: as long as a copy of the volume
+LONG = frozenset({'merge_volume'})
+VERBS: dict[str, Verb] = {'extend_volume': extend_volume, 'branch_volume': branch_volume,
+                          'merge_volume': merge_volume}

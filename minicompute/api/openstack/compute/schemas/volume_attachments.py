@@ -32,7 +32,7 @@ _named: Schema = {**_shown, 'id': types.UUID}
 _tagged: Schema = {**_named, 'tag': types.NULLABLE_STRING}
 _bound: Schema = {**_tagged, 'delete_on_termination': types.BOOLEAN}
 _latest: Schema = {**{name: schema for name, schema in _bound.items() if name != 'id'},
-                   'attachment_id': types.UUID, 'bdm_uuid': types.UUID}
+                   'attachment_id': types.NULLABLE_UUID, 'bdm_uuid': types.UUID}
 
 
 def _one(properties: Schema, *optional: str) -> Schema:

@@ -1,0 +1,459 @@
+"""What a volume service has to do with a server: its volumes are made, reserved, connected to a host, given back.
+
+    await_volumes --> ask_connector --> connect_volumes --> (the host plugs them) --> complete_volumes
+                                              |
+                                      disconnect_volumes
+
+    a move:   ask_connector_there --> connect_there --> (switch: `take_over`) --> give_back_rest
+
+These are steps of other flows, and passed over where volumes are local: then all is in transactions. Each may run
+twice: what a server has at the service is asked before anything is added. A service that stays silent is owed what is
+left (`debts`), which means one thing: make it what our records say (`settle_volume`).
+"""
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_log import log as logging
+
+from minicompute import exception
+from minicompute.conductor.flow import Debt, Later, Outcome, Retry, Step, StepFailed, Task
+from minicompute.conf import CONF
+from minicompute.context import admin_context
+from minicompute.db import session
+from minicompute.db.api import actions, block_devices, instances
+from minicompute.db.api import owed as debts
+from minicompute.objects import BlockDevice, VolumeStatus
+from minicompute.volume import remote
+from minicompute.volume.remote import Attachment, RemoteVolumes
+
+LOG = logging.getLogger(__name__)
+
+#: of a block device's `connection_info`: what its host needs, and why there is no volume
+CONNECTION, ERROR = 'connection', 'error'
+#: of an action's data: {'host', 'of': {block device: {'id', 'connection'}}} at the host that a server goes to
+THERE = 'attachments'
+
+
+def devices(task: Task) -> list[BlockDevice]:
+    """The volumes of the server that a volume service has, or only the one that the action is about."""
+    if remote.load() is None or task.instance is None:
+        return []
+    only = task.data.get('bdm')
+    return [one for one in task.instance.block_devices if one.destination_type == 'volume'
+            and one.connection_info.get('state') != block_devices.SWAPPING and only in (None, one.uuid)]
+
+
+def concerned(task: Task) -> bool:
+    """For `when=`."""
+    return bool(devices(task))
+
+
+def placed(task: Task) -> bool:
+    return concerned(task) and task.instance is not None and bool(task.instance.host)
+
+
+def _backend() -> RemoteVolumes:
+    found = remote.load()
+    assert found is not None
+    return found
+
+
+# -- they are made -------------------------------------------------------------------
+
+def await_volumes(task: Task) -> Outcome:
+    """The api orders them as the user who pays for them, while this flow is under way; its answers may be lost."""
+    waiting = [why for one in devices(task) if one.source_type != 'volume' and (why := _not_ready(task, one))]
+    if not waiting:
+        return {}
+    pause, most = CONF.block_device_allocate_retries_interval, CONF.block_device_allocate_retries
+    began = task.action.updated_at or session.utcnow()
+    if (session.utcnow() - began).total_seconds() > pause * max(1, most):
+        raise StepFailed(f'{waiting[0]}, even after {pause * most} seconds.')
+    raise Later(pause, waiting[0])
+
+
+def _not_ready(task: Task, one: BlockDevice) -> str | None:
+    """Why it has to be waited for; None when it is there. Raises StepFailed."""
+    backend = _backend()
+    with session.read() as conn:
+        now = block_devices.get(conn, str(one.uuid))
+    if now is None:
+        raise StepFailed('the volume is not the server\'s any more', code=404)
+    if error := now.connection_info.get(ERROR):
+        raise StepFailed(str(error['message']), code=int(error.get('code', 500)))
+    assert task.instance is not None
+    if now.volume_id is None:
+        found = backend.find_ordered(now, task.instance.project_id)
+        if found is None:
+            doubt = now.connection_info.get('doubt')
+            return f'No volume was made for {now.device_name or now.uuid}{f" ({doubt})" if doubt else ""}'
+        session.write(block_devices.update, str(now.uuid), volume_id=found.id)
+        now.volume_id = found.id
+    one.volume_id = now.volume_id
+    made = backend.show(admin_context(), now.volume_id)
+    if made.status == VolumeStatus.AVAILABLE:
+        return None
+    if made.status.startswith('error'):
+        raise StepFailed(f'Volume {made.id} could not be made: its status is {made.status}.')
+    return f'Volume {made.id} is not made: its status is {made.status}'
+
+
+# -- a host gets them ----------------------------------------------------------------
+
+def ask_connector(task: Task) -> Outcome:
+    """What the volume service has to know of the host."""
+    return task.ask('volume_connector') if placed(task) else {}
+
+
+def told(task: Task) -> dict[str, Any]:
+    assert task.report is not None
+    return {'connector': task.report.result['connector']}
+
+
+def connect_volumes(task: Task) -> Outcome:
+    """A server without a host only keeps others from them."""
+    for one, found, info in _connected(task, devices(task), ()):
+        keep(task, one, found, info)
+    return {}
+
+
+def _connected(task: Task, wanted: Collection[BlockDevice], besides: Collection[str | None]
+               ) -> list[tuple[BlockDevice, str, dict[str, Any]]]:
+    """Reserve and connect them. `besides`: attachments that another host has."""
+    if not wanted:
+        return []
+    backend, made = _backend(), []
+    has = backend.attachments(task.uuid)
+    for one in wanted:
+        of_it = [found for found in has if found.volume_id == one.volume_id]
+        others = [found for found in of_it if found.id in besides]
+        strays = [found for found in of_it if found.id not in besides]
+        first = strays.pop(0) if strays and not others else None
+        for found in strays:    # of an answer that was lost: which host they are for nobody knows
+            backend.give_back(found.id)
+        for found in others:    # only beside what is complete Cinder takes another one
+            backend.complete(found.id)
+        known, info = _one(backend, task, one, first)
+        if info.get('encrypted'):
+            raise StepFailed(f'volume {one.volume_id} is encrypted, and no host here can decrypt it', code=400)
+        made.append((one, known, info))
+    return made
+
+
+def _one(backend: RemoteVolumes, task: Task, one: BlockDevice, found: Attachment | None) -> tuple[str, dict[str, Any]]:
+    """`found`: what the server has of it already, which is not another host's."""
+    connector = task.data.get('connector')
+    told = {**connector, 'mountpoint': one.device_name or ''} if connector else None
+    try:
+        if found is None:
+            return backend.reserve_one(str(one.volume_id), task.uuid, told)
+        return found.id, backend.connect(found.id, told) if told else {}
+    except exception.AttachmentNotFound as error:     # somebody took it away between the two
+        raise Retry(str(error)) from None
+    except exception.InvalidVolume as error:
+        now = backend.show(admin_context(), str(one.volume_id))
+        if now.multiattach and now.status in ('reserved', 'attaching', 'detaching'):
+            raise Retry(str(error)) from None   # another server is getting it, or giving it back, at this moment
+        raise
+
+
+def keep(task: Task, one: BlockDevice, attachment_id: str | None, info: dict[str, Any] | None) -> None:
+    """With the step's commit, and in the record at once."""
+    one.attachment_id = attachment_id
+    one.connection_info = {**one.connection_info, CONNECTION: info or {}}
+    task.on_commit(functools.partial(block_devices.update, uuid=str(one.uuid), attachment_id=attachment_id,
+                                     connection_info=one.connection_info))
+
+
+def disconnect_volumes(task: Task) -> Outcome:
+    mine = devices(task)
+    _give_back(task, {str(one.volume_id) for one in mine})
+    for one in mine:
+        keep(task, one, None, None)
+    return {}
+
+
+def complete_volumes(task: Task) -> Outcome:
+    for one in devices(task):
+        if one.attachment_id:
+            _backend().complete(one.attachment_id)
+    return {}
+
+
+def _give_back(task: Task, volume_ids: Collection[str], besides: Collection[str | None] = ()) -> None:
+    """All that the server has of these volumes, also what a lost answer made."""
+    if not volume_ids or remote.load() is None:
+        return
+    backend = _backend()
+    for found in backend.attachments(task.uuid):
+        if found.volume_id in volume_ids and found.id not in besides:
+            backend.give_back(found.id)
+
+
+def give_back_volumes(task: Task) -> Outcome:
+    """The host has let them go."""
+    _give_back(task, {str(one.volume_id) for one in devices(task) if one.volume_id})
+    return {}
+
+
+def reserve_again(task: Task) -> Outcome:
+    """The server leaves its host and keeps its volumes: they are reserved anew before the host's hold on them goes,
+    so that nobody else gets them in between."""
+    mine = devices(task)
+    if not mine:
+        return {}
+    backend = _backend()
+    has = backend.attachments(task.uuid)
+    for one in mine:
+        of_it = [found for found in has if found.volume_id == one.volume_id]
+        free = next((found.id for found in of_it if not found.connected), None)
+        if free is None:
+            for found in of_it:     # only what is complete may have another one beside it
+                backend.complete(found.id)
+            free, _ = backend.reserve_one(str(one.volume_id), task.uuid)
+        for found in of_it:
+            if found.id != free:
+                backend.give_back(found.id)
+        keep(task, one, free, None)
+    return {}
+
+
+# -- the server is deleted -----------------------------------------------------------
+
+def release_volumes(task: Task) -> Outcome:
+    """Nothing is left of the server at the service, and volumes that go with it are deleted. One that is needed
+    elsewhere (it has snapshots) stays, and the action log says so."""
+    mine = devices(task)
+    if not mine:
+        return {}
+    backend, kept = _backend(), []
+    for found in backend.attachments(task.uuid):
+        backend.give_back(found.id)
+    for one in mine:
+        volume_id = one.volume_id or _ordered(backend, task, one)
+        if volume_id and one.delete_on_termination:
+            try:
+                backend.remove(volume_id)
+            except (exception.InvalidVolume, exception.Forbidden) as error:
+                LOG.warning('Volume %s was to go with instance %s and stays: %s', volume_id, task.uuid, error)
+                kept.append(f'volume {volume_id} stays: {error}')
+    if kept:
+        task.notes = '; '.join(kept)[:4000]
+    return {}
+
+
+def _ordered(backend: RemoteVolumes, task: Task, one: BlockDevice) -> str | None:
+    """A volume whose making nobody has told us of."""
+    assert task.instance is not None
+    if one.source_type == 'volume':
+        return None
+    found = backend.find_ordered(one, task.instance.project_id)
+    return found.id if found is not None else None
+
+
+# -- the server moves ----------------------------------------------------------------
+
+def goes_elsewhere(task: Task) -> bool:
+    data = task.data
+    return concerned(task) and data['source']['host'] != (data.get('dest') or {}).get('host')
+
+
+def ask_connector_there(task: Task) -> Outcome:
+    return task.ask('volume_connector', host=str(task.data['dest']['host'])) if goes_elsewhere(task) else {}
+
+
+def ask_connector_home(task: Task) -> Outcome:
+    return task.ask('volume_connector', host=str(task.data['source']['host'])) if goes_elsewhere(task) else {}
+
+
+def connect_there(task: Task) -> Outcome:
+    return _connect_at(task, 'dest')
+
+
+def connect_home(task: Task) -> Outcome:
+    return _connect_at(task, 'source')
+
+
+def _connect_at(task: Task, end: str) -> Outcome:
+    """Beside what the other host has of them, which the record names until the switch."""
+    if not goes_elsewhere(task):
+        return {}
+    mine = devices(task)
+    found = _connected(task, mine, {one.attachment_id for one in mine})
+    return {THERE: {'host': task.data[end]['host'],
+                    'of': {str(one.uuid): {'id': known, CONNECTION: info} for one, known, info in found}}}
+
+
+def disconnect_there(task: Task) -> Outcome:
+    return give_back_rest(task)
+
+
+def give_back_rest(task: Task) -> Outcome:
+    """What the record does not name (any more)."""
+    mine = devices(task)
+    _give_back(task, {str(one.volume_id) for one in mine}, {one.attachment_id for one in mine})
+    task.data.pop(THERE, None)
+    return {}
+
+
+def at(task: Task, host: str) -> dict[str, Any]:
+    """The argument `connections` for a verb at `host`, where the server is not yet: {} when it needs none."""
+    there = task.data.get(THERE)
+    if not there or there['host'] != host:
+        return {}
+    return {'connections': {uuid: found[CONNECTION] for uuid, found in there['of'].items()}}
+
+
+def take_over(task: Task) -> None:
+    """With the switch: the attachments of the host where the server lives now are those of the record."""
+    there = task.data.get(THERE) or {'of': {}}
+    for one in devices(task):
+        if found := there['of'].get(str(one.uuid)):
+            keep(task, one, found['id'], found[CONNECTION])
+
+
+# -- what is owed --------------------------------------------------------------------
+
+def left(task: Task) -> list[Debt]:
+    """All that the action is about is to be looked at when the service answers again."""
+    return owed(task.uuid, devices(task))
+
+
+def left_of_deleted(task: Task) -> list[Debt]:
+    project = task.instance.project_id if task.instance else None
+    return [Debt('cinder', 'volume' if one.volume_id else 'device', str(one.volume_id or one.uuid),
+                 {'instance': task.uuid, 'delete': one.delete_on_termination, 'project': project})
+            for one in devices(task)]
+
+
+def owed(instance_uuid: str, some: Iterable[BlockDevice]) -> list[Debt]:
+    return [Debt('cinder', 'volume', str(one.volume_id), {'instance': instance_uuid})
+            for one in some if one.volume_id]
+
+
+def owe(task: Task, some: Iterable[Debt], reason: str) -> None:
+    """With the step's commit."""
+    found = list(some)
+
+    def write(conn: sa.Connection) -> None:
+        for debt in found:
+            debts.add_debt(conn, debt.service, task.uuid, f'{debt.kind} {debt.ref}', debt.data, reason)
+    task.on_commit(write)
+
+
+class Busy(exception.Conflict):
+    msg_fmt = 'Something else is being done with instance %(instance_uuid)s.'
+
+
+def settle_volume(ref: str, data: dict[str, Any]) -> None:
+    """Pay: what a server has of this volume at the service becomes what the record says. Raises Busy."""
+    backend, uuid = remote.load(), str(data['instance'])
+    if backend is None:
+        return
+    with session.read() as conn:
+        if actions.any_running(conn, [uuid]):
+            raise Busy(instance_uuid=uuid)
+        server = instances.get_many(conn, [uuid]).get(uuid)
+    mine = [one for one in server.block_devices if one.volume_id == ref] if server is not None else []
+    current = {one.attachment_id for one in mine}
+    for found in backend.attachments(uuid):
+        if found.volume_id == ref and found.id not in current:
+            backend.give_back(found.id)
+    if server is not None and server.host:
+        for one in mine:
+            if one.attachment_id and one.connection_info.get('state') == block_devices.ATTACHED:
+                backend.complete(one.attachment_id)
+    if data.get('delete') and server is None:
+        try:
+            backend.remove(ref)
+        except (exception.InvalidVolume, exception.Forbidden) as error:
+            LOG.warning('Volume %s was to go with instance %s and stays: %s', ref, uuid, error)
+
+
+def settle_device(ref: str, data: dict[str, Any]) -> None:
+    """Pay: a volume that was ordered for a block device of a server which is gone."""
+    backend = remote.load()
+    if backend is None or not data.get('delete'):
+        return
+    device = BlockDevice(uuid=ref, source_type='blank', destination_type='volume', instance_uuid=data['instance'])
+    found = backend.find_ordered(device, str(data.get('project')))
+    if found is not None:
+        settle_volume(found.id, data)
+
+
+# -- one takes the place of another --------------------------------------------------
+
+def new_device(task: Task) -> BlockDevice | None:
+    if remote.load() is None or task.instance is None:
+        return None
+    return next((one for one in task.instance.block_devices if one.uuid == task.data.get('new')), None)
+
+
+def swaps(task: Task) -> bool:
+    return new_device(task) is not None
+
+
+def connect_new(task: Task) -> Outcome:
+    one = new_device(task)
+    for device, found, info in _connected(task, [one] if one is not None else [], ()):
+        keep(task, device, found, info)
+    return {}
+
+
+def disconnect_new(task: Task) -> Outcome:
+    """Not once the guest uses it."""
+    one = new_device(task)
+    if one is not None and not task.data.get('too_late'):
+        _give_back(task, {str(one.volume_id)})
+        keep(task, one, None, None)
+    return {}
+
+
+def left_of_new(task: Task) -> list[Debt]:
+    one = new_device(task)
+    return owed(task.uuid, [*devices(task), *([one] if one is not None else [])])
+
+
+def complete_new(task: Task) -> Outcome:
+    one = new_device(task)
+    if one is not None and one.attachment_id:
+        _backend().complete(one.attachment_id)
+    return {}
+
+
+def give_back_old(task: Task) -> Outcome:
+    """A volume that the service moves keeps its id: the record stays with that."""
+    if not swaps(task):
+        return {}
+    backend, old, new = _backend(), task.data['volume_id'], task.data['new_volume_id']
+    _give_back(task, {old})
+    found = backend.show_many(admin_context(), [old]).get(old)
+    if found is not None and found.migrating:
+        return {'saved_volume': backend.end_migration(old, new, error=False)}
+    return {}
+
+
+def swapped(conn: sa.Connection, old: str, other: BlockDevice, saved: str | None) -> None:
+    """The mapping `old` has what `other` had at the service."""
+    block_devices.update(conn, old, attachment_id=other.attachment_id, volume_id=saved or other.volume_id,
+                         connection_info={**other.connection_info, 'state': block_devices.ATTACHED})
+
+
+#: what flows share that give a server's volumes to its host, or to the one that it goes to
+TO_CONNECT = (Step(ask_connector, done=told, when=placed),
+              Step(connect_volumes, undo=disconnect_volumes, debts=left, when=concerned))
+TO_COMPLETE = (Step(complete_volumes, debts=left, owed_when_down=True, when=placed),)
+TO_CONNECT_THERE = (Step(ask_connector_there, done=told, when=goes_elsewhere),
+                    Step(connect_there, undo=disconnect_there, debts=left, when=goes_elsewhere))
+TO_CONNECT_HOME = (Step(ask_connector_home, done=told, when=goes_elsewhere),
+                   Step(connect_home, undo=disconnect_there, debts=left, when=goes_elsewhere))
+#: after the switch
+TO_LEAVE = (*TO_COMPLETE, Step(give_back_rest, debts=left, owed_when_down=True, when=concerned))
+TO_SWAP = (Step(ask_connector, done=told, when=swaps),
+           Step(connect_new, undo=disconnect_new, debts=left_of_new, when=swaps))
+SWAPPED = (Step(complete_new, debts=left_of_new, owed_when_down=True, when=swaps),
+           Step(give_back_old, debts=left_of_new, owed_when_down=True, when=swaps))
