@@ -12,7 +12,7 @@ from tests.integration.stack import Broker, Stack
 
 #: what a test file is about -> who may not have a second one beside him: this machine's libvirtd, and the lab
 GROUPS = {
-    'daemons': ('beyond', 'console_tls', 'hollow', 'keystone', 'kill', 'unmodified_clients'),
+    'daemons': ('beyond', 'console_tls', 'hollow', 'keystone', 'kill', 'notifications', 'unmodified_clients'),
     'lab': ('lab',),
 }
 
