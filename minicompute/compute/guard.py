@@ -155,8 +155,10 @@ class Guard:
             following = state.take_next()
         if crash.armed:
             crash.point('compute', request.place, 'before-report', request.key)
-        self._reply(report, request.reply_to)
-        self._begin(following)
+        try:
+            self._reply(report, request.reply_to)
+        finally:    # an answer that is lost is asked for again; what waits is held up by nothing
+            self._begin(following)
 
     def _begin(self, request: StepRequest | None) -> None:
         if request is not None:

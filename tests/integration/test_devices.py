@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import os
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from minicompute import exception
 from minicompute.conf import CONF
 from minicompute.objects import BlockDevice, Instance
 from minicompute.virt import images
-from minicompute.virt.libvirt import guest
+from minicompute.virt.libvirt import blockcopy, guest
 from minicompute.virt.libvirt.driver import LibvirtDriver
 from minicompute.volume import files
 from tests.integration.test_libvirt_driver import (  # noqa: F401  (fixtures)
@@ -148,7 +150,28 @@ def test_a_card_comes_and_goes(driver, cloud, libvirtd, state):  # noqa: F811
     assert left_of(libvirtd, state, dataclasses.replace(instance, network_info=[card])) == []
 
 
-def test_a_volume_takes_the_place_of_another(driver, cloud, libvirtd):  # noqa: F811
+class Died(BaseException):
+    """What kill -9 looks like from inside."""
+
+
+def die() -> bool:
+    raise Died
+
+
+@contextlib.contextmanager
+def slowly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A copy that is never ready."""
+    def mirror(guest: Any, path: str, real: Any = blockcopy._mirror) -> Any:
+        found = real(guest, path)
+        if found is not None:
+            found.attrib.pop('ready', None)
+        return found
+    with monkeypatch.context() as patched:
+        patched.setattr(blockcopy, '_mirror', mirror)
+        yield
+
+
+def test_a_volume_takes_the_place_of_another(driver, cloud, libvirtd, monkeypatch):  # noqa: F811
     instance = talker(cloud)
     driver.spawn(request(instance))
     up(driver, instance)
@@ -160,6 +183,15 @@ def test_a_volume_takes_the_place_of_another(driver, cloud, libvirtd):  # noqa: 
     assert file_of(libvirtd, instance, 'vdb') == files.path_of(new.volume_id)
     assert images.info(files.path_of(old.volume_id), 'qcow2').virtual_size == GIB, 'nobody has the old one open'
     assert driver.end_swap(instance, old, new), 'it is too late to call it off'
+    assert file_of(libvirtd, instance, 'vdb') == files.path_of(new.volume_id)
+    with pytest.raises(exception.DeviceNotAttached, match='stopped'), slowly(monkeypatch):
+        driver.swap_volume(instance, new, old, stop=lambda: True)
+    assert 'mirror' not in libvirtd.lookupByUUIDString(instance.uuid).XMLDesc(0)
+    with pytest.raises(Died), slowly(monkeypatch):
+        driver.swap_volume(instance, new, old, stop=die)
+    assert 'mirror' in libvirtd.lookupByUUIDString(instance.uuid).XMLDesc(0), 'QEMU goes on'
+    driver.detach_volume(instance, old)
+    assert 'mirror' not in libvirtd.lookupByUUIDString(instance.uuid).XMLDesc(0), 'it is nobody else\'s to write to'
     assert file_of(libvirtd, instance, 'vdb') == files.path_of(new.volume_id)
     driver.swap_volume(instance, new, old)     # and back
     assert file_of(libvirtd, instance, 'vdb') == files.path_of(old.volume_id)

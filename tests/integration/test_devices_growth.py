@@ -49,8 +49,21 @@ def test_a_volume_grows(driver, cloud):  # noqa: F811
     path = files.path_of(disk.volume_id)
     assert images.info(path, 'qcow2', in_use=True).virtual_size == 2 * GIB
 
+    driver.suspend(instance)
+    asleep = dataclasses.replace(disk, volume_size=4)
+    driver.extend_volume(instance, asleep)
+    assert images.info(path, 'qcow2').virtual_size == 2 * GIB, 'it wakes up with the disk that it knew'
+    instance.block_devices = [asleep]
+    driver.resume(instance)
+    says(driver, instance, f'vdb has <{4 * GIB // 512}> sectors')
+
     driver.power_off(instance)
-    driver.extend_volume(instance, dataclasses.replace(disk, volume_size=3))
-    assert images.info(path, 'qcow2').virtual_size == 3 * GIB
+    instance.block_devices = [dataclasses.replace(disk, volume_size=5)]     # and nobody could tell this host
+    driver.power_on(instance)
+    says(driver, instance, f'vdb has <{5 * GIB // 512}> sectors')
+
+    driver.power_off(instance)
+    driver.extend_volume(instance, dataclasses.replace(disk, volume_size=6))
+    assert images.info(path, 'qcow2').virtual_size == 6 * GIB
     driver.destroy(instance)
     files.remove(disk.volume_id)

@@ -38,6 +38,7 @@ def pair(driver) -> Iterator[str]:
     """Another host in our directory. -> its name"""
     with on('other'):
         sharers.register()
+    driver.present()    # as each few seconds: both have seen each other's markers
     yield 'other'
 
 
@@ -103,6 +104,36 @@ def test_an_evacuation_that_fails_leaves_the_disks_to_the_lost_host(driver, libv
     driver.power_on(lost)
     assert driver.power_state(lost.uuid) == PowerState.RUNNING
     ended(driver, libvirtd, state, lost)
+
+
+@pytest.mark.parametrize('fails', [True, False])
+def test_a_second_evacuation_of_a_server_without_disks(driver, cloud, libvirtd, state, pair, monkeypatch, fails):
+    """What the first has made goes with it: the lost host, which sees the directory, is given nothing of it."""
+    instance, here = cloud.server({'swap': 16}, network=False, config_drive=True, host=CONF.host), CONF.host
+    with on(pair):
+        assert not driver.sees_disks_of(instance, here)
+        if fails:
+            with monkeypatch.context() as patched:
+                patched.setattr(driver, '_define_and_start', _refuse)
+                with pytest.raises(exception.InternalError):
+                    driver.spawn(request(instance))
+        else:
+            driver.spawn(request(instance))
+            libvirtd.lookupByUUIDString(instance.uuid).destroy()
+            driver.spawn(request(instance))     # asked again after a kill
+            driver.destroy(instance)
+        assert not os.path.exists(layout.directory(instance.uuid))
+        assert not driver.sees_disks_of(instance, here)
+        driver.spawn(request(instance))
+        assert driver.power_state(instance.uuid) == PowerState.RUNNING
+        there = dataclasses.replace(instance, host=pair)
+        driver.reboot(there, hard=True)
+    assert driver._disks.sweep(set()) == []
+    ended(driver, libvirtd, state, there)
+
+
+def _refuse(instance: Instance) -> None:
+    raise exception.InternalError(reason='planned')
 
 
 def test_a_missing_secondary_file_does_not_make_them_somebody_elses(driver, libvirtd, state, pair, lost):

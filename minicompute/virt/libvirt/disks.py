@@ -28,6 +28,8 @@ SOMEBODY = '(unknown)'
 MADE_FOR = 'evacuated-from'
 #: a root disk that is copied out of its base image to go alone
 WHOLE = '.whole'
+#: a root disk that is copied out for an image, until that is sent
+EXTRACT = 'extract.'
 #: seconds after which what no host has its name on, or a daemon that died was making, is taken for left over
 LONG = 86400.0
 
@@ -195,7 +197,7 @@ def _sweep_files(directory: str) -> list[str]:
     removed = images.remove_leftovers(directory, LONG)
     for name in os.listdir(directory):
         path = os.path.join(directory, name)
-        if name.endswith(WHOLE) and _is_old(path):
+        if (name.endswith(WHOLE) or name.startswith(EXTRACT)) and _is_old(path):
             os.unlink(path)
             removed.append(path)
     return removed

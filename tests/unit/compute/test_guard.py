@@ -133,6 +133,27 @@ def test_an_undo_waits_for_the_step_that_it_undoes(site: Site) -> None:
     assert site.ran == ['spawn', 'spawn.undo']
 
 
+def test_an_answer_that_cannot_be_sent_holds_nothing_up(site: Site) -> None:
+    def silent(report: StepReport, to: str | None) -> None:
+        raise OSError('no wire')
+    site.guard.admit(request())
+    site.guard.admit(request(step='spawn.undo'))
+    site.guard._reply = silent
+    for _ in range(2):
+        with pytest.raises(OSError):
+            site.work()
+    assert site.ran == ['spawn', 'spawn.undo'] and site.guard.busy() == []
+
+
+@pytest.mark.parametrize('kept', [b'', b'null', b'[]', b'{"fence": 1}'])
+def test_a_fence_that_cannot_be_read_starts_anew(tmp_path: pathlib.Path, kept: bytes) -> None:
+    (tmp_path / 'server').write_bytes(kept)
+    site = Site(tmp_path)
+    site.guard.admit(request())
+    site.work()
+    assert site.ran == ['spawn']
+
+
 def test_what_waits_is_dropped_when_something_newer_came(site: Site) -> None:
     site.guard.admit(request(action=1))
     site.guard.admit(request(action=2, step='reboot'))

@@ -21,7 +21,7 @@ from minicompute.virt.libvirt import backup, guest, hotplug, layout, space
 from minicompute.virt.libvirt.base import LibvirtBase
 from minicompute.virt.libvirt.base import stop as shut_down
 from minicompute.virt.libvirt.config.base import Element, render
-from minicompute.virt.libvirt.disks import check_fit, check_image
+from minicompute.virt.libvirt.disks import EXTRACT, check_fit, check_image
 from minicompute.virt.libvirt.layout import Disk
 from minicompute.volume import files
 
@@ -128,13 +128,13 @@ def _target(tree: Element, path: str) -> str:
 
 
 def _extract(uuid: str, image_id: str) -> str:
-    return os.path.join(layout.directory(uuid), f'extract.{os.path.basename(image_id)}')
+    return os.path.join(layout.directory(uuid), f'{EXTRACT}{os.path.basename(image_id)}')
 
 
 def _drop(uuid: str) -> None:
     """What is under way of extracts, and what is done."""
     directory = glob.escape(layout.directory(uuid))
-    for path in glob.glob(f'{directory}/extract.*') + glob.glob(f'{directory}/.extract.*.part'):
+    for path in glob.glob(f'{directory}/{EXTRACT}*') + glob.glob(f'{directory}/.{EXTRACT}*.part'):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
 

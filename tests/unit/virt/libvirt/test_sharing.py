@@ -319,7 +319,7 @@ def test_copies_that_died_are_removed_when_they_are_old(source, cache):
     disks.own(other.uuid, 'other')
     left = []
     for one in (instance, other):
-        for name in ('disk.whole', '.disk.config.0123456789ab.part', 'young.whole'):
+        for name in ('disk.whole', '.disk.config.0123456789ab.part', 'young.whole', 'extract.an-image'):
             path = pathlib.Path(layout.directory(one.uuid), name)
             path.touch()
             if not name.startswith('young'):
