@@ -91,7 +91,7 @@ class LibvirtBase:
             there = guest.find(self._host, instance.uuid)
             adoption.check(there)
             there.forget_saved()
-        volumes.grow_all(instance)
+        volumes.ready_all(instance, self._cache)
         guest.define(self._host, instance.uuid, render(self._builder.domain(instance))).start()
         if not rescue.is_rescued(instance):
             rescue.remove(instance.uuid)

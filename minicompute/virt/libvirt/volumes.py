@@ -131,16 +131,21 @@ def _fill(temp: str, size: int, device: BlockDevice, image: ImageMeta, cache: Im
             os.unlink(link)
 
 
-def grow_all(instance: Instance) -> None:
-    """The files of volumes of a server that is to start, which have grown while nobody could tell its host. That one
-    cannot grow keeps no server from starting."""
-    for device in attached(instance):
+def ready_all(instance: Instance, cache: ImageCache) -> None:
+    """The files of volumes of a server that is to start. What has grown while nobody could tell its host grows; that
+    one cannot keeps no server from starting. What was attached while its host fell silent may have no file yet. Raises
+    as `make` does."""
+    for device in attached(instance) if CONF.volume_backend == 'local' else ():
         path, size = files.path_of(str(device.volume_id)), (device.volume_size or 0) * space.GIB
         try:
-            if 0 < _size(path) < size:
+            if not os.path.exists(path) and device.source_type != 'image':
+                make(device, None, cache)
+            elif 0 < _size(path) < size:
                 images.resize(path, files.FORMAT, size)
                 LOG.info('Volume %s has %d GiB now', device.volume_id, device.volume_size)
         except (OSError, exception.ComputeException) as error:
+            if not os.path.exists(path):
+                raise
             LOG.error('Volume %s does not grow: %s', device.volume_id, error)
 
 

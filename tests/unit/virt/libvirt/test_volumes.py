@@ -32,13 +32,12 @@ def gib(device: BlockDevice) -> int:
 
 
 def test_what_has_grown_meanwhile_is_larger_at_the_start() -> None:
-    grown, same, larger, swapping, missing = volume(3), volume(2), volume(1), volume(3), volume(3)
+    grown, same, larger, swapping = volume(3), volume(2), volume(1), volume(3)
     swapping.connection_info['state'] = 'swapping'
     for device in (grown, same, larger, swapping):
         images.create(path_of(device), files.FORMAT, 2 * space.GIB)
-    volumes.grow_all(make_instance(block_devices=[grown, same, larger, swapping, missing]))
+    volumes.ready_all(make_instance(block_devices=[grown, same, larger, swapping]), None)  # type: ignore[arg-type]
     assert [gib(device) for device in (grown, same, larger, swapping)] == [3, 2, 2, 2]
-    assert not os.path.exists(path_of(missing))
 
 
 def test_what_cannot_grow_keeps_no_server_from_starting() -> None:
@@ -48,8 +47,19 @@ def test_what_cannot_grow_keeps_no_server_from_starting() -> None:
         file.seek(24)
         file.write((1 << 30).to_bytes(8, 'big'))
     images.create(path_of(grown), files.FORMAT, space.GIB)
-    volumes.grow_all(make_instance(block_devices=[broken, grown]))
+    volumes.ready_all(make_instance(block_devices=[broken, grown]), None)  # type: ignore[arg-type]
     assert gib(grown) == 3
+
+
+def test_what_a_silent_host_never_made_is_made_at_the_start() -> None:
+    """By the record the server has it, as nobody could say that it has not."""
+    blank, copied, lost, image = volume(2), volume(3), volume(info={'made': True}), volume()
+    copied.snapshot_id, image.source_type = snapshot(), 'image'
+    volumes.ready_all(make_instance(block_devices=[blank, copied]), None)  # type: ignore[arg-type]
+    assert (gib(blank), gib(copied)) == (2, 3)
+    with pytest.raises(exception.VolumeLost):
+        volumes.ready_all(make_instance(block_devices=[lost]), None)  # type: ignore[arg-type]
+    assert not os.path.exists(path_of(lost))
 
 
 def snapshot() -> str:
