@@ -146,7 +146,10 @@ class LibvirtDriver(LibvirtAdmin, LibvirtGuest, LibvirtSnapshots, LibvirtMoves, 
     def present(self) -> set[str]:
         # Another daemon on the same libvirtd may have domains that we know nothing of.
         domains = {domain.uuid for domain, said in guest.everyone(self._host) if said and said.host == CONF.host}
-        sharers.refresh()
+        try:
+            sharers.refresh()
+        except OSError as error:   # a full disk: the sweep that makes room must not wait for it
+            LOG.warning('The marker of this host in %s cannot be written: %s', CONF.instances_path, error)
         return domains | self._disks.present()
 
     def abandoned(self) -> set[str]:

@@ -27,16 +27,16 @@ _seen: dict[str, int] = {}
 
 def register() -> None:
     """Leave our marker, with what the others' say. Raises OSError."""
-    _seen.clear()
-    refresh()
+    refresh(anew=True)
 
 
-def refresh() -> None:
-    """Note new markers of others in ours, so that they may believe us. Raises OSError."""
+def refresh(*, anew: bool = False) -> None:
+    """Note new markers of others in ours, so that they may believe us. `anew`: our own may be of another directory, or
+    of an earlier version, even if nobody else is there. Raises OSError."""
     found = _times()
     mine = _PREFIX + quote(CONF.host, safe='')
     others = {name: time for name, time in found.items() if name != mine}
-    if mine in found and others == _seen:
+    if mine in found and others == _seen and not anew:
         return
     before, directory = _read(CONF.host) or {}, _directory()
     kept = before.get('directory') == directory

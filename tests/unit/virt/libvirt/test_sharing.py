@@ -1,6 +1,8 @@
 """Hosts that have their servers in one directory: whose disks are whose, and who may remove which."""
 from __future__ import annotations
 
+import errno
+import json
 import os
 import pathlib
 import shutil
@@ -14,6 +16,7 @@ from minicompute.conf import CONF
 from minicompute.objects import Instance
 from minicompute.virt.libvirt import arrival, carrier, disks, guest, layout, sharers
 from minicompute.virt.libvirt.builder import Builder
+from minicompute.virt.libvirt.driver import LibvirtDriver
 from minicompute.virt.libvirt.imagecache import ImageCache
 from minicompute.virt.libvirt.verbs.live import LibvirtLive
 
@@ -167,6 +170,18 @@ def test_a_marker_is_written_when_something_is_new(state, neighbour):
     mine.unlink()
     sharers.refresh()
     assert mine.exists()
+
+
+def test_a_start_writes_the_marker_anew(state):
+    """The directory may have moved, or the version, though nobody else is there."""
+    sharers.register()
+    mine = state / 'instances' / '.host-h1'
+    whole = mine.read_text()
+    for before in ('h1', whole.replace('"directory": ', '"directory": 9')):
+        mine.write_text(before)
+        sharers._seen.clear()
+        sharers.register()
+        assert json.loads(mine.read_text())['directory'] == json.loads(whole)['directory']
 
 
 def test_markers_of_an_earlier_version(state):
@@ -329,3 +344,16 @@ def test_copies_that_died_are_removed_when_they_are_old(source, cache):
     assert sorted(removed) == sorted(path for path in left if instance.uuid in path)
     assert os.path.exists(layout.directory(instance.uuid) + '/disk')
     subprocess.run(['qemu-img', 'check', '-q', layout.directory(instance.uuid) + '/disk'], check=True)
+
+
+def test_a_full_disk_does_not_stop_the_sweep_that_makes_room(state, neighbour, monkeypatch):
+    def full(marker):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+    instance = make_instance()
+    place(instance)
+    disks.own(instance.uuid)
+    monkeypatch.setattr(sharers, '_write', full)
+    monkeypatch.setattr(guest, 'everyone', lambda host: iter(()))
+    driver = LibvirtDriver.__new__(LibvirtDriver)
+    driver._host, driver._disks = None, disks.Disks(None)
+    assert driver.present() == {instance.uuid}
