@@ -65,6 +65,8 @@ def test_a_server_is_in_the_groups_that_it_asked_for(cloud: Cloud) -> None:
     ssh = group(cloud, 'ssh', SSH)
     uuid = boot(cloud, 'ssh')
     assert cloud.show(uuid)['security_groups'] == [{'name': 'ssh'}]
+    net(cloud, 'PUT', f'/security-groups/{ssh}', {'security_group': {'name': ''}})
+    assert cloud.show(uuid)['security_groups'] == [{'name': ssh}]
     wanted = sorted([OUT, ('ingress', 'tcp', 22, 22, None)], key=str)
     cloud.until(lambda: rules_of(cloud, uuid) == [wanted], 'the host to know the rules')
     port = net(cloud, 'GET', f'/ports?device_id={uuid}')['ports'][0]
@@ -159,6 +161,8 @@ def test_what_is_refused(cloud: Cloud) -> None:
     for rule, code in (({**SSH}, 409), ({'protocol': 'carp'}, 400), ({'protocol': 'tcp', 'port_range_min': 5}, 400),
                        ({'protocol': 'icmp', 'port_range_min': 256}, 400), ({'protocol': 'esp', 'port_range_min': 1,
                                                                              'port_range_max': 2}, 400),
+                       ({'protocol': 'tcp', 'port_range_min': '1', 'port_range_max': '70000'}, 400),
+                       ({'remote_ip_prefix': 'fe80::%' + 'x' * 40 + '/64', 'ethertype': 'IPv6'}, 400),
                        ({'remote_ip_prefix': 'x'}, 400), ({'remote_ip_prefix': 'fd00::/8'}, 400),
                        ({'remote_ip_prefix': '10.0.0.0/8', 'remote_group_id': web}, 400),
                        ({'remote_group_id': NOBODY}, 404), ({'direction': 'up'}, 400)):

@@ -15,6 +15,7 @@ _TEXT = {'type': 'string', 'maxLength': 255, 'format': 'text'}
 _CHANGEABLE = {'name': common.NAME, 'description': _TEXT, 'stateful': {'enum': [True]}}
 _NEW = {**_CHANGEABLE, 'project_id': common.PROJECT, 'tenant_id': common.PROJECT}
 PROTOCOLS = ('tcp', 'udp', 'icmp', 'igmp', 'esp', 'ah', 'sctp', 'udplite')
+MOST_PORT = 65535
 NUMBERS = {'tcp': '6', 'udp': '17', 'icmp': '1', 'igmp': '2', 'esp': '50', 'ah': '51', 'sctp': '132', 'udplite': '136'}
 _PORT = {'type': ['integer', 'string', 'null'], 'minimum': 0, 'maximum': 65535, 'pattern': '^[0-9]{1,5}$(?!\n)'}
 _NEW_RULE = {
@@ -124,6 +125,8 @@ def checked_prefix(prefix: str, kind: str) -> str:
         found = ipaddress.ip_network(prefix, strict=False)
     except ValueError:
         raise exception.Invalid(f'remote_ip_prefix: {prefix[:64]} is not an IP network.') from None
+    if '%' in prefix:
+        raise exception.Invalid('remote_ip_prefix: it cannot name a zone.')
     if f'IPv{found.version}' != kind:
         raise exception.Invalid(f'remote_ip_prefix: {found} is not of the ethertype {kind}.')
     return str(found)
@@ -135,6 +138,8 @@ def checked_ports(protocol: Any, least: int | None, greatest: int | None) -> tup
     if name in ('any', '0', '-1', ''):
         name = None
     name = next((known for known, number in NUMBERS.items() if number == name), name)
+    if any(one is not None and one > MOST_PORT for one in (least, greatest)):
+        raise exception.Invalid(f'port_range_min, port_range_max: {MOST_PORT} at most.')
     if name is not None and name not in PROTOCOLS:
         raise exception.Invalid(f'protocol: {str(protocol)[:64]} is none of {", ".join(PROTOCOLS)}, nor their numbers.')
     if name == 'icmp':

@@ -286,6 +286,6 @@ def describe(details: dict[str, Any], named: list[str] | None, groups: Sequence[
     for key in ('security_groups', 'firewall'):
         details.pop(key, None)
     if named is not None and [group.name for group in groups] != [DEFAULT]:
-        details['security_groups'] = [group.name for group in groups]
+        details['security_groups'] = [group.name or group.id for group in groups]
     if wall is not None:
         details['firewall'] = wall

@@ -143,7 +143,8 @@ def test_how_many_security_groups(member):
     ({'ip_protocol': 'ICMP', 'from_port': -1, 'to_port': -1}, ('icmp', -1, -1, '0.0.0.0/0')),
     ({'ip_protocol': 'icmp', 'from_port': 8, 'to_port': -1}, ('icmp', 8, None, '0.0.0.0/0')),
     ({'ip_protocol': 'tcp', 'group_id': 'own'}, ('tcp', 1, 65535, None)),
-    ({'group_id': 'own'}, (None, None, None, None))])
+    ({'group_id': 'own'}, (None, None, None, None)),
+    ({'group_id': 'own', 'ip_protocol': 'x' * 300, 'from_port': 5}, (None, None, None, None))])
 def test_security_group_rules(member, rule, shown):
     own = member.post('/os-security-groups', {'security_group': {'name': 'web', 'description': ''}}, 200,
                       version='2.35')['security_group']['id']
@@ -168,6 +169,7 @@ def test_security_group_rules(member, rule, shown):
     ({'ip_protocol': 'esp', 'from_port': 1, 'to_port': 2}, 400),
     ({'ip_protocol': 'tcp', 'from_port': 1, 'to_port': 2, 'cidr': 'all'}, 400),
     ({'ip_protocol': 'tcp', 'from_port': 1, 'to_port': 2, 'cidr': '10.0.0.0/0'}, 400),
+    ({'ip_protocol': 'tcp', 'from_port': 1, 'to_port': 2, 'cidr': 'fe80::%25' + 'x' * 99 + '/64'}, 400),
     ({'ip_protocol': 'tcp', 'cidr': '10.0.0.0/8'}, 400),
     ({'ip_protocol': 'tcp', 'from_port': 1}, 400),
     ({}, 400)])

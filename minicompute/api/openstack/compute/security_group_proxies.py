@@ -143,6 +143,8 @@ def _rule(asked: dict[str, Any], group: SecurityGroup, source: SecurityGroup | N
     protocol, first, last = asked.get('ip_protocol') or None, asked.get('from_port'), asked.get('to_port')
     cidr = None if source else asked.get('cidr') or ANYWHERE
     check_rule(protocol, first, last, cidr)
+    if (first is None) != (last is None):   # as Nova reads it: then nothing is said of the protocol
+        protocol = None
     if protocol is None or first is None or last is None:
         protocol, first, last = (None, None, None) if protocol is None else (str(protocol).lower(), None, None)
     else:
@@ -183,6 +185,8 @@ def check_rule(protocol: Any, from_port: Any, to_port: Any, cidr: Any) -> None:
 def _check_cidr(cidr: Any) -> None:
     try:
         network = ipaddress.ip_network(unquote(str(cidr)), strict=False)
+        if '%' in unquote(str(cidr)):
+            raise ValueError('a zone')
     except ValueError:
         raise exception.Invalid(f'cidr: {str(cidr)[:64]} is not an IP network.') from None
     if network.prefixlen == 0 and not str(cidr).startswith(('0.0.0.0/', '::/')):
