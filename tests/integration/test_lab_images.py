@@ -62,3 +62,29 @@ def test_shelved_on_one_host_unshelved_on_another(moves: Moves) -> None:
     moves.wait_seen(server, moves.word, GIB_SECTORS)
     assert moves.directories(server) == ['host3'] == moves.domains(server) == moves.lab.running_on(server)
     assert images_named(moves, f'{moves.word}-shelved') == []
+
+
+def test_backups_take_turns(moves: Moves) -> None:
+    """The oldest go, and those of another kind stay."""
+    server = moves.boot('host1')
+    made: list[str] = []
+    for kind, rotation in (('weekly', 1), ('daily', 2), ('daily', 2), ('daily', 2)):
+        moves.act(server, 'createBackup', {'name': moves.word, 'backup_type': kind, 'rotation': rotation})
+        rest(moves, server)
+        made += [image['id'] for image in images_named(moves, moves.word) if image['id'] not in made]
+    assert len(made) == 4
+    assert set(active(moves, moves.word, 3)) == {made[0], *made[2:]}
+    assert moves.lab.running_on(server) == ['host1'] and moves.seen(server) == [('', GIB_SECTORS)], 'it ran on'
+    for image in images_named(moves, moves.word):
+        assert moves.api.request('DELETE', f"/images/{image['id']}", microversion='2.35')[0] == 204
+
+
+def test_a_rebuilt_guest_has_a_new_disk_where_it_is(moves: Moves) -> None:
+    server = moves.boot('host2')
+    moves.act(server, 'reboot', {'type': 'HARD'})
+    rest(moves, server)
+    moves.wait_seen(server, moves.word, GIB_SECTORS)
+    moves.act(server, 'rebuild', {'imageRef': moves.lab.image(), 'metadata': {'rebuilt': 'yes'}})
+    assert rest(moves, server)[HOST] == 'host2'
+    moves.wait_seen(server, '', GIB_SECTORS)
+    assert moves.directories(server) == ['host2'] == moves.domains(server) == moves.lab.running_on(server)

@@ -136,6 +136,8 @@ def ready_all(instance: Instance, cache: ImageCache) -> None:
     one cannot keeps no server from starting. What was attached while its host fell silent may have no file yet. Raises
     as `make` does."""
     for device in attached(instance) if CONF.volume_backend == 'local' else ():
+        if is_remote(device):
+            continue    # whatever this host is told of backends: it has no file here
         path, size = files.path_of(str(device.volume_id)), (device.volume_size or 0) * space.GIB
         try:
             if not os.path.exists(path) and device.source_type != 'image':

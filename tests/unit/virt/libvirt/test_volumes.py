@@ -57,6 +57,9 @@ def test_what_a_silent_host_never_made_is_made_at_the_start() -> None:
     copied.snapshot_id, image.source_type = snapshot(), 'image'
     volumes.ready_all(make_instance(block_devices=[blank, copied]), None)  # type: ignore[arg-type]
     assert (gib(blank), gib(copied)) == (2, 3)
+    remote = volume(info={'connection': {'driver_volume_type': 'rbd'}})
+    volumes.ready_all(make_instance(block_devices=[remote]), None)  # type: ignore[arg-type]
+    assert not os.path.exists(path_of(remote))
     with pytest.raises(exception.VolumeLost):
         volumes.ready_all(make_instance(block_devices=[lost]), None)  # type: ignore[arg-type]
     assert not os.path.exists(path_of(lost))
