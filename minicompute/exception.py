@@ -437,6 +437,11 @@ class RescheduleExhausted(ComputeException):
                'retrying build failures for instance %(instance_uuid)s: %(reason)s')
 
 
+class PortBindingFailed(ComputeException):
+    """Neutron has nobody on that host who could plug the port: another host may have."""
+    msg_fmt = 'Binding failed for port %(port_id)s, please check neutron logs for more information.'
+
+
 class ServiceUnavailable(Unavailable):
     msg_fmt = 'Service is unavailable at this time.'
 

@@ -13,7 +13,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from minicompute import exception, utils
-from minicompute.conductor.flows import assist, connections
+from minicompute.conductor.flows import assist, connections, ports
 from minicompute.db import session
 from minicompute.db.api import owed
 from minicompute.image import base as image
@@ -37,7 +37,8 @@ def discard_snapshot(ref: str, data: dict[str, Any]) -> None:
 #: {kind: pay(ref, data)}
 PAYERS: dict[str, Callable[[str, dict[str, Any]], None]] = {
     'image': discard_image, 'volume': connections.settle_volume, 'device': connections.settle_device,
-    'snapshot': discard_snapshot, 'tell': assist.tell}
+    'snapshot': discard_snapshot, 'tell': assist.tell, 'ports': ports.pay_ports, 'port': ports.pay_port,
+    'bind': ports.pay_bind, 'unbind': ports.pay_unbind}
 
 
 def pay() -> int:

@@ -85,8 +85,11 @@ class Engine:
             thread.join(max(0.0, until - time.monotonic()))
 
     def ring(self, ids: Iterable[int]) -> None:
-        """These actions may be there to be claimed."""
-        for action_id in ids:
+        """These actions may be there to be claimed; one that is in our hands and waits for its time looks now."""
+        wanted = list(dict.fromkeys(ids))
+        for task in self._take_timers(set(wanted)):
+            self._ready.put(task)
+        for action_id in wanted:
             self._ready.put(action_id)
 
     def report(self, reports: Iterable[StepReport]) -> None:
@@ -136,12 +139,16 @@ class Engine:
 
     def _wake(self, cancelled: set[int]) -> None:
         """What waits for its time and is to be ended need not wait."""
-        with self._lock:
-            found = [task for _, task in self._timers if task.action.id in cancelled]
-            self._timers = [(at, task) for at, task in self._timers if task not in found]
-        for task in found:
+        for task in self._take_timers(cancelled):
             task.action.cancel = True
             self._ready.put(task)
+
+    def _take_timers(self, ids: set[int]) -> list[Task]:
+        with self._lock:
+            found = [task for _, task in self._timers if task.action.id in ids]
+            if found:
+                self._timers = [(at, task) for at, task in self._timers if task.action.id not in ids]
+        return found
 
     def due(self) -> None:
         """Put back to work what waited for its time."""

@@ -26,6 +26,11 @@ OPTIONS = {
                    help='Seconds until a shelved server leaves its host. 0: at once. -1: when it is told to.'),
         cfg.BoolOpt('allow_resize_to_same_host', default=False,
                     help='A resize may leave a server on its host; a migration never does.'),
+        cfg.IntOpt('vif_plugging_timeout', default=300, min=0,
+                   help='Seconds that Neutron has to do its part of a port before the guest starts. 0: nobody waits.'),
+        cfg.BoolOpt('vif_plugging_is_fatal', default=True,
+                    help='A port that is not ready after vif_plugging_timeout fails the request; otherwise the guest '
+                         'starts without it.'),
         cfg.IntOpt('resize_confirm_window', default=0, min=0,
                    help='Seconds after which a resize is confirmed that nobody confirmed or reverted. 0: never.'),
         cfg.IntOpt('max_concurrent_builds', default=10, min=0, help='Builds at a time on a host. 0: no bound.'),

@@ -42,6 +42,14 @@ OPTIONS = {
         cfg.BoolOpt('fsync', default=True,
                     help='Write an uploaded image through to the disk before it becomes active.'),
     ],
+    'neutron': [
+        cfg.StrOpt('ovs_bridge', default='br-int',
+                   help='Bridge of Open vSwitch that ports are plugged into when Neutron names none.'),
+        cfg.StrOpt('default_floating_pool', default='nova',
+                   help='The network that a floating address is from which names no pool (up to 2.35).'),
+        cfg.IntOpt('extension_sync_interval', default=600, min=0,
+                   help='Seconds for which we believe what Neutron said of its extensions.'),
+    ],
     'local_networks': [
         cfg.StrOpt('bridge_prefix', default='mcbr', regex='^[a-z]{1,6}$', help='Names of the bridges begin with this.'),
         cfg.StrOpt('default_cidr', default='10.77.0.0/16', help='Networks made without a CIDR are cut from this.'),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,8 +23,9 @@ from minicompute.context import RequestContext
 from minicompute.db import session
 from minicompute.db.api import networks as db
 from minicompute.db.api import security_groups as security
-from minicompute.network.base import NetworkBackend, Requested
+from minicompute.network.base import Accepted, NetworkBackend, Requested
 from minicompute.network.local_security import LocalSecurityGroups, checked
+from minicompute.network.proxies import Proxies
 from minicompute.objects import VIF, FixedIP, Instance, Network, Port, Subnet
 
 #: ids of the networks that `auto` makes are derived from the project's, so that a project gets one only
@@ -43,7 +44,11 @@ class Card:
 
 class LocalNetworks(LocalSecurityGroups, NetworkBackend):
 
-    def validate(self, context: RequestContext, requested: Requested, count: int) -> None:
+    transactional = True
+
+    proxies = Proxies()
+
+    def validate(self, context: RequestContext, requested: Requested, count: int) -> Accepted:
         if count > 1 and any(item.get('fixed_ip') for item in requested):
             raise exception.Invalid('Invalid fixed IP and max_count: max_count cannot be greater than 1 '
                                     'if a fixed_ip is specified.')
@@ -54,10 +59,11 @@ class LocalNetworks(LocalSecurityGroups, NetworkBackend):
         cards = self._cards(context, project_id, requested)
         if cards is None:
             self._check_auto(project_id)
-            return
-        with session.read() as conn:
-            for card in cards:
-                _check_free(conn, card)
+        else:
+            with session.read() as conn:
+                for card in cards:
+                    _check_free(conn, card)
+        return Accepted(requested, count)
 
     def resolve(self, context: RequestContext, project_id: str, requested: Requested) -> list[Card]:
         """The cards of each server of a request. `auto` makes the project's network if there is none."""
@@ -65,7 +71,8 @@ class LocalNetworks(LocalSecurityGroups, NetworkBackend):
         return [Card(self.make_auto_network(project_id))] if cards is None else cards
 
     def allocate(self, context: RequestContext, instance_uuid: str, project_id: str, host: str | None,
-                 requested: Requested, *, groups: Sequence[str] = ()) -> list[VIF]:
+                 requested: Requested, *, zone: str | None = None, hostname: str | None = None,
+                 groups: Sequence[str] = ()) -> list[VIF]:
         cards = self.resolve(context, project_id, requested)
         named = [] if list(groups) == [security.default_id(project_id)] else list(groups)
         requests = port_requests(cards, instance_uuid, project_id, host, named or None)
@@ -83,7 +90,7 @@ class LocalNetworks(LocalSecurityGroups, NetworkBackend):
         self.came(ports)
         return found
 
-    def deallocate(self, context: RequestContext, instance_uuid: str) -> None:
+    def deallocate(self, context: RequestContext, instance_uuid: str, keep: Collection[str] = ()) -> None:
         session.write(db.release_ports, [instance_uuid])
 
     def resolve_one(self, context: RequestContext, project_id: str, item: dict[str, Any]) -> Card:
@@ -104,7 +111,7 @@ class LocalNetworks(LocalSecurityGroups, NetworkBackend):
     def release_port(self, conn: sa.Connection, port_id: str, instance_uuid: str) -> None:
         db.release_port(conn, port_id, instance_uuid)
 
-    def network_info(self, context: RequestContext, instance_uuid: str) -> list[VIF]:
+    def network_info(self, context: RequestContext, instance_uuid: str, known: Sequence[VIF] = ()) -> list[VIF]:
         with session.read() as conn:
             ports = db.list_ports(conn, {'instance_uuid': [instance_uuid]})
             found = {n.id: n for n in db.list_networks(conn, {'id': [port.network_id for port in ports]})}

@@ -16,6 +16,10 @@ class Subnet:
     gateway: str | None = None
     dns: list[str] = dataclasses.field(default_factory=list)
     dhcp: bool = True
+    #: of the subnet itself: {'destination', 'nexthop'}
+    routes: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    #: slaac, dhcpv6-stateful, dhcpv6-stateless
+    ipv6_address_mode: str | None = None
 
 
 @record
@@ -31,7 +35,9 @@ class VIF:
     """One network card of a server, whatever backend made it.
 
     `kind` says how the driver plugs it: 'bridge' (a bridge of the host named in `details['bridge']`),
-    'network' (libvirt's own network named in `details['libvirt_network']`).
+    'network' (libvirt's own network named in `details['libvirt_network']`), 'ovs' (a bridge of Open vSwitch, the same;
+    `details['ovs_hybrid_plug']`: behind a Linux bridge), or what else Neutron calls it. `active`: the network service
+    has done its part.
     """
 
     id: str

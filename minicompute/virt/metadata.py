@@ -223,12 +223,18 @@ def network_data(network_info: list[VIF]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _network(subnet: Subnet, address: str) -> dict[str, Any]:
+    if subnet.ipv6_address_mode:
+        return {'type': f'ipv6_{subnet.ipv6_address_mode}'}
     if subnet.dhcp:
         return {'type': f'ipv{subnet.version}_dhcp'}
     everything = '0.0.0.0' if subnet.version == 4 else '::'
     routes = []
     if subnet.gateway:
         routes.append({'network': everything, 'netmask': everything, 'gateway': subnet.gateway})
+    for route in subnet.routes:
+        there = ipaddress.ip_network(route['destination'], strict=False)
+        routes.append({'network': str(there.network_address), 'netmask': str(there.netmask),
+                       'gateway': route['nexthop']})
     return {'type': f'ipv{subnet.version}', 'ip_address': address,
             'netmask': str(ipaddress.ip_network(subnet.cidr, strict=False).netmask), 'routes': routes,
             'services': [{'type': 'dns', 'address': server} for server in subnet.dns]}

@@ -28,6 +28,8 @@ class SpawnRequest:
     ramdisk: ImageMeta | None = None
     admin_password: str | None = None
     files: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    #: it is made, and does not run before an `unpause`
+    paused: bool = False
 
 
 #: told (uuid, PowerState) when a domain changed by itself

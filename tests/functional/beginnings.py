@@ -261,4 +261,5 @@ def last_way_back(name: str) -> str:
     if name in GONE:
         return GONE[name][0]
     steps = Flow.registry[name].steps
-    return next((step.name for step in steps if step.pivot), steps[-1].name)
+    always = [step.name for step in steps if step.when is None]
+    return next((step.name for step in steps if step.pivot), always[-1])

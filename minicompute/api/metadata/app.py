@@ -137,8 +137,17 @@ def _read(uuid: str) -> Known:
 
 
 def _found(found: tree.Found) -> webob.Response:
-    return webob.Response(body=found.content, content_type=found.content_type.partition(';')[0],
-                          charset='UTF-8' if 'charset' in found.content_type else None)
+    """Always with a character set: Neutron's agent decodes the answer and encodes it again by what we declare, and
+    fails without. User data that is no text goes through as Latin-1, in which each byte is a letter."""
+    try:
+        found.content.decode('utf-8')
+        charset = 'UTF-8'
+    except UnicodeDecodeError:
+        charset = 'ISO-8859-1'
+    kind = found.content_type.partition(';')[0]
+    response = webob.Response(body=found.content)
+    response.headers['Content-Type'] = f'{kind}; charset={charset}'
+    return response
 
 
 def _text(status: int, text: str, **headers: str) -> webob.Response:

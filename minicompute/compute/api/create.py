@@ -79,7 +79,7 @@ class Order:
     to_make: list[BlockDevice] = dataclasses.field(default_factory=list)
 
 
-_Asked = tuple[lookup.Wanted, exception.Invalid | None]
+_Asked = tuple[lookup.Wanted, exception.ComputeException | None]
 
 
 def _create_all(asked: Sequence[_Asked]) -> list[Order | Exception]:
@@ -103,7 +103,8 @@ def _create_all(asked: Sequence[_Asked]) -> list[Order | Exception]:
 _creates: GroupCommit[_Asked, Order] = GroupCommit(_create_all)
 
 
-def _prepare(wanted: lookup.Wanted, found: lookup.Found | Exception, trouble: exception.Invalid | None) -> Order:
+def _prepare(wanted: lookup.Wanted, found: lookup.Found | Exception,
+             trouble: exception.ComputeException | None) -> Order:
     if isinstance(found, Exception):
         raise found
     context, request = wanted.context, wanted.request
@@ -155,13 +156,17 @@ def _check(request: CreateRequest, found: lookup.Found, devices: list[BlockDevic
         raise exception.Invalid('Unable to allocate a single hostname to multiple instances')
 
 
-def _networks_are_there(context: RequestContext, request: CreateRequest) -> exception.Invalid | None:
-    """What a body names and is not there is a bad request, not a bad path. Said after what else is wrong. From here on
-    the request names its security groups by id."""
+def _networks_are_there(context: RequestContext, request: CreateRequest) -> exception.ComputeException | None:
+    """What a body names and is not there is a bad request, not a bad path. Said after what else is wrong. What the
+    network service made of the request stands in it from here on."""
+    backend = network.load()
     try:
+        accepted = backend.validate(context, request.networks, request.most)
+        if accepted.count < request.least:
+            return exception.QuotaError('Maximum number of ports exceeded')
+        request.networks, request.most = accepted.requested, accepted.count
         if request.security_groups:
-            request.security_groups = network.load().find_groups(context, request.security_groups)
-        network.load().validate(context, request.networks, request.most)
+            request.security_groups = backend.find_groups(context, request.security_groups)
     except exception.NotFound as error:
         return exception.Invalid(error.message)
     return None

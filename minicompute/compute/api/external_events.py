@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 from oslo_log import log as logging
 
-from minicompute import exception
+from minicompute import exception, rpc
 from minicompute.compute.api import power, queue, volumes
 from minicompute.context import RequestContext, admin_context
 from minicompute.db import session
@@ -25,6 +25,7 @@ from minicompute.volume import base as volume
 LOG = logging.getLogger(__name__)
 
 NETWORK_CHANGED, VIF_DELETED = 'network-changed', 'network-vif-deleted'
+VIF_PLUGGED, VIF_UNPLUGGED = 'network-vif-plugged', 'network-vif-unplugged'
 VOLUME_EXTENDED, POWER_UPDATE = 'volume-extended', 'power-update'
 POWER_ON, POWER_OFF = 'POWER_ON', 'POWER_OFF'
 
@@ -49,7 +50,7 @@ def deliver(context: RequestContext, instance: Instance, event: Event) -> None:
     """Never raises what the sender could not help."""
     handler = _HANDLERS.get(event.name)
     if handler is None:
-        # No flow of ours waits for a network, an image or an accelerator of another service.
+        # No flow of ours waits for an image or an accelerator of another service.
         LOG.info('Event %s:%s of instance %s: nobody waits for it', event.name, event.tag, instance.uuid)
         return
     try:
@@ -75,15 +76,45 @@ def as_operator(context: RequestContext) -> RequestContext:
 
 
 def refresh_network(context: RequestContext, instance: Instance, port_id: str) -> None:
-    """Whoever is at work with the server reads its cards at the end anyway."""
-    cards = network.load().network_info(context, instance.uuid)
+    """Whoever is at work with the server reads its cards at the end anyway, where they are our own."""
+    backend = network.load()
+    cards = {card.id: card for card in backend.network_info(context, instance.uuid, instance.network_info)}
 
     def write(conn: sa.Connection) -> None:
-        found = {card.id: card for card in cards}
+        instances.hold(conn, instance.uuid)
         own = [card.id for card in instances.get(conn, instance.uuid).network_info]
-        if set(found) == set(own) and not actions.any_running(conn, [instance.uuid]):
-            instances.update(conn, instance.uuid, {'network_info': [found[port] for port in own]})
+        busy = backend.transactional and actions.any_running(conn, [instance.uuid])
+        if set(cards) >= set(own) and not busy:
+            instances.update(conn, instance.uuid, {'network_info': [cards[port] for port in own]})
     session.write(write)
+
+
+def tell_changed(context: RequestContext, instance: Instance) -> None:
+    """We changed its ports ourselves. The event that the network service sends of it does the same, later."""
+    if not network.load().transactional:
+        refresh_network(_as_operator(context), instance, '')
+
+
+def vif_plugged(context: RequestContext, instance: Instance, port_id: str) -> None:
+    """A flow may wait for it, in the hands of one conductor: that one is rung, and looks at the port. If none does the
+    record alone follows."""
+    with session.read() as conn:
+        running = actions.running(conn, instance.uuid)
+    if running is not None:
+        rpc.outbox.put(rpc.CONDUCTOR, 'ring', running.id, server=running.owner)
+    session.write(_note_active, instance.uuid, port_id, True)
+
+
+def vif_unplugged(context: RequestContext, instance: Instance, port_id: str) -> None:
+    session.write(_note_active, instance.uuid, port_id, False)
+
+
+def _note_active(conn: sa.Connection, uuid: str, port_id: str, active: bool) -> None:
+    instances.hold(conn, uuid)
+    cards = instances.get(conn, uuid).network_info
+    if any(card.id == port_id and card.active != active for card in cards):
+        instances.update(conn, uuid, {'network_info': [
+            dataclasses.replace(card, active=active) if card.id == port_id else card for card in cards]})
 
 
 def port_deleted(context: RequestContext, instance: Instance, port_id: str) -> None:
@@ -132,5 +163,5 @@ def _nothing(conn: sa.Connection, action: Action, now: Instance) -> None:
     """What is needed is there already."""
 
 
-_HANDLERS = {NETWORK_CHANGED: refresh_network, VIF_DELETED: port_deleted, VOLUME_EXTENDED: volume_extended,
-             POWER_UPDATE: power_update}
+_HANDLERS = {NETWORK_CHANGED: refresh_network, VIF_DELETED: port_deleted, VIF_PLUGGED: vif_plugged,
+             VIF_UNPLUGGED: vif_unplugged, VOLUME_EXTENDED: volume_extended, POWER_UPDATE: power_update}

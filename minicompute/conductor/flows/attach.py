@@ -17,8 +17,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from minicompute.conductor.flow import Flow, Outcome, Step, StepFailed, Task
-from minicompute.conductor.flows import connections, snapshot
+from minicompute.conductor.flow import Debt, Flow, Outcome, Step, StepFailed, Task
+from minicompute.conductor.flows import connections, ports, snapshot
 from minicompute.conductor.flows.shared import cancelled, deleted, given_up, silent
 from minicompute.conf import CONF
 from minicompute.db.api import block_devices
@@ -139,9 +139,44 @@ def _settle_still_there(conn: sa.Connection, uuid: str) -> None:
 
 # -- a network card comes ----------------------------------------------------------
 
+def make_port(task: Task) -> Outcome:
+    """At another service. The local port was reserved when the request was accepted."""
+    if 'card' not in task.data or task.instance is None:
+        return {}
+    vif = network.load().make_port(task.context, task.instance, task.data['card'])
+    return {'port': vif.id, 'vif': to_primitive(vif)}
+
+
+def drop_port(task: Task) -> Outcome:
+    """One that nobody could ask about may be in use: then the server keeps it."""
+    if 'card' in task.data and 'port' in task.data and not task.data.get('unreached'):
+        ports.drop(task, task.data['port'], _by_hand(task))
+    elif 'card' in task.data and task.instance is not None and not task.data.get('unreached'):
+        known = {card.id for card in task.instance.network_info}
+        for vif in network.load().network_info(task.context, task.uuid):
+            if vif.id not in known:     # made, and we died before it was written down
+                ports.drop(task, vif.id, vif.id == task.data['card'].get('port'))
+    return {}
+
+
+def undropped(task: Task) -> list[Debt]:
+    port = task.data.get('port')
+    return ports.undropped(task, port, _by_hand(task)) if port and 'vif' in task.data else []
+
+
+def _by_hand(task: Task) -> bool:
+    """Whether a user made the port."""
+    return _vif(task).preserve_on_delete
+
+
 def find_port(task: Task) -> Outcome:
-    """What the host plugs, from the port that was reserved."""
-    for vif in network.load().network_info(task.context, task.uuid):
+    """What the host plugs, from the port that was reserved, or from the record."""
+    if 'vif' in task.data:
+        return {}
+    backend = network.load()
+    cards = backend.network_info(task.context, task.uuid) if backend.transactional else (
+        task.instance.network_info if task.instance else ())
+    for vif in cards:
         if vif.id == task.data['port']:
             return {'vif': to_primitive(vif)}
     raise StepFailed(f"port {task.data['port']} is not the server's any more", code=404)
@@ -170,7 +205,7 @@ def interface_not_attached(task: Task, error: dict[str, Any]) -> None:
     """As with a volume: what a guest may use nobody else gets."""
     if task.data.get('unreached'):
         interface_attached(task)
-    else:
+    elif 'port' in task.data:
         port_released(task, error)
 
 
@@ -179,13 +214,24 @@ def port_released(task: Task, error: dict[str, Any]) -> None:
 
 
 def _release_port(conn: sa.Connection, port: str, uuid: str) -> None:
-    network.load().release_port(conn, port, uuid)
+    if network.load().transactional:    # else a step has done it
+        network.load().release_port(conn, port, uuid)
 
 
 # -- a network card goes -----------------------------------------------------------
 
 def unplug_interface(task: Task) -> Outcome:
     return task.ask('detach_interface', vif=_vif(task)) if _placed(task) else {}
+
+
+def give_port_back(task: Task) -> Outcome:
+    """At another service; the local one goes with the end of the action."""
+    ports.drop(task, task.data['port'], _by_hand(task))
+    return {}
+
+
+def is_remote(task: Task) -> bool:
+    return ports.remote()
 
 
 def plug_interface_again(task: Task) -> Outcome:
@@ -274,9 +320,10 @@ SWAP_VOLUME = Flow('swap_volume', Step(check_volume), *connections.TO_SWAP,
                         undo_owes=False, deadline=snapshot.copying),
                    *connections.SWAPPED,
                    finished=volume_swapped, failed=volume_not_swapped)
-ATTACH_INTERFACE = Flow('attach_interface', Step(find_port),
+ATTACH_INTERFACE = Flow('attach_interface', Step(make_port, undo=drop_port, debts=undropped), Step(find_port),
                         Step(plug_interface, undo=unplug_interface_again, undo_owes=False),
                         finished=interface_attached, failed=interface_not_attached)
 DETACH_INTERFACE = Flow('detach_interface', Step(find_port),
                         Step(unplug_interface, undo=plug_interface_again, undo_owes=False),
+                        Step(give_port_back, when=is_remote, debts=undropped, owed_when_down=True),
                         finished=interface_detached, failed=_ended)

@@ -1,7 +1,7 @@
 """A server is built.
 
-    schedule --> allocate_networks --> spawn
-       |               |                 |
+    schedule --> allocate_networks --> spawn --> wait_for_ports --> let_run
+       |               |                 |          (ports of another service: the guest is made, and does not run yet)
     release_claim  release_networks   destroy          (undo, right to left)
 
 The first server's action schedules for all of one multi-create request: all find a place or none does.
@@ -19,8 +19,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from minicompute import exception
-from minicompute.conductor.flow import Asked, Flow, Later, Outcome, Step, StepFailed, Task
-from minicompute.conductor.flows import attach, connections
+from minicompute.conductor.flow import Asked, Flow, Later, Outcome, Reschedule, Step, StepFailed, Task
+from minicompute.conductor.flows import attach, connections, ports
 from minicompute.conf import CONF
 from minicompute.db.api import allocations, compute_nodes, groups_of_actions, instances
 from minicompute.db.session import utcnow
@@ -131,15 +131,19 @@ def wants_network(task: Task) -> bool:
 def allocate_networks(task: Task) -> Outcome:
     instance, spec = task.instance, task.spec
     assert instance is not None and spec is not None
-    vifs = network.load().allocate(task.context, instance_uuid=instance.uuid, project_id=instance.project_id,
-                                   host=instance.host, requested=spec.requested_networks,
-                                   groups=spec.security_groups)
+    try:
+        vifs = network.load().allocate(
+            task.context, instance_uuid=instance.uuid, project_id=instance.project_id, host=instance.host,
+            requested=spec.requested_networks, zone=instance.availability_zone, hostname=instance.hostname,
+            groups=spec.security_groups)
+    except exception.PortBindingFailed as error:
+        raise Reschedule(str(error)) from None
     task.set(network_info=vifs)
-    return {}
+    return ports.to_await(vifs)
 
 
 def release_networks(task: Task) -> Outcome:
-    network.load().deallocate(task.context, instance_uuid=task.uuid)
+    ports.release(task)
     task.set(network_info=[])
     return {}
 
@@ -147,16 +151,29 @@ def release_networks(task: Task) -> Outcome:
 def spawn(task: Task) -> Asked:
     secret = task.data.get('secret') or {}
     images = {name: from_primitive(task.data.get(name)) for name in ('image', 'kernel', 'ramdisk')}
-    return task.ask('spawn', admin_password=secret.get('admin_password'), files=secret.get('files') or {}, **images)
+    waits = {'paused': True} if ports.awaited(task) else {}
+    return task.ask('spawn', admin_password=secret.get('admin_password'), files=secret.get('files') or {}, **images,
+                    **waits)
 
 
 def spawned(task: Task) -> dict[str, Any]:
+    note_recovered(task)
+    if not ports.awaited(task):
+        runs(task)
+    attach.volumes_came_with_it(task)
+    return {}
+
+
+def note_recovered(task: Task) -> None:
     assert task.report is not None
     if task.report.result.get('recovered'):
         task.gather(compute_nodes.reset_failed_builds, task.report.host)
+
+
+def runs(task: Task) -> dict[str, Any]:
+    assert task.report is not None
     task.set(vm_state=VMState.ACTIVE, power_state=task.report.result.get('power_state', 1), launched_at=utcnow(),
              fault=None)
-    attach.volumes_came_with_it(task)
     return {}
 
 
@@ -188,9 +205,11 @@ def failed(task: Task, error: dict[str, Any]) -> None:
 BUILD = Flow(
     'build',
     Step(schedule, undo=release_claim, retry=lambda: CONF.scheduler.max_attempts, many=schedule_many),
-    Step(allocate_networks, undo=release_networks, when=wants_network),
+    Step(allocate_networks, undo=release_networks, when=wants_network, debts=ports.unreleased),
     Step(connections.await_volumes, when=connections.concerned),
     *connections.TO_CONNECT,
     Step(spawn, undo=destroy, done=spawned, deadline=lambda: CONF.conductor.build_deadline),
+    Step(ports.wait_for_ports, many=ports.look_at_ports, when=ports.awaited),
+    Step(ports.let_run, done=runs, when=ports.awaited),
     *connections.TO_COMPLETE,
     finished=built, failed=failed, with_spec=True)

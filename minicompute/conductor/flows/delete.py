@@ -11,12 +11,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from minicompute.conductor.flow import Flow, Outcome, Step, Task
-from minicompute.conductor.flows import connections, shelve
-from minicompute.conf import CONF
+from minicompute.conductor.flows import connections, ports, shelve
 from minicompute.db import session
 from minicompute.db.api import actions as journal
 from minicompute.db.api import allocations, instances, migrations, networks, owed
-from minicompute.network import base as network
 from minicompute.objects import MigrationStatus, VMState
 from minicompute.volume import base as volume
 
@@ -49,11 +47,11 @@ def destroy_elsewhere(task: Task) -> Outcome:
 
 def has_network(task: Task) -> bool:
     """The local backend's ports go with the record, in its transaction."""
-    return bool(task.instance and task.instance.network_info) and CONF.network_backend != 'local'
+    return ports.remote()
 
 
 def release_networks(task: Task) -> Outcome:
-    network.load().deallocate(task.context, instance_uuid=task.uuid)
+    ports.release(task)
     return {}
 
 
@@ -85,7 +83,7 @@ DELETE = Flow(
     Step(destroy, owed_when_down=True),
     Step(destroy_elsewhere, when=may_be_elsewhere, owed_when_down=True),
     Step(shelve.forget_image, when=shelve.has_image),
-    Step(release_networks, when=has_network),
+    Step(release_networks, when=has_network, debts=ports.unreleased, owed_when_down=True),
     Step(connections.release_volumes, debts=connections.left_of_deleted, owed_when_down=True,
          when=connections.concerned),
     finished=gone, failed=failed, cancellable=False)

@@ -1,8 +1,8 @@
 """A server is made anew on another host, because its own is lost.
 
-    claim_destination --> look_at_disks --> rebuild_there --> switch | take_over --> clean_source
-           |                                      |          (pivot)  (shared disks)
-       drop_claim                           remove_there
+    claim_destination --> look_at_disks --> bind_ports --> rebuild_there --> switch | take_over --> clean_source
+           |                                    |              |            (pivot)  (shared disks)
+       drop_claim                         bind_back      remove_there
 
 Never while its host still reports, unless an operator says that it is down: the guest would run twice. The lost
 host owes the removal of what it has: it pays when it is back, before it takes any work.
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from minicompute import exception, servicegroup
 from minicompute.conductor.flow import Asked, Flow, Outcome, Step, StepFailed, Task
-from minicompute.conductor.flows import connections, move
+from minicompute.conductor.flows import connections, move, ports
 from minicompute.conductor.settle import owe
 from minicompute.conf import CONF
 from minicompute.db import session
@@ -71,7 +71,17 @@ def rebuild_there(task: Task) -> Outcome:
             ('image', '' if _on_volume(one) else one.image_ref), ('kernel', one.kernel_id),
             ('ramdisk', one.ramdisk_id))}
         args['admin_password'] = (task.data.get('secret') or {}).get('admin_password')
+    if ports.awaited(task) and args['start']:
+        args['paused'] = True
     return move.at_dest(task, 'evacuate_make', **args)
+
+
+def let_run(task: Task) -> Outcome:
+    return {} if task.data.get('stopped') else move.at_dest(task, 'unpause')
+
+
+def runs(task: Task) -> dict[str, Any]:
+    return {'power_state': task.report.result['power_state']} if task.report is not None else {}
 
 
 def _on_volume(one: Instance) -> bool:
@@ -149,7 +159,10 @@ EVACUATE = Flow(
     Step(claim_destination, undo=move.drop_claim),
     Step(look_at_disks, done=looked),
     *connections.TO_CONNECT_THERE,
+    Step(move.bind_ports, undo=move.bind_back, when=ports.has_ports, debts=ports.misbound),
     Step(rebuild_there, undo=remove_there, done=rebuilt, deadline=lambda: CONF.conductor.build_deadline),
+    Step(ports.wait_for_ports, many=ports.look_at_ports, when=ports.awaited),
+    Step(let_run, done=runs, when=ports.awaited),
     Step(switch, pivot=True),
     Step(take_over, when=is_shared),
     Step(clean_source, done=cleaned, owed_when_down=True),

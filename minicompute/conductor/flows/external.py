@@ -83,8 +83,10 @@ def card_stays(task: Task, error: dict[str, Any]) -> None:
 
 
 def _release(conn: sa.Connection, port: str, uuid: str) -> None:
-    """Usually it is gone already; the server must not hold what it has not."""
-    network.load().release_port(conn, port, uuid)
+    """Usually it is gone already; the server must not hold what it has not. Another service's is gone, or it would not
+    have said so."""
+    if network.load().transactional:
+        network.load().release_port(conn, port, uuid)
 
 
 EXTEND_VOLUME = Flow('extend_volume', Step(note_size), Step(grow_volume), failed=_ended)

@@ -1,11 +1,13 @@
 """A server goes to another host while it runs.
 
-    claim_destination --> check_source --> check_destination --> take_turn --> prepare_destination --> migrate
-           |                                                                          |                  |
-       drop_claim                                                          rollback_destination    keep_at_source
+    claim_destination --> check_source --> check_destination --> take_turn --> bind_ports --> prepare_destination
+           |                                                                       |                 |
+       drop_claim                                                            unbind_there  rollback_destination
 
-    --> find_at_source --> find_at_destination --> confirm_copy | switch --> finish_destination --> clean_source
-        (when the source did not say how it ended)    (pivot)
+    --> migrate --> find_at_source --> find_at_destination --> confirm_copy | switch_ports --> switch
+           |        (when the source did not say how it ended)    (pivot)
+    keep_at_source
+                --> finish_destination --> clean_source --> unbind_source
 
 The two hypervisors copy by themselves, and go on when a daemon dies: so the flow never takes the silence of a host
 for an answer. Before anything is decided somebody says where the guest is: the source that it has gone or that it
@@ -21,15 +23,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from minicompute import exception, servicegroup
-from minicompute.conductor.flow import Asked, Flow, Later, Outcome, Step, StepFailed, Task
-from minicompute.conductor.flows import connections, move
+from minicompute.conductor.flow import Asked, Debt, Flow, Later, Outcome, Step, StepFailed, Task
+from minicompute.conductor.flows import connections, move, ports
 from minicompute.conductor.flows.shared import cancelled, deleted
 from minicompute.conductor.settle import owe
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import instances, live_migrations, owed, returned
 from minicompute.image import base as image
-from minicompute.objects import ImageMeta, MigrationStatus, VMState
+from minicompute.network import base as network
+from minicompute.objects import ImageMeta, MigrationStatus, VMState, from_primitive, to_primitive
 from minicompute.virt.interface.live import ABORT, ABSENT, COMPLETED, FAILED, HELD, PAUSED, RUNNING, STOPPED
 
 #: seconds; the source bounds the copy itself ([libvirt] live_migration_completion_timeout)
@@ -97,12 +100,32 @@ def take_turn(task: Task) -> Outcome:
     return {}
 
 
+def bind_ports(task: Task) -> Outcome:
+    """The destination is to have them as well; until the guest is there they work at the source."""
+    assert task.instance is not None
+    try:
+        return {'cards': to_primitive(network.load().bind_also(task.context, task.instance, move.dest(task)))}
+    except exception.PortBindingFailed as error:
+        raise StepFailed(str(error), code=400) from None
+
+
+def unbind_there(task: Task) -> Outcome:
+    if task.instance is not None and 'dest' in task.data and not task.data.get('moved'):
+        network.load().unbind(task.context, task.instance, move.dest(task))
+    return {}
+
+
+def bound_there(task: Task) -> list[Debt]:
+    return [Debt('neutron', 'unbind', task.uuid, {'host': move.dest(task)})] if 'dest' in task.data else []
+
+
 def prepare_destination(task: Task) -> Asked:
     assert task.instance is not None
     one = task.instance
     images = {name: _image(task, ref) for name, ref in (
         ('image', one.image_ref), ('kernel', one.kernel_id), ('ramdisk', one.ramdisk_id))}
-    return move.at_dest(task, 'live_prepare', offer=task.data['offer'], shared=task.data['shared'], **images)
+    there = {'cards': from_primitive(task.data['cards'])} if task.data.get('cards') else {}
+    return move.at_dest(task, 'live_prepare', offer=task.data['offer'], shared=task.data['shared'], **there, **images)
 
 
 def _image(task: Task, ref: str) -> ImageMeta | None:
@@ -231,6 +254,25 @@ def confirm_copy(task: Task) -> Outcome:
 
 # -- after ---------------------------------------------------------------------
 
+def switch_ports(task: Task) -> Outcome:
+    """They follow the guest, which is at the destination already."""
+    assert task.instance is not None
+    network.load().switch_binding(task.context, task.instance, move.dest(task))
+    if task.data.get('cards'):
+        task.set(network_info=from_primitive(task.data['cards']))
+    return {}
+
+
+def unbind_source(task: Task) -> Outcome:
+    assert task.instance is not None
+    network.load().unbind(task.context, task.instance, move.source(task))
+    return {}
+
+
+def bound_at_source(task: Task) -> list[Debt]:
+    return [Debt('neutron', 'unbind', task.uuid, {'host': move.source(task)})]
+
+
 def switch(task: Task) -> Outcome:
     move.note(task, status=MigrationStatus.POST_MIGRATING)
     return move.switch(task)
@@ -266,7 +308,7 @@ def finished(task: Task) -> None:
     move.note(task, status=MigrationStatus.COMPLETED)
     task.set(task_state=None, progress=0, fault=None)
     task.on_commit(functools.partial(_forgive, hosts=[move.dest(task)], uuid=task.uuid))
-    for name in ('offer', 'there', 'error'):
+    for name in ('offer', 'there', 'error', 'cards'):
         task.data.pop(name, None)
 
 
@@ -294,6 +336,7 @@ LIVE_MIGRATE = Flow(
     Step(check_destination, done=accepted),
     Step(take_turn),
     *connections.TO_CONNECT_THERE,
+    Step(bind_ports, undo=unbind_there, when=ports.has_ports, debts=bound_there),
     Step(prepare_destination, undo=rollback_destination, done=prepared,
          deadline=lambda: CONF.conductor.build_deadline),
     Step(migrate, undo=keep_at_source, undone=kept, undo_waits=True, retry=lambda: 0, done=copied,
@@ -301,8 +344,10 @@ LIVE_MIGRATE = Flow(
     Step(find_at_source, done=found_at_source, when=is_unclear, owed_when_down=True, deadline=lambda: LONGEST_COPY),
     Step(find_at_destination, done=found_at_destination, when=is_not_at_source, deadline=lambda: LONGEST_COPY),
     Step(confirm_copy, pivot=True),
+    Step(switch_ports, when=ports.has_ports, debts=ports.misbound, owed_when_down=True),
     Step(switch),
     Step(finish_destination, done=arrived, owed_when_down=True),
     Step(clean_source, done=cleaned, owed_when_down=True),
     *connections.TO_LEAVE,
+    Step(unbind_source, when=ports.has_ports, debts=bound_at_source, owed_when_down=True),
     finished=finished, failed=failed, with_spec=True)

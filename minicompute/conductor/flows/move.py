@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from minicompute import exception
 from minicompute.conductor.flow import Asked, Later, Outcome, StepFailed, Task
-from minicompute.conductor.flows import connections
+from minicompute.conductor.flows import connections, ports
 from minicompute.conductor.flows.build import some_were_down
 from minicompute.conf import CONF
 from minicompute.db import session
@@ -103,6 +103,21 @@ def _check_claims(task: Task) -> None:
     plan = {task.uuid: task.data['source']['host'], task.data['migration']: task.data['dest']['host']}
     if held != plan:
         raise StepFailed(f'The claims of the server are {held}, and should be {plan}.')
+
+
+# -- its ports, where they are another service's -----------------------------------------
+
+def bind_ports(task: Task) -> Outcome:
+    """They are the destination's before its domain is made."""
+    try:
+        return ports.bind(task, dest(task))
+    except exception.PortBindingFailed as error:
+        raise StepFailed(str(error)) from None
+
+
+def bind_back(task: Task) -> Outcome:
+    ports.bind(task, source(task))
+    return {}
 
 
 # -- the migration's row ------------------------------------------------------------

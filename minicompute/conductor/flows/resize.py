@@ -1,8 +1,8 @@
 """A server goes to another host while it is off, perhaps in another size; its owner then confirms or reverts that.
 
-    claim_destination --> prepare_destination --> stop_source --> open_destination --> carry_disks
-          |                      |                     |
-      drop_claim         clean_destination      restore_source            (undo)
+    claim_destination --> prepare_destination --> stop_source --> open_destination --> carry_disks --> bind_ports
+          |                      |                     |                                                  |
+      drop_claim         clean_destination      restore_source            (undo)                      bind_back
 
                   --> finish_destination --> check_destination --> switch_host (the pivot)
                               |
@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from minicompute import exception
 from minicompute.conductor.flow import Asked, Flow, Outcome, Step, StepFailed, Task
-from minicompute.conductor.flows import connections, move
+from minicompute.conductor.flows import connections, move, ports
 from minicompute.conductor.flows.shared import leave
 from minicompute.conf import CONF
 from minicompute.db.api import instances
@@ -90,6 +90,15 @@ def restore_source(task: Task) -> Asked:
 
 def apart(task: Task) -> bool:
     return not task.data.get('shared')
+
+
+def goes_with_ports(task: Task) -> bool:
+    return ports.has_ports(task) and not move.stays(task)
+
+
+def waits(task: Task) -> bool:
+    """A guest that is off has nothing plugged."""
+    return ports.awaited(task) and runs(task)
 
 
 def open_destination(task: Task) -> Asked:
@@ -223,7 +232,9 @@ RESIZE = Flow(
     Step(open_destination, done=opened, when=apart),
     Step(carry_disks, done=carried, when=apart, deadline=lambda: CONF.conductor.move_deadline),
     *connections.TO_CONNECT_THERE,
+    Step(move.bind_ports, undo=move.bind_back, when=goes_with_ports, debts=ports.misbound),
     Step(finish_destination, undo=stop_destination, done=arrived),
+    Step(ports.wait_for_ports, many=ports.look_at_ports, when=waits),
     Step(check_destination, done=checked),
     Step(switch_host, pivot=True),
     *connections.TO_LEAVE,
@@ -292,6 +303,16 @@ def revive_source(task: Task) -> Asked:
     return move.at_source(task, 'arrive', flavor=old_flavor(task), start=runs(task))
 
 
+def bind_home(task: Task) -> Outcome:
+    ports.bind(task, move.source(task))
+    return {}
+
+
+def bind_there_again(task: Task) -> Outcome:
+    ports.bind(task, move.dest(task))
+    return {}
+
+
 def stop_revived(task: Task) -> Asked:
     return move.at_source(task, 'depart', owner=None if apart(task) else move.dest(task))
 
@@ -319,6 +340,7 @@ REVERT = Flow(
     'revert-resize',
     Step(stop_resized, undo=start_resized, undo_owes=False),
     *connections.TO_CONNECT_HOME,
+    Step(bind_home, undo=bind_there_again, when=goes_with_ports, debts=ports.misbound),
     Step(revive_source, undo=stop_revived, undo_owes=False),
     Step(check_source, done=checked),
     Step(return_home, pivot=True),

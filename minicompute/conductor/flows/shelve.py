@@ -3,7 +3,7 @@
     SHELVE          power_off_guest --> (an image, as snapshot.py makes it) --> put_on_shelf* --> offload
     SHELVE_OFFLOAD  offload
     UNSHELVE        find_image --> power_on                                               \\
-                              \\--> choose_host --> bind_ports --> spawn_from_image* -----> forget_image
+                              \\--> choose_host --> bind_ports --> spawn_from_image --> let_run* --> forget_image
 
 With `*` the point of no return.  A server on the shelf has host, claim and disks until it is offloaded: at once, after
 `shelved_offload_time` (conductor/due.py), or when an administrator says so.  From then on it is its image.  That is
@@ -20,8 +20,8 @@ import sqlalchemy as sa
 from oslo_log import log as logging
 
 from minicompute import exception, servicegroup
-from minicompute.conductor.flow import Asked, Flow, Outcome, Step, StepFailed, Task
-from minicompute.conductor.flows import build, connections, snapshot
+from minicompute.conductor.flow import Asked, Flow, Outcome, Reschedule, Step, StepFailed, Task
+from minicompute.conductor.flows import attach, build, connections, ports, snapshot
 from minicompute.conductor.flows.shared import leave
 from minicompute.conf import CONF
 from minicompute.db import session
@@ -227,11 +227,31 @@ def bind_ports(task: Task) -> Outcome:
     assert instance is not None
     if CONF.network_backend == 'local':
         task.on_commit(functools.partial(networks.move_ports, instance_uuid=instance.uuid, host=instance.host))
-    return {}
+        return {}
+    try:
+        return ports.bind(task, str(instance.host))
+    except exception.PortBindingFailed as error:
+        raise Reschedule(str(error)) from None
 
 
 def spawn_from_image(task: Task) -> Asked:
     return build.spawn(task)
+
+
+def spawned_from_image(task: Task) -> dict[str, Any]:
+    assert task.report is not None
+    build.note_recovered(task)
+    attach.volumes_came_with_it(task)
+    return {'power_state': task.report.result.get('power_state', PowerState.RUNNING)}
+
+
+def let_run(task: Task) -> Outcome:
+    """Where no port was waited for it runs already."""
+    if ports.awaited(task):
+        return ports.let_run(task)
+    task.set(vm_state=VMState.ACTIVE, power_state=task.data.get('power_state', PowerState.RUNNING),
+             launched_at=utcnow(), fault=None)
+    return {}
 
 
 def has_image(task: Task) -> bool:
@@ -297,9 +317,10 @@ UNSHELVE = Flow(
     Step(bind_ports, when=has_network),
     Step(connections.ask_connector, done=connections.told, when=connects),
     Step(connections.connect_volumes, undo=connections.reserve_again, debts=connections.left, when=connects),
+    Step(spawn_from_image, undo=build.destroy, done=spawned_from_image, when=is_offloaded, deadline=snapshot.copying),
+    Step(ports.wait_for_ports, many=ports.look_at_ports, when=ports.awaited),
     # It runs: an image that cannot be deleted is no reason to take it down again.
-    Step(spawn_from_image, undo=build.destroy, done=build.spawned, pivot=True, when=is_offloaded,
-         deadline=snapshot.copying),
+    Step(let_run, done=build.runs, pivot=True, when=is_offloaded),
     Step(connections.complete_volumes, debts=connections.left, owed_when_down=True, when=connects),
     Step(forget_image),
     finished=build.built, failed=unshelve_failed, with_spec=True)

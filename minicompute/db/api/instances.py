@@ -112,6 +112,11 @@ def get(conn: sa.Connection, uuid: str, *, deleted: bool = False) -> Instance:
     return found[uuid]
 
 
+def hold(conn: sa.Connection, uuid: str) -> None:
+    """Nobody else changes the server until the transaction ends."""
+    conn.execute(sa.select(instances.c.id).where(instances.c.uuid == uuid, instances.c.deleted == 0).with_for_update())
+
+
 def get_many(conn: sa.Connection, uuids: Iterable[str], *, deleted: bool = False) -> dict[str, Instance]:
     """{uuid: Instance} of those that are there; `deleted` also shows what is gone."""
     query = _ALL if deleted else _THERE

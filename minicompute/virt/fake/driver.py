@@ -67,7 +67,7 @@ class FakeDriver(FakeVolumeFiles, FakeAdmin, FakeGuest, FakeSnapshots, FakeMoves
             self._write(instance.uuid, instance.name, PowerState.NOSTATE)
             progress('domain', None)
             time.sleep(CONF.fake.spawn_seconds)
-        self._write(instance.uuid, instance.name, PowerState.RUNNING)
+        self._write(instance.uuid, instance.name, PowerState.PAUSED if request.paused else PowerState.RUNNING)
         self._fault('spawn.after', instance.uuid)
 
     def destroy(self, instance: Instance, *, destroy_disks: bool = True) -> None:

@@ -77,7 +77,7 @@ class LibvirtBase:
         except exception.DomainNotFound:
             return False
 
-    def _define_and_start(self, instance: Instance) -> None:
+    def _define_and_start(self, instance: Instance, *, paused: bool = False) -> None:
         """From its record: what was suspended boots, what the record says is rescued starts from its rescue disk, and
         a rescue that is over leaves nothing."""
         self._networks.plug(instance)
@@ -92,7 +92,7 @@ class LibvirtBase:
             adoption.check(there)
             there.forget_saved()
         volumes.ready_all(instance, self._cache)
-        guest.define(self._host, instance.uuid, render(self._builder.domain(instance))).start()
+        guest.define(self._host, instance.uuid, render(self._builder.domain(instance))).start(paused)
         if not rescue.is_rescued(instance):
             rescue.remove(instance.uuid)
 

@@ -119,7 +119,7 @@ class LibvirtDriver(LibvirtAdmin, LibvirtGuest, LibvirtSnapshots, LibvirtMoves, 
                 self._disks.make(request, plan, progress)
                 volumes.make_all(instance, request.image, self._cache, progress)
                 progress('domain', None)
-                self._define_and_start(instance)
+                self._define_and_start(instance, paused=request.paused)
             except Exception as error:
                 LOG.warning('Instance %s could not be built: %s', instance.uuid, error)
                 self._remove_half_made(instance)

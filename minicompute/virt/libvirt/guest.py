@@ -131,10 +131,10 @@ class Guest:
         """Its MAC addresses."""
         return {mac.get('address', '') for mac in self.tree().findall('devices/interface/mac')}
 
-    def start(self) -> None:
+    def start(self, paused: bool = False) -> None:
         """Raises InternalError with QEMU's own words when it does not start."""
         try:
-            self._call(self._domain.create)
+            self._call(self._domain.createWithFlags, libvirt.VIR_DOMAIN_START_PAUSED if paused else 0)
         except libvirt.libvirtError as error:
             if not self.running():
                 raise exception.InternalError(

@@ -1,4 +1,7 @@
-"""Plugs the network cards of a server: bridges of the host, and NAT networks of libvirt's own.
+"""Plugs the network cards of a server: bridges of the host, Open vSwitch, and NAT networks of libvirt's own.
+
+A bridge of Open vSwitch needs nothing of us: libvirt makes the tap and adds it, with the port's id, when the domain
+starts. (hybrid_plug.py: where Neutron filters by iptables there is a Linux bridge between.)
 
 A VIF of kind 'network' describes its network in `details`, and this host makes the network when the first of
 its ports comes and removes it after the last:
@@ -26,7 +29,7 @@ from minicompute.conf import CONF
 from minicompute.objects import VIF, Instance
 from minicompute.virt import link_local
 from minicompute.virt.hardware import GuestHardware
-from minicompute.virt.libvirt import routes
+from minicompute.virt.libvirt import hybrid_plug, routes
 from minicompute.virt.libvirt.config.base import Element, parse, render
 from minicompute.virt.libvirt.config.interface import Interface
 from minicompute.virt.libvirt.config.network import DhcpHost, NatNetwork
@@ -70,6 +73,9 @@ class Networks:
         """Make sure that all networks of the server run here and know its ports."""
         self.firewalls.define(vif.details['firewall'] for vif in instance.network_info if 'firewall' in vif.details)
         for vif in instance.network_info:
+            if hybrid_plug.wanted(vif):
+                with self._lock:
+                    hybrid_plug.plug(vif, instance.uuid)
             if vif.kind == 'network':
                 with self._lock:
                     self._plugged[vif.mac_address] = time.monotonic()
@@ -78,6 +84,9 @@ class Networks:
     def unplug(self, instance: Instance) -> None:
         """Forget its ports, and networks of ours that are left without any."""
         for vif in instance.network_info:
+            if hybrid_plug.wanted(vif):
+                with self._lock:
+                    hybrid_plug.unplug(vif)
             if vif.kind == 'network':
                 with self._lock:
                     self._remove_port(vif)
@@ -251,18 +260,22 @@ def interfaces(instance: Instance, hardware: GuestHardware, vcpus: int) -> list[
 
 
 def _interface(vif: VIF, hardware: GuestHardware, vcpus: int) -> Interface:
-    sources = {'bridge': 'bridge', 'network': 'libvirt_network'}
+    sources = {'bridge': 'bridge', 'network': 'libvirt_network', 'ovs': 'bridge'}
     source = vif.details.get(sources.get(vif.kind, ''))
     if not source:
-        raise exception.NotImplementedHere(f'A port of kind {vif.kind!r} cannot be plugged on this host.')
+        raise exception.NotImplementedHere(f'Port {vif.id} is of kind {vif.kind!r}, which cannot be plugged on this '
+                                           'host: it can plug ovs and bridge.')
+    hybrid = hybrid_plug.wanted(vif)
     addresses = [ip.address for ip in vif.fixed_ips if ip.version == 4]
     queues = None
     if hardware.vif_multiqueue and hardware.vif_model == 'virtio' and vcpus > 1:
         queues = min(vcpus, CONF.libvirt.max_queues or MOST_QUEUES)
-    secured = vif.details.get('port_security', True) and bool(addresses)
+    # Neutron's agent filters by itself, or its user has said that nobody shall.
+    secured = 'port_filter' not in vif.details and vif.details.get('port_security', True) and bool(addresses)
     return Interface(
-        kind=vif.kind,
-        source=source,
+        kind='bridge' if vif.kind == 'ovs' else vif.kind,
+        source=hybrid_plug.bridge(vif) if hybrid else source,
+        port=vif.id if vif.kind == 'ovs' and not hybrid else None,
         mac=vif.mac_address,
         device=vif.devname,
         model=hardware.vif_model,

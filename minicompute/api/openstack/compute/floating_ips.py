@@ -1,13 +1,12 @@
 """/os-floating-ips, /os-floating-ip-pools (up to 2.35), addFloatingIp and removeFloatingIp (up to 2.43).
 
 Floating addresses need a router to a network outside. The local networks have none: the hosts translate what leaves
-them. So there is no pool, nobody has an address, and none can be had; the answers are those of a network service
-without an external network.
+them. So there is no pool, nobody has an address, and none can be had (`network.proxies`).
 """
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, NoReturn
+from typing import Any
 
 from minicompute import exception, policy
 from minicompute.api import validation
@@ -15,6 +14,9 @@ from minicompute.api.openstack import wsgi
 from minicompute.api.openstack.compute.schemas import proxies as schema
 from minicompute.api.openstack.compute.servers import find
 from minicompute.api.openstack.wsgi import Request
+from minicompute.compute.api import external_events
+from minicompute.network import base as network
+from minicompute.network.proxies import FloatingAddress, Proxies
 from minicompute.objects import Instance
 from minicompute.objects.network_info import addresses
 
@@ -28,7 +30,7 @@ class FloatingIPPoolsController(wsgi.Controller):
     @validation.schema(query=schema.query, answer=schema.pools)
     def index(self, req: Request) -> dict[str, Any]:
         policy.authorize(req.context, 'os_compute_api:os-floating-ip-pools')
-        return {'floating_ip_pools': []}
+        return {'floating_ip_pools': [{'name': name} for name in _proxies().pools(req.context)]}
 
 
 class FloatingIPsController(wsgi.Controller):
@@ -37,50 +39,57 @@ class FloatingIPsController(wsgi.Controller):
     @validation.schema(query=schema.query, answer=schema.floating_ips)
     def index(self, req: Request) -> dict[str, Any]:
         policy.authorize(req.context, RULE % 'list')
-        return {'floating_ips': []}
+        return {'floating_ips': [_view(one) for one in _proxies().addresses(req.context)]}
 
     @wsgi.api_version('2.1', LAST)
     @wsgi.expected_errors((400, 404))
     @validation.schema(query=schema.query, answer=schema.floating_ip)
-    def show(self, req: Request, id: str) -> NoReturn:
+    def show(self, req: Request, id: str) -> dict[str, Any]:
         policy.authorize(req.context, RULE % 'show')
-        raise _not_found(id)
+        return {'floating_ip': _view(_proxies().address(req.context, id))}
 
     @wsgi.api_version('2.1', LAST)
     @wsgi.expected_errors((400, 403, 404))
     @validation.schema(schema.floating_ip_create, answer=schema.floating_ip)
-    def create(self, req: Request, body: dict[str, Any] | None = None) -> NoReturn:
+    def create(self, req: Request, body: dict[str, Any] | None = None) -> dict[str, Any]:
         policy.authorize(req.context, RULE % 'create')
-        raise exception.NotFound('Floating IP pool not found.')
+        return {'floating_ip': _view(_proxies().allocate(req.context, (body or {}).get('pool')))}
 
     @wsgi.api_version('2.1', LAST)
     @wsgi.response(202)
     @wsgi.expected_errors((400, 403, 404, 409))
     @validation.schema(answer=schema.nothing)
-    def delete(self, req: Request, id: str) -> NoReturn:
+    def delete(self, req: Request, id: str) -> None:
         policy.authorize(req.context, RULE % 'delete')
-        raise _not_found(id)
+        _proxies().release(req.context, id)
 
 
 class FloatingIPActions(wsgi.Controller):
 
     @wsgi.api_version('2.1', LAST_ACTION)
     @wsgi.action('addFloatingIp')
+    @wsgi.response(202)
     @wsgi.expected_errors((400, 403, 404))
     @validation.schema(schema.add_floating_ip, answer=schema.nothing)
-    def add(self, req: Request, id: str, body: dict[str, Any]) -> NoReturn:
-        asked = body['addFloatingIp']
-        _check_fixed(find(req, id, RULE % 'add'), asked.get('fixed_address'))
-        raise exception.NotFound('floating IP not found')
+    def add(self, req: Request, id: str, body: dict[str, Any]) -> None:
+        asked, instance = body['addFloatingIp'], find(req, id, RULE % 'add')
+        _check_fixed(instance, asked.get('fixed_address'))
+        _proxies().associate(req.context, instance, asked['address'], asked.get('fixed_address'))
+        external_events.tell_changed(req.context, instance)
 
     @wsgi.api_version('2.1', LAST_ACTION)
     @wsgi.action('removeFloatingIp')
+    @wsgi.response(202)
     @wsgi.expected_errors((400, 403, 404, 409))
     @validation.schema(schema.remove_floating_ip, answer=schema.nothing)
-    def remove(self, req: Request, id: str, body: dict[str, Any]) -> NoReturn:
+    def remove(self, req: Request, id: str, body: dict[str, Any]) -> None:
         """The address is looked for before the server, of which alone the policy could be asked."""
-        address = body['removeFloatingIp']['address']
-        raise exception.NotFound(f'Floating IP not found for address {address}.')
+        found = _proxies().find_address(req.context, body['removeFloatingIp']['address'])
+        instance = find(req, id, RULE % 'remove')
+        if found.instance_uuid != instance.uuid:
+            raise exception.Conflict(f'Floating IP {found.address} is not associated with instance {instance.uuid}.')
+        _proxies().disassociate(req.context, found)
+        external_events.tell_changed(req.context, instance)
 
 
 ROUTES = (
@@ -93,8 +102,13 @@ ROUTES = (
 )
 
 
-def _not_found(identity: str) -> exception.NotFound:
-    return exception.NotFound(f'Floating IP not found for ID {identity[:64]}')
+def _proxies() -> Proxies:
+    return network.load().proxies
+
+
+def _view(one: FloatingAddress) -> dict[str, Any]:
+    return {'id': one.id, 'ip': one.address, 'fixed_ip': one.fixed_address, 'instance_id': one.instance_uuid,
+            'pool': one.pool}
 
 
 def _check_fixed(instance: Instance, fixed_address: str | None) -> None:

@@ -10,6 +10,7 @@ from minicompute.api.openstack.compute.schemas import security_groups as schema
 from minicompute.api.openstack.compute.schemas import servers_query as queries
 from minicompute.api.openstack.compute.servers import find
 from minicompute.api.openstack.wsgi import Request
+from minicompute.compute.api import external_events
 from minicompute.compute.api.locks import check_lock
 from minicompute.context import RequestContext
 from minicompute.network import base as network
@@ -35,6 +36,7 @@ class SecurityGroupsController(wsgi.Controller):
     def add(self, req: Request, id: str, body: dict[str, Any]) -> None:
         instance, name = self._named(req, id, 'add', body['addSecurityGroup']['name'])
         network.load().add_group(req.context, instance, name)
+        external_events.tell_changed(req.context, instance)
 
     @wsgi.action('removeSecurityGroup')
     @wsgi.response(202)
@@ -43,6 +45,7 @@ class SecurityGroupsController(wsgi.Controller):
     def remove(self, req: Request, id: str, body: dict[str, Any]) -> None:
         instance, name = self._named(req, id, 'remove', body['removeSecurityGroup']['name'])
         network.load().remove_group(req.context, instance, name)
+        external_events.tell_changed(req.context, instance)
 
     @staticmethod
     def _named(req: Request, uuid: str, rule: str, name: str) -> tuple[Instance, str]:

@@ -21,7 +21,8 @@ def spawn_request(request: StepRequest) -> SpawnRequest:
     args = request.args
     files = {path: base64.b64decode(data) for path, data in (args.get('files') or {}).items()}
     return SpawnRequest(instance=instance_of(request), image=args.get('image'), kernel=args.get('kernel'),
-                        ramdisk=args.get('ramdisk'), admin_password=args.get('admin_password'), files=files)
+                        ramdisk=args.get('ramdisk'), admin_password=args.get('admin_password'), files=files,
+                        paused=bool(args.get('paused')))
 
 
 def destroy(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:

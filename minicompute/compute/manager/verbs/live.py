@@ -1,6 +1,7 @@
 """A server moves while it runs, or from a host that is lost. Which verb runs at which end: virt/interface/live.py."""
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import Any
 
@@ -34,7 +35,10 @@ def live_accept(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
 
 
 def live_prepare(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
-    return driver.live_prepare(build.spawn_request(request), request.args['offer'], bool(request.args['shared']))
+    asked = build.spawn_request(request)
+    if request.args.get('cards'):       # as this host plugs them, while those of the record are the source's
+        asked.instance = dataclasses.replace(asked.instance, network_info=request.args['cards'])
+    return driver.live_prepare(asked, request.args['offer'], bool(request.args['shared']))
 
 
 def live_rollback(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:

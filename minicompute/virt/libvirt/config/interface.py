@@ -9,7 +9,8 @@ from minicompute.virt.libvirt.config.base import Element, element
 @dataclasses.dataclass(slots=True)
 class Interface:
     """`kind` is 'bridge' or 'network', `source` the name of one. `addresses` are the only ones that the
-    guest may send from, by `filter`; `bandwidth` maps 'inbound' and 'outbound' to libvirt's attributes."""
+    guest may send from, by `filter`; `bandwidth` maps 'inbound' and 'outbound' to libvirt's attributes.
+    `port`: the bridge is one of Open vSwitch, which knows the card by this id."""
 
     kind: str
     source: str
@@ -19,6 +20,7 @@ class Interface:
     mtu: int | None = None
     queues: int | None = None
     filter: str | None = None
+    port: str | None = None
     addresses: list[str] = dataclasses.field(default_factory=list)
     bandwidth: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
 
@@ -27,6 +29,8 @@ class Interface:
             'interface',
             element('mac', address=self.mac),
             element('source', **{self.kind: self.source}),
+            element('virtualport', element('parameters', interfaceid=self.port), type_='openvswitch')
+            if self.port else None,
             element('target', dev=self.device),
             element('model', type_=self.model),
             element('driver', queues=self.queues) if self.queues else None,

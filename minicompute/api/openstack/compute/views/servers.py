@@ -184,6 +184,14 @@ class ServerView:
                 'OS-EXT-SRV-ATTR:ramdisk_id': row.ramdisk_id, 'OS-EXT-SRV-ATTR:user_data': row.user_data,
                 'OS-EXT-SRV-ATTR:root_device_name': row.root_device_name})
 
+    def _groups(self, network_info: str) -> list[Shown]:
+        """Of the cards, each name once. The local networks keep none, and have the one that all are in."""
+        if 'security_groups' not in network_info:
+            return [{'name': 'default'}]
+        names = dict.fromkeys(group['name'] for card in self._parse(network_info)
+                              for group in card['details'].get('security_groups', ()))
+        return [{'name': name} for name in names]
+
     # -- its parts --------------------------------------------------------------
 
     def _host_id(self, project_id: str, host: str | None) -> str:

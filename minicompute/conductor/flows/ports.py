@@ -1,0 +1,180 @@
+"""What flows do with the ports of another network service. The local ones change hands in our own transactions.
+
+    allocate / bind --> a domain that does not run yet --> wait_for_ports --> let_run
+
+Neutron says that a port is ready some time after its host has plugged it. A flow that waits looks at the ports, and
+holds no thread: the event network-vif-plugged rings it (compute/api/external_events.py), and as events get lost it
+looks by itself now and then.  It looks before it waits, so that an event which comes too early is none the worse.
+"""
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+from minicompute import exception
+from minicompute.conductor.flow import Asked, Debt, Later, Outcome, StepFailed, Task
+from minicompute.conf import CONF
+from minicompute.context import admin_context
+from minicompute.db import session
+from minicompute.db.api import instances
+from minicompute.db.session import utcnow
+from minicompute.network import base as network
+from minicompute.objects import VIF
+
+#: seconds between two looks of a flow that no event rings
+LOOK_AGAIN = 5.0
+#: cards that nobody plugs, and so nobody reports
+NEVER_PLUGGED = frozenset(('unbound', 'binding_failed', 'unmanaged'))
+FAILED = 'ERROR'
+
+
+def remote() -> bool:
+    return bool(CONF.network_backend != 'local')
+
+
+def has_ports(task: Task) -> bool:
+    return remote() and task.instance is not None and bool(task.instance.network_info)
+
+
+# -- until they are ready --------------------------------------------------------------------------
+
+def awaited(task: Task) -> bool:
+    """Whether the guest shall not run before its ports are ready: said by the step that bound them."""
+    return bool(task.data.get('awaited'))
+
+
+def to_await(cards: Sequence[VIF]) -> dict[str, Any]:
+    """The fact that `awaited` reads."""
+    waits = bool(remote() and CONF.vif_plugging_timeout and any(
+        not card.active and card.kind not in NEVER_PLUGGED for card in cards))
+    return {'awaited': True} if waits else {'awaited': None}
+
+
+def wait_for_ports(task: Task) -> Outcome:
+    outcome = look_at_ports([task])[0]
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def look_at_ports(tasks: Sequence[Task]) -> list[Outcome | Exception]:
+    """One question for all that wait."""
+    waiting = {task.uuid for task in tasks if _left(task, {})}
+    try:
+        states = network.load().states(tasks[0].context, waiting) if waiting else {}
+    except exception.NeighbourUnavailable as error:
+        return [_look(task, {}, str(error)) for task in tasks]
+    return [_look(task, states, '') for task in tasks]
+
+
+def _left(task: Task, states: dict[str, str]) -> list[str]:
+    cards = task.instance.network_info if task.instance else ()
+    return [card.id for card in cards
+            if card.kind not in NEVER_PLUGGED and not card.active and states.get(card.id) != 'ACTIVE']
+
+
+def _look(task: Task, states: dict[str, str], silent: str) -> Outcome | Exception:
+    left = _left(task, states)
+    if not left:
+        _note(task, states)
+        return {}
+    broken = [port for port in left if states.get(port) == FAILED]
+    since = task.action.updated_at or utcnow()
+    rest = CONF.vif_plugging_timeout - (utcnow() - since) / datetime.timedelta(seconds=1)
+    if rest > 0 and not broken:
+        return Later(min(LOOK_AGAIN, rest), 'ports are not ready')
+    why = f'ports {", ".join(sorted(broken or left))} are not ready' + (f': {silent}' if silent else '')
+    if CONF.vif_plugging_is_fatal:
+        return StepFailed(f'Virtual Interface creation failed: {why}')
+    task.notes = why
+    _note(task, states)
+    return {}
+
+
+def _note(task: Task, states: dict[str, str]) -> None:
+    assert task.instance is not None
+    before = task.instance.network_info
+    after = [card if card.active or states.get(card.id) != 'ACTIVE' else dataclasses.replace(card, active=True)
+             for card in before]
+    if after != before:
+        task.set(network_info=after)
+
+
+def let_run(task: Task) -> Asked | dict[str, Any]:
+    return task.ask('unpause') if awaited(task) else {}
+
+
+# -- bound -----------------------------------------------------------------------------------------
+
+def bind(task: Task, host: str) -> dict[str, Any]:
+    """The server's cards are those of `host`, and its record says how they are plugged there."""
+    assert task.instance is not None
+    cards = network.load().bind(task.context, task.instance, host)
+    task.set(network_info=cards)
+    return to_await(cards)
+
+
+def misbound(task: Task) -> list[Debt]:
+    """For undoing it later: its ports go where it lives by then."""
+    return [Debt('neutron', 'bind', task.uuid)]
+
+
+def pay_bind(uuid: str, data: dict[str, Any]) -> None:
+    with session.read() as conn:
+        found = instances.get_many(conn, [uuid]).get(uuid)
+    if found is None or not found.host:
+        return
+    backend = network.load()
+    cards = {card.id: card for card in backend.bind(admin_context(), found, found.host)}
+
+    def write(conn: Any) -> None:
+        now = instances.get(conn, uuid)
+        if now.host == found.host:
+            instances.update(conn, uuid, {'network_info': [cards.get(one.id, one) for one in now.network_info]})
+    session.write(write)
+
+
+def pay_unbind(uuid: str, data: dict[str, Any]) -> None:
+    with session.read() as conn:
+        found = instances.get_many(conn, [uuid]).get(uuid)
+    if found is not None and found.host != data['host']:
+        network.load().unbind(admin_context(), found, data['host'])
+
+
+# -- given back ------------------------------------------------------------------------------------
+
+def release(task: Task) -> None:
+    """All that the server holds; those that a user made stay."""
+    network.load().deallocate(task.context, task.uuid, keep=made_by_hand(task))
+
+
+def made_by_hand(task: Task) -> list[str]:
+    spec = task.spec
+    if spec is None:
+        with session.read() as conn:
+            spec = instances.specs(conn, [task.uuid]).get(task.uuid)
+    asked = [item['port'] for item in spec.requested_networks if item.get('port')] if spec is not None else []
+    cards = task.instance.network_info if task.instance else ()
+    return sorted({*asked, *(card.id for card in cards if card.preserve_on_delete)})
+
+
+def unreleased(task: Task) -> list[Debt]:
+    return [Debt('neutron', 'ports', task.uuid, {'keep': made_by_hand(task)})]
+
+
+def pay_ports(uuid: str, data: dict[str, Any]) -> None:
+    network.load().deallocate(admin_context(), uuid, keep=data.get('keep', ()))
+
+
+def drop(task: Task, port: str, keep: bool) -> None:
+    network.load().drop_port(task.context, task.uuid, port, keep=keep)
+
+
+def undropped(task: Task, port: str, keep: bool) -> list[Debt]:
+    return [Debt('neutron', 'port', port, {'server': task.uuid, 'keep': keep})]
+
+
+def pay_port(port: str, data: dict[str, Any]) -> None:
+    network.load().drop_port(admin_context(), data['server'], port, keep=bool(data.get('keep')))

@@ -1,0 +1,120 @@
+"""Neutron's API, as far as we need it: lists by ids in few calls, and its refusals as our exceptions."""
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from minicompute import exception, service_auth
+from minicompute.conf import CONF
+from minicompute.context import RequestContext
+from minicompute.service_auth import Said
+
+#: ids of one request: their URL stays below what proxies take
+MOST_IDS = 100
+
+Document = dict[str, Any]
+
+
+class PortLimitExceeded(exception.QuotaError):
+    msg_fmt = 'Maximum number of ports exceeded'
+
+
+class PortInUse(exception.Conflict):
+    msg_fmt = 'Port %(port_id)s is still in use.'
+
+
+class PortRequiresFixedIP(exception.Invalid):
+    msg_fmt = 'Port %(port_id)s requires a FixedIP in order to be used.'
+
+
+class ExternalNetworkAttachForbidden(exception.Forbidden):
+    msg_fmt = 'It is not allowed to create an interface on external network %(network_id)s'
+
+
+class Client:
+    """As the user of `context`, if it has a token, or as the service user."""
+
+    def __init__(self, context: RequestContext | None = None) -> None:
+        self._adapter = service_auth.adapter('neutron', context)
+        #: whether it is the user himself who asks
+        self.of_user = self._adapter.of_user
+
+    def get(self, path: str, **params: Any) -> Document:
+        found: Document = self._adapter.get(path, params=params, errors=_REFUSALS).json()
+        return found
+
+    def create(self, path: str, body: Document) -> Document:
+        made: Document = self._adapter.post(path, json=body, errors=_REFUSALS).json()
+        return made
+
+    def update(self, path: str, body: Document | None = None, revision: int | None = None) -> Document:
+        """`revision`: only if nobody has changed it since. Raises Conflict."""
+        headers = {} if revision is None else {'If-Match': f'revision_number={revision}'}
+        answer = self._adapter.put(path, json=body, headers=headers, errors=_REFUSALS)
+        changed: Document = answer.json() if answer.content else {}
+        return changed
+
+    def delete(self, path: str) -> bool:
+        """-> whether it was there."""
+        try:
+            self._adapter.delete(path, errors=_REFUSALS)
+        except exception.NotFound:
+            return False
+        return True
+
+    def list(self, what: str, **filters: Any) -> list[Document]:
+        """`what` as in the path: 'ports', 'security-groups'."""
+        found: list[Document] = self.get('/' + what, **filters)[what.replace('-', '_')]
+        return found
+
+    def among(self, what: str, key: str, values: Iterable[str], **filters: Any) -> list[Document]:
+        """Those whose `key` is one of `values`."""
+        wanted = sorted(set(values))
+        return [one for start in range(0, len(wanted), MOST_IDS)
+                for one in self.list(what, **{key: wanted[start:start + MOST_IDS]}, **filters)]
+
+    def extended(self, alias: str) -> bool:
+        """Whether Neutron has an extension. Asked once in [neutron] extension_sync_interval seconds a process."""
+        global _extensions
+        until, known = _extensions
+        if until <= time.monotonic():
+            known = frozenset(one['alias'] for one in self.list('extensions', fields='alias'))
+            _extensions = (time.monotonic() + CONF.neutron.extension_sync_interval, known)
+        return alias in known
+
+
+_extensions: tuple[float, frozenset[str]] = (0.0, frozenset())
+
+
+def forget_extensions() -> None:
+    """For tests, and for who points us to another Neutron."""
+    global _extensions
+    _extensions = (0.0, frozenset())
+
+
+def _said(kinds: Mapping[str, Any], otherwise: Any) -> Any:
+    def error(said: Said) -> Exception:
+        made: Exception = kinds.get(said.kind, otherwise)(said)
+        return made
+    return error
+
+
+#: Neutron's names of what it refuses, by status
+_REFUSALS = {
+    400: _said({
+        'InvalidIpForNetwork': lambda said: _bad_address(said), 'InvalidIpForSubnet': lambda said: _bad_address(said),
+    }, lambda said: exception.InvalidInput(reason=said.message)),
+    404: _said({}, lambda said: exception.NotFound(said.message)),
+    409: _said({
+        'OverQuota': lambda said: PortLimitExceeded(said.message),
+        'IpAddressGenerationFailure': lambda said: exception.NoMoreFixedIps(said.message),
+        'IpAddressAlreadyAllocated': lambda said: exception.FixedIpInUse(said.message),
+        'IpAddressInUse': lambda said: exception.FixedIpInUse(said.message),
+    }, lambda said: exception.Conflict(said.message)),
+    412: _said({}, lambda said: exception.Conflict(said.message)),
+}
+
+
+def _bad_address(said: Said) -> Exception:
+    return exception.FixedIpInvalid(said.message)

@@ -1,0 +1,190 @@
+"""The ports of servers: made, taken, bound, given back.
+
+Whatever is done here may be done again. A port is the server's whose `device_id` says so; what we made for it is told
+from what a user made by the server's record and request, which name the latter.
+"""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from minicompute import exception
+from minicompute.network.neutron.cards import BINDING_FAILED, HOST, PROFILE, VIF_TYPE, bound, check_bound
+from minicompute.network.neutron.choice import Wanted
+from minicompute.network.neutron.client import Client, Document, PortInUse
+from minicompute.objects import VIF
+
+#: of a binding's profile: what belongs to the host that the port was on
+_OF_HOST = ('pci_vendor_info', 'pci_slot', 'allocation', 'arq_uuid', 'physical_network', 'card_serial_number',
+            'vf_num', 'pf_mac_address', 'device_mac_address', 'migrating_to')
+NO_ZONE = 'None'
+
+
+@dataclasses.dataclass(slots=True, frozen=True)
+class Owner:
+    """Whose ports they are to be, and where."""
+
+    uuid: str
+    project_id: str
+    host: str | None
+    zone: str | None = None
+    hostname: str | None = None
+    groups: Sequence[str] = ()
+
+    @property
+    def facts(self) -> Document:
+        return {'device_id': self.uuid, 'device_owner': f'compute:{self.zone or NO_ZONE}', HOST: self.host}
+
+
+def of_server(client: Client, uuid: str) -> list[Document]:
+    return client.list('ports', device_id=uuid)
+
+
+def settle(client: Client, owner: Owner, wanted: Sequence[Wanted]) -> list[Document]:
+    """A port for each card: what an earlier try has made is found by its network. -> ports, in the order of `wanted`.
+    Raises PortBindingFailed, and what Neutron refuses."""
+    there = {port['id']: port for port in of_server(client, owner.uuid)}
+    named = {one.port for one in wanted if one.port}
+    left = [port for port_id, port in sorted(there.items(), key=_age) if port_id not in named]
+    # A card with an address of its own takes the port that has it before another card does.
+    made: dict[int, Document] = {}
+    for number in sorted(range(len(wanted)), key=lambda number: not wanted[number].fixed_ip):
+        one = wanted[number]
+        if one.port:
+            made[number] = _take(client, owner, one.port)
+        elif (found := match(left, one)) is not None:
+            left.remove(found)
+            made[number] = _bind(client, owner, found)
+    missing = [number for number in range(len(wanted)) if number not in made]
+    made.update(zip(missing, _create(client, owner, [wanted[number] for number in missing]), strict=True))
+    ports = [made[number] for number in range(len(wanted))]
+    check_bound(ports)
+    return ports
+
+
+def _age(item: tuple[str, Document]) -> tuple[str, str]:
+    return str(item[1].get('created_at') or ''), item[0]
+
+
+def match(ports: Iterable[Document], one: Wanted) -> Document | None:
+    for port in ports:
+        has = [ip['ip_address'] for ip in port['fixed_ips']]
+        if port['network_id'] == one.network_id and (one.fixed_ip is None or one.fixed_ip in has):
+            return port
+    return None
+
+
+def settle_one(client: Client, owner: Owner, one: Wanted) -> Document:
+    """One more port, whatever the server has. Raises as `settle`."""
+    port = _take(client, owner, one.port) if one.port else _create(client, owner, [one])[0]
+    check_bound([port])
+    return port
+
+
+def _create(client: Client, owner: Owner, wanted: Sequence[Wanted]) -> list[Document]:
+    """All at once: all or none."""
+    bodies: list[Document] = []
+    for one in wanted:
+        body: Document = {**owner.facts, 'network_id': one.network_id, 'tenant_id': owner.project_id,
+                          'admin_state_up': True}
+        if one.fixed_ip:
+            body['fixed_ips'] = [{'ip_address': one.fixed_ip}]
+        if owner.groups:
+            body['security_groups'] = list(owner.groups)
+        bodies.append(body | _dns(client, owner.hostname))
+    if len(bodies) > 1:
+        made: list[Document] = client.create('/ports', {'ports': bodies})['ports']
+        return made
+    return [client.create('/ports', {'port': body})['port'] for body in bodies]
+
+
+def _dns(client: Client, hostname: str | None) -> Document:
+    return {'dns_name': hostname} if hostname is not None and client.extended('dns-integration') else {}
+
+
+def _take(client: Client, owner: Owner, port_id: str) -> Document:
+    """A port that a user made, unless somebody else has it meanwhile. Raises PortNotFound, PortInUse."""
+    try:
+        port = client.get(f'/ports/{port_id}')['port']
+        if port.get('device_id') not in ('', None, owner.uuid):
+            raise PortInUse(port_id=port_id)
+        return _bind(client, owner, port, **_dns(client, owner.hostname))
+    except exception.NotFound:
+        raise exception.PortNotFound(port_id=port_id) from None
+
+
+def _bind(client: Client, owner: Owner, port: Document, **more: Any) -> Document:
+    right = all(port.get(name) == value for name, value in owner.facts.items())
+    if right and port.get(VIF_TYPE) != BINDING_FAILED:
+        return port
+    changed: Document = client.update(f"/ports/{port['id']}", {'port': {**owner.facts, **more}},
+                                      revision=port.get('revision_number'))['port']
+    return changed
+
+
+def bind(client: Client, owner: Owner) -> list[Document]:
+    """All that the server has. Raises PortBindingFailed."""
+    ports = [_bind(client, owner, port) for port in of_server(client, owner.uuid)]
+    check_bound(ports)
+    return ports
+
+
+# -- given back ------------------------------------------------------------------------------------
+
+def give_back(client: Client, uuid: str, keep: Collection[str]) -> None:
+    for port in of_server(client, uuid):
+        drop(client, port, keep=port['id'] in keep)
+
+
+def drop(client: Client, port: Document, *, keep: bool) -> None:
+    if not keep:
+        client.delete(f"/ports/{port['id']}")
+        return
+    profile = {name: value for name, value in (port.get(PROFILE) or {}).items() if name not in _OF_HOST}
+    body = {'device_id': '', 'device_owner': '', HOST: '', PROFILE: profile}
+    if port.get('dns_name'):
+        body['dns_name'] = ''
+    try:
+        client.update(f"/ports/{port['id']}", {'port': body})
+    except exception.NotFound:
+        pass    # its user has deleted it
+
+
+# -- on two hosts, while a server moves between them -------------------------------------------------
+
+def bind_also(client: Client, cards: Sequence[VIF], host: str) -> list[VIF]:
+    """A second, inactive binding of each. -> the cards as `host` plugs them. Raises PortBindingFailed."""
+    there = []
+    for card in cards:
+        wanted = {'host': host, 'vnic_type': card.details.get('vnic_type', 'normal')}
+        if profile := {name: value for name, value in card.details.get('profile', {}).items()
+                       if name not in _OF_HOST}:
+            wanted['profile'] = profile
+        path = f'/ports/{card.id}/bindings'
+        binding = next((one for one in client.get(path)['bindings'] if one['host'] == host), None)
+        binding = binding or client.create(path, {'binding': wanted})['binding']
+        if binding.get('vif_type') == BINDING_FAILED:
+            raise exception.PortBindingFailed(port_id=card.id)
+        groups = card.details.get('security_groups', [])
+        there.append(bound(dataclasses.replace(card), binding, security_groups=groups))
+    return there
+
+
+def switch(client: Client, cards: Sequence[VIF], host: str) -> None:
+    for card in cards:
+        bindings = {one['host']: one for one in client.get(f'/ports/{card.id}/bindings')['bindings']}
+        if host not in bindings:     # nobody prepared it, or somebody has taken it away
+            client.update(f'/ports/{card.id}', {'port': {HOST: host}})
+        elif bindings[host].get('status') != 'ACTIVE':
+            client.update(f'/ports/{card.id}/bindings/{host}/activate')
+
+
+def unbind(client: Client, cards: Sequence[VIF], host: str) -> None:
+    for card in cards:
+        try:
+            bindings = client.get(f'/ports/{card.id}/bindings')['bindings']
+        except exception.NotFound:
+            continue
+        if len(bindings) > 1 and any(one['host'] == host and one.get('status') != 'ACTIVE' for one in bindings):
+            client.delete(f'/ports/{card.id}/bindings/{host}')
