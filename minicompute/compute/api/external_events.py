@@ -92,7 +92,7 @@ def refresh_network(context: RequestContext, instance: Instance, port_id: str) -
 def tell_changed(context: RequestContext, instance: Instance) -> None:
     """We changed its ports ourselves. The event that the network service sends of it does the same, later."""
     if not network.load().transactional:
-        refresh_network(_as_operator(context), instance, '')
+        refresh_network(as_operator(context), instance, '')
 
 
 def vif_plugged(context: RequestContext, instance: Instance, port_id: str) -> None:

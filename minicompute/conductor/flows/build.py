@@ -151,7 +151,7 @@ def release_networks(task: Task) -> Outcome:
 def spawn(task: Task) -> Asked:
     secret = task.data.get('secret') or {}
     images = {name: from_primitive(task.data.get(name)) for name in ('image', 'kernel', 'ramdisk')}
-    waits = {'paused': True} if ports.awaited(task) else {}
+    waits: dict[str, Any] = {'paused': True} if ports.awaited(task) else {}
     return task.ask('spawn', admin_password=secret.get('admin_password'), files=secret.get('files') or {}, **images,
                     **waits)
 

@@ -49,7 +49,7 @@ def _card(port: Document, network: Document, subnets: dict[str, Subnet], floatin
     return bound(card, {
         'host': port.get(HOST), 'vif_type': port.get(VIF_TYPE), 'vif_details': port.get(VIF_DETAILS),
         'vnic_type': port.get(VNIC_TYPE), 'profile': port.get(PROFILE)},
-        security_groups=[{'id': one, 'name': groups.get(one, one)} for one in port.get('security_groups') or ()])
+        security_groups=[groups.get(one, one) for one in port.get('security_groups') or ()])
 
 
 def bound(card: VIF, binding: Document, **more: Any) -> VIF:

@@ -48,8 +48,8 @@ def _check_count(requested: Requested, count: int) -> None:
 
 def available(client: Client, project_id: str) -> list[Document]:
     """The networks that a server of the project may be put on without naming one."""
-    own = client.list('networks', tenant_id=project_id, shared=False, fields=_NETWORK_FIELDS)
-    shared = client.list('networks', shared=True, fields=_NETWORK_FIELDS)
+    own = client.every('networks', tenant_id=project_id, shared=False, fields=_NETWORK_FIELDS)
+    shared = client.every('networks', shared=True, fields=_NETWORK_FIELDS)
     return [one for one in {one['id']: one for one in own + shared}.values()
             if not one.get('router:external') or one.get('shared')]
 
@@ -76,7 +76,7 @@ def check(client: Client, context: RequestContext, project_id: str, requested: R
     ports = {one['id']: one for one in client.among(
         'ports', 'id', (item['port'] for item in requested if item.get('port')))}
     for port_id in (item['port'] for item in requested if item.get('port')):
-        _check_port(ports.get(port_id), port_id, project_id, context.is_admin)
+        _check_port(ports.get(port_id), port_id, project_id, bool(context.is_admin))
     named = [{**item, 'id': ports[item['port']]['network_id']} if item.get('port') else item for item in requested]
     networks = {one['id']: one for one in client.among(
         'networks', 'id', (str(item['id']) for item in named), fields=_NETWORK_FIELDS)}
@@ -117,7 +117,7 @@ def _check_network(network: Document | None, network_id: str, context: RequestCo
 
 
 def _check_address(client: Client, network_id: str, address: str) -> None:
-    if client.list('ports', network_id=network_id, fixed_ips=f'ip_address={address}', fields='id'):
+    if client.every('ports', network_id=network_id, fixed_ips=f'ip_address={address}', fields='id'):
         raise exception.FixedIpInUse(address=address, network_id=network_id)
 
 
@@ -128,7 +128,7 @@ def _room(client: Client, context: RequestContext, each: int, count: int) -> int
     allowed = client.get(f'/quotas/{context.project_id}')['quota'].get('port', -1)
     if allowed < 0:
         return count
-    free = allowed - len(client.list('ports', tenant_id=context.project_id, fields='id'))
+    free = allowed - len(client.every('ports', tenant_id=context.project_id, fields='id'))
     if free < each:
         raise PortLimitExceeded
     return min(count, free // each)

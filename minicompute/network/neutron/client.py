@@ -63,7 +63,7 @@ class Client:
             return False
         return True
 
-    def list(self, what: str, **filters: Any) -> list[Document]:
+    def every(self, what: str, **filters: Any) -> list[Document]:
         """`what` as in the path: 'ports', 'security-groups'."""
         found: list[Document] = self.get('/' + what, **filters)[what.replace('-', '_')]
         return found
@@ -72,14 +72,14 @@ class Client:
         """Those whose `key` is one of `values`."""
         wanted = sorted(set(values))
         return [one for start in range(0, len(wanted), MOST_IDS)
-                for one in self.list(what, **{key: wanted[start:start + MOST_IDS]}, **filters)]
+                for one in self.every(what, **{key: wanted[start:start + MOST_IDS]}, **filters)]
 
     def extended(self, alias: str) -> bool:
         """Whether Neutron has an extension. Asked once in [neutron] extension_sync_interval seconds a process."""
         global _extensions
         until, known = _extensions
         if until <= time.monotonic():
-            known = frozenset(one['alias'] for one in self.list('extensions', fields='alias'))
+            known = frozenset(one['alias'] for one in self.every('extensions', fields='alias'))
             _extensions = (time.monotonic() + CONF.neutron.extension_sync_interval, known)
         return alias in known
 
@@ -113,6 +113,10 @@ _REFUSALS = {
         'IpAddressInUse': lambda said: exception.FixedIpInUse(said.message),
     }, lambda said: exception.Conflict(said.message)),
     412: _said({}, lambda said: exception.Conflict(said.message)),
+    # What no agent can bind it calls an error of its own.
+    500: _said({
+        'PortBindingError': lambda said: exception.PortBindingFailed(said.message),
+    }, lambda said: exception.NeighbourUnavailable(service='Network', reason='it answers 500')),
 }
 
 

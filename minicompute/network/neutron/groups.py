@@ -16,7 +16,7 @@ def find(client: Client, project_id: str, names: Sequence[str]) -> list[str]:
     """-> their ids. One call for all. Raises NotFound, NoUniqueMatch."""
     if not names:
         return []
-    own = client.list('security-groups', tenant_id=project_id, fields=['id', 'name'])
+    own = client.every('security-groups', tenant_id=project_id, fields=['id', 'name'])
     strange = [name for name in names if not any(name in (one['id'], one['name']) for one in own)]
     # One that is shared with the project is named by its id.
     own += client.among('security-groups', 'id', strange, fields=['id', 'name']) if strange else []

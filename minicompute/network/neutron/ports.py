@@ -38,7 +38,7 @@ class Owner:
 
 
 def of_server(client: Client, uuid: str) -> list[Document]:
-    return client.list('ports', device_id=uuid)
+    return client.every('ports', device_id=uuid)
 
 
 def settle(client: Client, owner: Owner, wanted: Sequence[Wanted]) -> list[Document]:

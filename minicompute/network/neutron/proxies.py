@@ -16,13 +16,13 @@ from minicompute.objects import Instance
 class NeutronProxies(Proxies):
 
     def pools(self, context: RequestContext) -> list[str]:
-        found = Client(context).list('networks', **{'router:external': True, 'fields': ['id', 'name']})
+        found = Client(context).every('networks', **{'router:external': True, 'fields': ['id', 'name']})
         return [one['name'] or one['id'] for one in found]
 
     def addresses(self, context: RequestContext) -> list[FloatingAddress]:
         client = Client(context)
         try:
-            return _shown(client, client.list('floatingips', tenant_id=context.project_id))
+            return _shown(client, client.every('floatingips', tenant_id=context.project_id))
         except exception.NotFound:      # a Neutron without routers
             return []
 
@@ -35,7 +35,7 @@ class NeutronProxies(Proxies):
 
     def find_address(self, context: RequestContext, address: str) -> FloatingAddress:
         client = Client(context)
-        found = client.list('floatingips', floating_ip_address=address)
+        found = client.every('floatingips', floating_ip_address=address)
         if len(found) > 1:
             raise exception.Conflict(f'Multiple floating IPs are found for address {address}.')
         return _shown(client, found)[0] if found else super().find_address(context, address)
@@ -43,7 +43,7 @@ class NeutronProxies(Proxies):
     def allocate(self, context: RequestContext, pool: str | None) -> FloatingAddress:
         client, wanted = Client(context), pool or CONF.neutron.default_floating_pool
         key = 'id' if uuidutils.is_uuid_like(wanted) else 'name'
-        found = client.list('networks', **{'router:external': True, 'fields': 'id', key: wanted})
+        found = client.every('networks', **{'router:external': True, 'fields': 'id', key: wanted})
         if not found:
             return super().allocate(context, pool)
         if len(found) > 1:
@@ -76,7 +76,7 @@ def _shown(client: Client, found: Sequence[Document]) -> list[FloatingAddress]:
         'ports', 'id', (one['port_id'] for one in found if one.get('port_id')), fields=['id', 'device_id'])}
     return [FloatingAddress(
         id=one['id'], address=one['floating_ip_address'], fixed_address=one.get('fixed_ip_address'),
-        pool=names.get(one['floating_network_id'], one['floating_network_id']),
+        pool=str(names.get(one['floating_network_id'], one['floating_network_id'])),
         instance_uuid=_server(owners.get(one.get('port_id')))) for one in found]
 
 
