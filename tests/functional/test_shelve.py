@@ -58,7 +58,7 @@ def test_off_the_host_and_back(cloud: Cloud, server: str) -> None:
     assert after['addresses'] == before['addresses'] and after['image'] == before['image']
     assert gone(image_id) and record(server).system_metadata == {} and not cloud.leaks()
     events = [event['event'] for event in reversed(action_of(cloud, server, 'unshelve')['events'])]
-    assert events == ['find_image', 'choose_host', 'bind_ports', 'spawn_from_image', 'forget_image']
+    assert events == ['find_image', 'choose_host', 'bind_ports', 'spawn_from_image', 'let_run', 'forget_image']
     cloud.api('DELETE', f'/servers/{server}', expect=204)
     cloud.wait_gone(server)
     assert not cloud.leaks()
