@@ -11,7 +11,7 @@ NEUTRON_URL="http://127.0.0.1:$NEUTRON_PORT"
 NEUTRON_ETC="$OS_ETC/neutron"
 NEUTRON_STATE="$RUN/neutron"
 OVSDB_PORT=$((PORTS + 40))
-# libvirt's ovs-vsctl looks here.
+# libvirt's ovs-vsctl looks here; the agents' in OVS_RUNDIR.
 OVS_SOCKET=/var/run/openvswitch/db.sock
 NEUTRON_BRIDGE=br-osphys
 NEUTRON_SERVERS='neutron neutron-rpc neutron-periodic'
@@ -102,6 +102,7 @@ start_openvswitch() {
     mkdir -p "$(dirname "$OVS_SOCKET")"
     must 'ovsdb-tool create' openvswitch ovsdb-tool create "$db" /usr/share/openvswitch/vswitch.ovsschema
     os_start ovsdb-server env OVS_RUNDIR="$OVS_RUNDIR" ovsdb-server "$db" "--remote=punix:$OVS_SOCKET" \
+        "--remote=punix:$OVS_RUNDIR/db.sock" \
         "--remote=ptcp:$OVSDB_PORT:127.0.0.1" "--unixctl=$OVS_RUNDIR/ovsdb-server.ctl"
     wait_until 10 test -S "$OVS_SOCKET" || fail "Open vSwitch's database does not start: see $LOGS/ovsdb-server.out"
     # Before vswitchd starts: without it TCP of guests hangs, as nobody fills in their checksums.

@@ -110,7 +110,7 @@ def bind_ports(task: Task) -> Outcome:
 
 
 def unbind_there(task: Task) -> Outcome:
-    if task.instance is not None and 'dest' in task.data and not task.data.get('moved'):
+    if ports.has_ports(task) and task.instance is not None and 'dest' in task.data and not task.data.get('moved'):
         network.load().unbind(task.context, task.instance, move.dest(task))
     return {}
 

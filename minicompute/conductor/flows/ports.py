@@ -109,8 +109,10 @@ def let_run(task: Task) -> Asked | dict[str, Any]:
 # -- bound -----------------------------------------------------------------------------------------
 
 def bind(task: Task, host: str) -> dict[str, Any]:
-    """The server's cards are those of `host`, and its record says how they are plugged there."""
-    assert task.instance is not None
+    """The server's cards are those of `host`, and its record says how they are plugged there. Nothing of local ones,
+    which go with the server's record: an undo is run of a step that was passed over, too."""
+    if not has_ports(task) or task.instance is None:
+        return {}
     cards = network.load().bind(task.context, task.instance, host)
     task.set(network_info=cards)
     return to_await(cards)
