@@ -133,7 +133,8 @@ def _forget_card(conn: sa.Connection, uuid: str, port_id: str) -> None:
     """The port is gone, whatever its host knows of it."""
     cards = instances.get(conn, uuid).network_info
     instances.update(conn, uuid, {'network_info': [card for card in cards if card.id != port_id]})
-    network.load().release_port(conn, port_id, uuid)
+    if network.load().transactional:
+        network.load().release_port(conn, port_id, uuid)
 
 
 def volume_extended(context: RequestContext, instance: Instance, volume_id: str) -> None:
