@@ -7,7 +7,8 @@
 #   tools/openstack_lab.sh stop NAME, start NAME     one service: glance, keystone, compute, ... (status names them)
 #
 # It may be run again at any time: what is missing is started. State is under run/openstack; all listens on loopback,
-# at 100 ports from OPENSTACK_PORTS (25000) on. OPENSTACK_HOME is another place for the state. See docs/openstack_lab.md.
+# at 100 ports from OPENSTACK_PORTS (25000) on. OPENSTACK_HOME is another place for the state: a folder that is empty or
+# not there yet, for --wipe removes all that is in it. See docs/openstack_lab.md.
 set -eu
 
 # shellcheck source-path=SCRIPTDIR
@@ -19,6 +20,8 @@ TEST_MARIADB_PORT=$((PORTS + 6))
 BROKER_PORT=$((PORTS + 72))
 BROKER_NODE="openstack-$PORTS"
 BROKER_LOGIN=openstack
+# says that a folder is a lab's
+MARKER=.openstack-lab
 . "$here/lib/common.sh"
 . "$here/lib/packages.sh"
 . "$here/lib/libvirt.sh"
@@ -46,7 +49,7 @@ main() {
         down) require_root && down "$@" ;;
         status) status ;;
         stop | start) require_root && one "$verb" "${1:?of which service?}" ;;
-        -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0" ;;
+        -h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0" ;;
         *) fail "unknown word '$verb': say up, down, status, stop NAME or start NAME" ;;
     esac
 }
@@ -61,7 +64,9 @@ parts() {
 
 up() {
     local part began=$SECONDS
+    is_ours || fail "$RUN has files in it, and is no lab of this script: say OPENSTACK_HOME= another folder"
     make_directories
+    : > "$RUN/$MARKER"
     take_lock
     printf '%s\n' "$PORTS" > "$RUN/ports"
     prepare_machine
@@ -81,6 +86,8 @@ up() {
 down() {
     local part
     [ "${1:---}" = -- ] || [ "$1" = --wipe ] || fail "unknown option '$1': down takes --wipe"
+    # It removes whatever is there: a slip in OPENSTACK_HOME must not cost a home directory.
+    is_ours || fail "$RUN is no lab of this script: nothing is stopped or removed"
     make_directories
     take_lock
     compute_down
@@ -91,7 +98,7 @@ down() {
     stop_infrastructure
     close_paths
     if [ "${1:-}" = --wipe ]; then
-        find "$RUN" -mindepth 1 -maxdepth 1 ! -name venv ! -name images ! -name lock -exec rm -rf {} +
+        find "$RUN" -mindepth 1 -maxdepth 1 ! -name venv ! -name images ! -name lock ! -name "$MARKER" -exec rm -rf {} +
         say "OpenStack is down, and forgotten but for $(os_venv)"
     else
         say "OpenStack is down. Its state is in $RUN: tools/openstack_lab.sh up starts it again, down --wipe forgets it."
@@ -119,6 +126,12 @@ one() {
             [ -s "$RUN/commands/$2" ] || fail "there is no service '$2': $(ls "$RUN/commands" 2> /dev/null | tr '\n' ' ')"
             if [ "$1" = stop ]; then os_stop "$2"; else os_again "$2"; fi ;;
     esac
+}
+
+# is_ours: whether `up` has made the state's folder; or nobody has, or left anything in it. Labs of earlier days have no
+# marker, but what only they have.
+is_ours() {
+    [ -e "$RUN/$MARKER" ] || { [ -s "$RUN/ports" ] && [ -d "$RUN/commands" ]; } || [ -z "$(ls -A "$RUN" 2> /dev/null)" ]
 }
 
 # take_lock: one at a time.
