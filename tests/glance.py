@@ -25,6 +25,8 @@ class Glance:
         #: how many bytes of a download are sent before it breaks off, one number a request; and whether parts are given
         self.breaks: list[int] = []
         self.ranges = True
+        #: the status of the refusal to those who would add a member
+        self.no_members = 0
         self.clock = 0
 
     def add(self, data: bytes | None = None, **values: Any) -> str:
@@ -62,6 +64,10 @@ class Glance:
         if image is None or project and project != image['owner'] and image['visibility'] == 'private':
             return 404, HIDDEN
         if words[1:] == ['members']:
+            if image['visibility'] != 'shared':
+                return 403, {'code': 403, 'message': 'Only shared images have members.'}
+            if self.no_members:
+                return self.no_members, {'code': self.no_members, 'message': 'no member of this image'}
             self.members.setdefault(words[0], []).append(json.loads(body)['member'])
             return 200, {}
         if words[1:] == ['file']:

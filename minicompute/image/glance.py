@@ -156,7 +156,8 @@ class GlanceImages(ImageBackend):
     def reserve(self, context: RequestContext, meta: ImageMeta) -> Callable[[Any], None] | None:
         """It is there when this returns: whoever is told its id can ask Glance for it."""
         self.create(context, meta)
-        if other := meta.properties.get('instance_owner'):     # whose server it is shall have the image, too
+        other = meta.properties.get('instance_owner')
+        if other and meta.visibility == 'shared':       # whose server it is shall have the image, too
             _as(context).post(path_of(str(meta.id), 'members'), json={'member': other}, errors={
                 409: lambda said: exception.Conflict(said.message)})
         return None

@@ -130,11 +130,14 @@ class GlanceSink(ImageSink):
         service_auth.require('glance')
 
     def send(self, image_id: str, path: str, disk_format: str, progress: Progress, stop: Stop) -> dict[str, Any]:
+        client = service_auth.adapter('glance')
+        image = self._ready(client, image_id, stop)
+        sent = image.status == 'active'         # by one of us that was killed before it could say so
+        if sent and not os.path.exists(path):   # and whose last deed was to remove the file: only then it is not here
+            return _facts_of(image)
         with open(path, 'rb') as reader:
-            client = service_auth.adapter('glance')
-            image = self._ready(client, image_id, stop)
             reading = Reading(reader, image_id, disk_format, progress, stop)
-            if image.status == 'active':        # sent by one of us that was killed before it could say so
+            if sent:
                 facts = reading.through()
                 if trouble := glance.differs(image, facts):
                     raise exception.ImageUnacceptable(image_id=image_id, reason=trouble)
@@ -160,6 +163,12 @@ class GlanceSink(ImageSink):
 
     def forget(self, image_id: str) -> None:
         """What is half there is Glance's; the conductor deletes the image."""
+
+
+def _facts_of(image: ImageMeta) -> dict[str, Any]:
+    return {'size': image.size, 'virtual_size': image.virtual_size, 'checksum': image.checksum,
+            'os_hash_algo': image.os_hash_algo, 'os_hash_value': image.os_hash_value,
+            'disk_format': image.disk_format, 'container_format': image.container_format}
 
 
 class Reading:

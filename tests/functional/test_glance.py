@@ -87,6 +87,43 @@ def test_a_server_of_another_project(cloud: Cloud, glance: Glance, image: str) -
     assert glance.members == {made: ['theirs']}
 
 
+def test_whose_server_it_was_is_not_inherited(cloud: Cloud, glance: Glance, image: str) -> None:
+    uuid = cloud.boot('vm', imageRef=image, user='bob', project='theirs')['id']
+    cloud.wait(uuid)
+    shared = snapshot(cloud, uuid)
+    cloud.wait(uuid)
+    second = cloud.boot('second', imageRef=shared)['id']
+    cloud.wait(second)
+    made = snapshot(cloud, second)
+    cloud.wait(second)
+    assert 'instance_owner' not in glance.images[made] and glance.images[made]['visibility'] == 'private'
+    said = snapshot(cloud, second, metadata={'instance_owner': 'mine'})
+    cloud.wait(second)
+    assert glance.images[said]['instance_owner'] == 'mine' and glance.members == {shared: ['theirs']}
+
+
+@pytest.mark.parametrize('status', [403, 409])
+def test_a_member_is_refused(cloud: Cloud, glance: Glance, image: str, status: int) -> None:
+    uuid = cloud.boot('vm', imageRef=image, user='bob', project='theirs')['id']
+    cloud.wait(uuid)
+    glance.no_members = status
+    assert cloud.request('POST', f'/servers/{uuid}/action', {'createImage': {'name': 'x'}}).status_code == status
+    assert of_server(glance) == [] and owing() == []
+
+
+def test_a_refusal_is_told_though_glance_is_away(cloud: Cloud, glance: Glance, neighbour: Neighbour, server: str,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        neighbour.stop()
+        raise exception.ActionInProgress(method='createImage', instance_uuid=server)
+    monkeypatch.setattr(begin, 'flow', refuse)
+    try:
+        said = act(cloud, server, 'createImage', {'name': 'x'}, expect=409)
+        assert 'conflictingRequest' in said and len(owing()) == 1
+    finally:
+        neighbour.start()
+
+
 def test_backups_rotate(cloud: Cloud, glance: Glance, server: str) -> None:
     for number in range(3):
         backup(cloud, server, f'b{number}')

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
+from oslo_log import log as logging
 
 from minicompute import exception, utils
 from minicompute.compute.api import begin, image_mapping
@@ -19,11 +20,14 @@ from minicompute.objects import Action, ImageMeta, Instance, Volume
 from minicompute.volume import base as volume
 from minicompute.volume import remote
 
+LOG = logging.getLogger(__name__)
+
 #: of the image that a server was made from, what one made from the server does not have
 _OF_THE_FILE = frozenset(('container_format', 'disk_format', 'min_disk', 'min_ram'))
 _NOT_INHERITED = frozenset((
     'cache_in_nova', 'bittorrent', 'cinder_encryption_key_id', 'cinder_encryption_key_deletion_policy',
-    'img_signature', 'img_signature_hash_method', 'img_signature_key_type', 'img_signature_certificate_uuid'))
+    'img_signature', 'img_signature_hash_method', 'img_signature_key_type', 'img_signature_certificate_uuid',
+    'instance_owner'))
 SNAPSHOT, BACKUP = 'snapshot', 'backup'
 LONGEST_NAME = 255
 #: for so long an api may be at it to begin an action; an image without one is older
@@ -127,8 +131,8 @@ def reserved(context: RequestContext, instance: Instance, meta: ImageMeta) -> It
     except exception.NeighbourUnavailable:
         raise       # nobody knows whether it was heard
     except BaseException:
-        if backend.remote:
-            session.write(owed.settle_debt, 'glance', debt)
+        if backend.remote:      # it may be there: what was refused may have been what follows its making
+            _take_back(backend, meta, debt)
         raise
 
     def write(conn: sa.Connection, action: Action) -> None:
@@ -140,9 +144,18 @@ def reserved(context: RequestContext, instance: Instance, meta: ImageMeta) -> It
         yield write
     except BaseException:
         if backend.remote:
-            backend.discard(str(meta.id))
-            session.write(owed.settle_debt, 'glance', debt)
+            _take_back(backend, meta, debt)
         raise
+
+
+def _take_back(backend: image.ImageBackend, meta: ImageMeta, debt: str) -> None:
+    """What keeps us from it is not what the user is to be told: the debt stays."""
+    try:
+        backend.discard(str(meta.id))
+    except exception.ComputeException as error:
+        LOG.warning('Image %s, which is not to be, is deleted later: %s', meta.id, error)
+    else:
+        session.write(owed.settle_debt, 'glance', debt)
 
 
 def describe(context: RequestContext, instance: Instance, name: str, kind: str,

@@ -230,6 +230,25 @@ def test_image_of_a_server(images: GlanceImages, glance: Glance, disk: pathlib.P
     assert image_id not in glance.images
 
 
+def test_asked_again_without_the_file(images: GlanceImages, glance: Glance, disk: pathlib.Path) -> None:
+    image_id = reserve(images, glance)
+    facts = send(image_id, disk)
+    disk.unlink()                           # as a compute does at the end, which is killed before it could say so
+    again = send(image_id, disk)
+    assert again == {**facts, 'virtual_size': None}         # this Glance does not look into images
+    assert images.finish(image_id, again) is None
+    glance.images[image_id]['status'] = 'queued'
+    with pytest.raises(FileNotFoundError):
+        send(image_id, disk)
+
+
+@pytest.mark.parametrize(('visibility', 'members'), [('private', {}), ('shared', {'an-id': ['theirs']})])
+def test_members_are_of_shared_images(images: GlanceImages, glance: Glance, visibility: str, members: Any) -> None:
+    meta = ImageMeta(id='an-id', visibility=visibility, properties={'instance_owner': 'theirs'})
+    assert images.reserve(user(glance, 'p'), meta) is None
+    assert glance.members == members
+
+
 def test_what_arrived_is_compared(images: GlanceImages, glance: Glance, disk: pathlib.Path) -> None:
     image_id = reserve(images, glance)
     with pytest.raises(exception.ImageNotActive):
