@@ -7,13 +7,16 @@ that may be called twice; what is gone already (NotFound) is paid.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+import datetime
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import sqlalchemy as sa
 from oslo_log import log as logging
 
 from minicompute import exception, utils
 from minicompute.conductor.flows import assist, connections, ports
+from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import owed
 from minicompute.image import base as image
@@ -21,9 +24,11 @@ from minicompute.volume import base as volume
 
 LOG = logging.getLogger(__name__)
 
-#: seconds between two looks, and how many debts one look pays
+#: seconds between two looks, and how many debts one look tries to pay
 INTERVAL = 30.0
 MOST = 200
+#: seconds until one that its payer refused is tried again, the first time and at most; each time doubled
+AGAIN, LONGEST = 60, 3600
 
 
 def discard_image(ref: str, data: dict[str, Any]) -> None:
@@ -42,18 +47,19 @@ PAYERS: dict[str, Callable[[str, dict[str, Any]], None]] = {
 
 
 def pay() -> int:
-    """-> how many were paid. Nothing that one of them raises keeps the others from it."""
-    with session.read() as conn:
-        found = owed.of_neighbours(conn, MOST)
-    paid, silent, now = [], set(), utils.utcnow().isoformat()
-    for row in found:
+    """-> how many were paid. Nothing that one of them raises keeps the others from it: it is put off."""
+    if CONF.image_backend == CONF.network_backend == CONF.volume_backend == 'local':
+        return 0
+    paid, later, silent, tried = [], {}, set(), 0
+    for row in _due():
         kind, _, ref = row.verb.partition(' ')
-        data = row.data or {}
-        # One that only a death makes a debt is not due before that; a kind that we do not know is a newer conductor's.
-        if data.get('not_before', '') > now or row.host in silent or kind not in PAYERS:
+        if row.host in silent or kind not in PAYERS:    # a kind that we do not know is a newer conductor's
             continue
+        if tried == MOST:
+            break
+        tried += 1
         try:
-            PAYERS[kind](ref, data)
+            PAYERS[kind](ref, row.data or {})
         except exception.NotFound:
             pass
         except exception.NeighbourUnavailable:
@@ -61,13 +67,36 @@ def pay() -> int:
             continue
         except connections.Busy as error:
             LOG.debug('%s of instance %s waits: %s', row.verb, row.instance_uuid, error)
+            tried -= 1      # nobody was asked
             continue
         except Exception as error:
             LOG.exception('%s of instance %s is still owed: %s', row.verb, row.instance_uuid, error)
+            later[row.id] = _put_off(row.data or {})
             continue
         LOG.info('%s of instance %s is done now, which %s did not answer before', row.verb, row.instance_uuid,
                  row.host.removeprefix(owed.NEIGHBOUR))
         paid.append(row.id)
+    if later:
+        session.write(owed.put_off, later)
     if paid:
         session.write(owed.settled, paid)
     return len(paid)
+
+
+def _due() -> Iterator[sa.Row[Any]]:
+    """The oldest first. What only a death makes a debt, and what was put off, stands in nobody's way."""
+    last, now = 0, utils.utcnow().isoformat()
+    while True:
+        with session.read() as conn:
+            found = owed.of_neighbours(conn, MOST, last)
+        yield from (row for row in found if (row.data or {}).get('not_before', '') <= now)
+        if len(found) < MOST:
+            return
+        last = found[-1].id
+
+
+def _put_off(data: dict[str, Any]) -> dict[str, Any]:
+    refused = int(data.get('refused', 0))
+    seconds = min(AGAIN * 2 ** min(refused, 8), LONGEST)
+    until = utils.utcnow() + datetime.timedelta(seconds=seconds)
+    return {**data, 'refused': refused + 1, 'not_before': until.isoformat()}

@@ -213,7 +213,7 @@ class Engine:
             self._parked[action.id or 0] = Parked(task, asked, time.monotonic())
         task.asked = asked
         request = action.request(asked.verb, task.instance, asked.args, self.owner)
-        request.attempt = task.failures
+        request.attempt = task.failures + task.silences
         self._send(asked.host, request)
 
     # -- workers -----------------------------------------------------------

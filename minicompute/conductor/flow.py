@@ -88,6 +88,8 @@ class Task:
     log: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     began: datetime.datetime | None = None
     failures: int = 0
+    #: how often a neighbour has not answered this step: no failures, of which some few make it `stuck`
+    silences: int = 0
     #: since when a neighbour has not answered this step, by time.monotonic
     silent_since: float | None = None
     #: what was said of it last
@@ -149,7 +151,7 @@ class Step:
     #: an undo that a host that is down cannot answer is begun again, for it may then ask another
     undo_waits: bool = False
     #: what a neighbour that stays silent at this step, or at its undo, is owed: conductor/debts.py. Without it the step
-    #: unwinds, and its undo waits for the neighbour
+    #: unwinds, and its undo is `stuck`, as is a step behind a pivot
     debts: Callable[[Task], Sequence[Debt]] | None = None
     #: a host that is down at the undo owes the removal of the server; False where the server stays there
     undo_owes: bool = True

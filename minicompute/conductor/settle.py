@@ -4,7 +4,7 @@
     Asked           parked until the compute reports
     Later, Retry    the same step again, uncounted or counted
     NeighbourUnavailable  the same step again with back-off until its deadline; then it unwinds. An undo, or a step
-                    behind a pivot, ends and owes (`Step.debts`), or waits for the neighbour
+                    behind a pivot, ends and owes (`Step.debts`), or is `stuck`
     Reschedule      unwind to the step marked `retry`, then forward without that host
     anything else   unwind, starting with the failed step itself: it may have half happened;
                     behind a pivot there is no way back: again with back-off, then `stuck`
@@ -118,7 +118,7 @@ def settle(task: Task, outcome: Outcome | Exception) -> Asked | float | None:
     if isinstance(outcome, Exception):
         task.changes, task.commits, task.gathered = {}, [], []
         return _undo_failed(task, flow, step, outcome) if undoing else _failed(task, flow, step, outcome)
-    task.failures = 0
+    task.failures = task.silences = 0
     if undoing:
         task.data.update(outcome or {})
         _log(task, f'{step.name}_undo', 'Success')
@@ -129,25 +129,29 @@ def settle(task: Task, outcome: Outcome | Exception) -> Asked | float | None:
 
 
 def _silent(task: Task, flow: Flow, step: Step, error: Exception, undoing: bool) -> float | None:
-    """A neighbour does not answer. -> seconds to wait, None when the step ended and owes, or FAILED."""
+    """A neighbour does not answer. -> seconds to wait, None when the step ended and owes or is stuck, or
+    FAILED."""
     now = time.monotonic()
     task.changes, task.commits, task.gathered = {}, [], []
     if task.silent_since is None:
         task.silent_since = now
-    task.failures += 1
+    task.silences += 1
     task.silence = str(error)
-    wait = _backoff(task.failures)
+    wait = _backoff(task.silences)
     patience = min(step.deadline(), OWE_AFTER) if undoing and step.debts is not None else step.deadline()
     if now + wait - task.silent_since < patience:
         return wait
     LOG.warning('Action %s (%s of %s) cannot go on at %s: %s', task.action.id, task.action.action, task.uuid,
                 step.name, error)
-    if step.debts is None:
-        return MOST_BACKOFF if undoing or flow.past_pivot(step.name) else FAILED
-    if not undoing and not step.owed_when_down:
+    ends = step.debts is not None and (undoing or step.owed_when_down)
+    if not ends and (undoing or flow.past_pivot(step.name)):     # to wait for ever would hold up a delete as well
+        _log(task, f'{step.name}_undo' if undoing else step.name, 'Error', error)
+        _stuck(task, error)
+        return None
+    if not ends:
         return FAILED
     owe_neighbours(task, step, str(error))
-    task.failures, task.silent_since, task.silence = 0, None, ''
+    task.failures, task.silences, task.silent_since, task.silence = 0, 0, None, ''
     if undoing:
         _log(task, f'{step.name}_undo', 'Success', note=f'owed: {error}')
         _undone(task, flow, step)
@@ -193,6 +197,7 @@ def _failed(task: Task, flow: Flow, step: Step, error: Exception) -> float | Non
     if isinstance(error, Reschedule):
         _elsewhere(task, flow, str(error))
     action.state, action.attempts = ActionState.UNWINDING, 0
+    task.failures = task.silences = 0       # its undo has failed at nothing yet
     if step.undo is None:
         _undone(task, flow, step)
     return None
@@ -254,11 +259,15 @@ def _again_or_stuck(task: Task, error: Exception) -> float | None:
     if task.failures < CONF.conductor.stuck_after:
         task.log.clear()
         return _backoff(task.failures)
+    _stuck(task, error)
+    return None
+
+
+def _stuck(task: Task, error: Exception) -> None:
     task.action.state, task.action.message = ActionState.STUCK, _public(error)[:1000]
-    task.action.attempts = task.failures
+    task.action.attempts = task.failures + task.silences
     LOG.error('Action %s (%s of %s) is stuck at %s: %s', task.action.id, task.action.action, task.uuid,
               task.action.step, error)
-    return None
 
 
 def _end(task: Task, state: str, message: str | None = None) -> None:
@@ -267,7 +276,7 @@ def _end(task: Task, state: str, message: str | None = None) -> None:
 
 
 def _backoff(failures: int) -> float:
-    return min(0.2 * 2 ** failures, MOST_BACKOFF)
+    return min(0.2 * 2 ** min(failures, 8), MOST_BACKOFF)
 
 
 def owe(task: Task, reason: str) -> None:

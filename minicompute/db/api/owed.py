@@ -5,7 +5,7 @@ What is left to do at a neighbour (Glance, Neutron, Cinder) is kept beside it, u
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,10 +27,16 @@ def add_debt(conn: sa.Connection, service: str, instance_uuid: str, verb: str, d
                                           created_at=utcnow()))
 
 
-def of_neighbours(conn: sa.Connection, limit: int) -> list[sa.Row[Any]]:
-    """(id, host, instance_uuid, verb, data) of what is to be done at neighbours, the oldest first."""
+def of_neighbours(conn: sa.Connection, limit: int, after: int = 0) -> list[sa.Row[Any]]:
+    """(id, host, instance_uuid, verb, data) of what is to be done at neighbours, the oldest first; `after` is an id."""
     return list(conn.execute(sa.select(owed.c.id, owed.c.host, owed.c.instance_uuid, owed.c.verb, owed.c.data).where(
-        owed.c.host.like(f'{NEIGHBOUR}%')).order_by(owed.c.id).limit(limit)))
+        owed.c.host.like(f'{NEIGHBOUR}%'), owed.c.id > after).order_by(owed.c.id).limit(limit)))
+
+
+def put_off(conn: sa.Connection, later: Mapping[int, dict[str, Any]]) -> None:
+    """{id: its `data`, with another `not_before`} of debts that could not be paid."""
+    for debt_id, data in later.items():
+        conn.execute(owed.update().where(owed.c.id == debt_id).values(data=data))
 
 
 def settle_debt(conn: sa.Connection, service: str, verb: str) -> None:

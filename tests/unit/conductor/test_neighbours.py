@@ -1,16 +1,17 @@
 """A neighbour that does not answer: what becomes of a step, of an undo, and of what is owed."""
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from minicompute import exception
+from minicompute import exception, utils
 from minicompute.compute.manager.verbs.base import failure
 from minicompute.conductor import debts, settle
-from minicompute.conductor.flow import Debt, Flow, Step, Task
+from minicompute.conductor.flow import Debt, Flow, Retry, Step, StepFailed, Task
 from minicompute.context import RequestContext
 from minicompute.db import session
 from minicompute.db.api import owed
@@ -74,10 +75,12 @@ def test_one_that_answers_in_between_begins_anew(make: Any) -> None:
     assert task.silent_since is None and task.failures == 0 and task.silence == ''
 
 
-def test_an_undo_without_debts_waits(make: Any) -> None:
+def test_an_undo_without_debts_gets_stuck(make: Any) -> None:
+    """So that a delete need not wait for a neighbour that never comes back."""
     task, clock = make(ActionState.UNWINDING, undo=back)
-    assert waited(task, clock) == (100, settle.MOST_BACKOFF)
-    assert task.action.state == ActionState.UNWINDING
+    waited(task, clock)
+    assert 1030 < clock[0] <= 1060 and task.action.state == ActionState.STUCK and task.action.step == 'ask'
+    assert 'The Image service' in task.action.message and task.log[-1]['event'] == 'ask_undo'
 
 
 def test_an_undo_ends_and_owes(make: Any) -> None:
@@ -90,9 +93,34 @@ def test_an_undo_ends_and_owes(make: Any) -> None:
 
 def test_behind_the_pivot_there_is_no_way_back(make: Any) -> None:
     task, clock = make(pivot=True)
-    assert waited(task, clock) == (100, settle.MOST_BACKOFF)
-    assert task.action.state == ActionState.RUNNING and task.action.step == 'ask'
-    assert settle.settle(task, {}) is None and task.action.step == 'last'
+    waited(task, clock)
+    assert 1030 < clock[0] <= 1060 and task.action.state == ActionState.STUCK and task.action.step == 'ask'
+    assert [(row['event'], row['result']) for row in task.log] == [('ask', 'Error')]
+
+
+def test_silence_is_no_failure(make: Any) -> None:
+    """Which, behind a pivot, end in `stuck`; and each question is another try for the compute."""
+    task, clock = make(pivot=True)
+    tries = [task.failures + task.silences]
+    clock[0] -= 1e6
+    for outcome in [*[SILENT] * 12, StepFailed('an ordinary error'), SILENT, Retry('once more')]:
+        clock[0] += 1
+        assert settle.settle(task, outcome) <= settle.MOST_BACKOFF
+        tries.append(task.failures + task.silences)
+    assert tries == sorted(set(tries)) and task.action.state == ActionState.RUNNING
+
+
+def test_an_undo_begins_without_failures(make: Any) -> None:
+    task, clock = make()
+    waited(task, clock)
+    assert task.action.state == ActionState.UNWINDING
+    assert settle.settle(task, StepFailed('an ordinary error')) < 1 and task.action.state == ActionState.UNWINDING
+
+
+def test_a_silence_of_days(make: Any) -> None:
+    task, clock = make(undo=back)
+    object.__setattr__(Flow.registry['of-this-test'].step('ask'), 'deadline', lambda: 10**6)
+    assert waited(task, clock, 3000) == (3000, settle.MOST_BACKOFF)
 
 
 def test_a_step_may_end_and_owe(make: Any) -> None:
@@ -111,7 +139,8 @@ def test_a_compute_that_finds_nobody(make: Any) -> None:
     assert str(outcome) == str(SILENT)
 
 
-def test_debts_are_paid_when_it_is_back(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_debts_are_paid_when_it_is_back(database: str, conf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    conf.set_override('image_backend', 'glance')
     paid, silent, broken = [], {'b'}, {'c'}
 
     def pay(ref: str, data: dict[str, Any]) -> None:
@@ -139,3 +168,38 @@ def test_debts_are_paid_when_it_is_back(database: str, monkeypatch: pytest.Monke
     assert debts.pay() == 2
     with session.read() as conn:
         assert [row.verb for row in owed.of_neighbours(conn, 10)] == ['thing c', 'unknown x', 'thing later']
+
+
+def test_debts_that_cannot_be_paid_stand_in_nobodys_way(database: str, conf: Any,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are put off, for longer each time; what is not due or of a silent service is passed over."""
+    tried: list[str] = []
+    now = [utils.utcnow()]
+
+    def pay(ref: str, data: dict[str, Any]) -> None:
+        tried.append(ref)
+        if ref.startswith('away'):
+            raise SILENT
+        if ref.startswith('bad'):
+            raise exception.Conflict('it is in use')
+    monkeypatch.setitem(debts.PAYERS, 'thing', pay)
+    monkeypatch.setattr(debts, 'MOST', 4)
+    monkeypatch.setattr(utils, 'utcnow', lambda: now[0])
+
+    def write(conn: Any) -> None:
+        for number in range(6):
+            owed.add_debt(conn, 'cinder', UUID, f'thing away{number}', {}, 'it was away')
+            owed.add_debt(conn, 'neutron', UUID, f'thing later{number}', {'not_before': '2999-01-01'}, 'in case')
+        for ref in ('bad1', 'bad2', 'bad3', 'bad4', 'good1', 'good2'):
+            owed.add_debt(conn, 'glance', UUID, f'thing {ref}', {}, 'it was away')
+    session.write(write)
+    assert debts.pay() == 0 and tried == []         # all is local here: there is nobody to ask
+    conf.set_override('image_backend', 'glance')
+    assert debts.pay() == 0 and tried == ['away0', 'bad1', 'bad2', 'bad3']
+    tried.clear()
+    assert debts.pay() == 2 and tried == ['away0', 'bad4', 'good1', 'good2']
+    for seconds, again in ((0, []), (debts.AGAIN, ['bad1', 'bad2', 'bad3']), (0, ['bad4']), (debts.AGAIN, []),
+                           (debts.AGAIN, ['bad1', 'bad2', 'bad3'])):
+        tried.clear()
+        now[0] += datetime.timedelta(seconds=seconds)
+        assert debts.pay() == 0 and tried == ['away0', *again]
