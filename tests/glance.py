@@ -28,6 +28,7 @@ class Glance:
         #: the status of the refusal to those who would add a member
         self.no_members = 0
         self.clock = 0
+        self.in_use: set[str] = set()           # other images stand on them
 
     def add(self, data: bytes | None = None, **values: Any) -> str:
         image_id = values.pop('id', None) or str(uuid.uuid4())
@@ -77,6 +78,8 @@ class Glance:
         if method == 'DELETE':
             if image['protected']:
                 return 403, {'code': 403, 'message': 'it is protected'}
+            if words[0] in self.in_use:
+                return 409, {'code': 409, 'message': 'it is in use'}
             del self.images[words[0]]
             self.data.pop(words[0], None)
             return 204, None

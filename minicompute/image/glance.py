@@ -179,13 +179,13 @@ class GlanceImages(ImageBackend):
         return None
 
     def discard(self, image_id: str) -> None:
-        """One that a user has protected meanwhile stays."""
+        """One that a user has protected meanwhile, or that others stand on, stays."""
         try:
             service_auth.adapter('glance').delete(path_of(image_id), errors=not_found(image_id))
         except exception.NotFound:
             pass
-        except exception.Forbidden as error:
-            LOG.warning('Image %s, which was not finished, cannot be deleted: %s', image_id, error)
+        except (exception.Forbidden, exception.Conflict) as error:
+            LOG.warning('Image %s, which nobody needs, cannot be deleted: %s', image_id, error)
 
 
 def _as(context: RequestContext) -> service_auth.Neighbour:

@@ -16,6 +16,7 @@ from minicompute.image import base
 from minicompute.virt.fake import FakeDriver
 from tests.functional.cloud import Cloud
 from tests.functional.test_snapshots import act, action_of, backup, snapshot
+from tests.functional.test_volumes import boot
 from tests.glance import Glance
 from tests.neighbour import Neighbour, forget
 
@@ -270,6 +271,47 @@ def test_a_backup_does_not_wait_for_its_rotation(cloud: Cloud, glance: Glance, n
     backup(cloud, server, 'third', rotation=1)
     cloud.wait(server)
     assert [glance.images[one]['name'] for one in of_server(glance)] == ['third']
+
+
+def test_images_that_others_stand_on_stay(cloud: Cloud, glance: Glance, neighbour: Neighbour, server: str,
+                                          image: str) -> None:
+    """As a clone in Ceph does: nobody waits for their end, neither a deletion nor a backup."""
+    for name in ('first', 'second'):
+        backup(cloud, server, name, rotation=1)
+        cloud.wait(server)
+        glance.in_use |= set(of_server(glance))
+    assert sorted(glance.images[one]['name'] for one in of_server(glance)) == ['first', 'second']
+    assert action_of(cloud, server, 'createBackup')['message'] is None
+    act(cloud, server, 'shelve')
+    cloud.wait(server, 'SHELVED_OFFLOADED')
+    glance.in_use |= set(glance.images)
+    cloud.api('DELETE', f'/servers/{server}', expect=204)
+    cloud.wait_gone(server)
+    assert len(of_server(glance)) == 3 and owing() == []
+    left = next(iter(of_server(glance)))
+    session.write(lambda conn: owed.add_debt(conn, 'glance', server, f'image {left}', {}, 'it was away'))
+    assert debts.pay() == 1 and owing() == [] and left in glance.images
+
+
+def test_an_image_of_volumes_unwinds_without_glance(cloud: Cloud, glance: Glance, neighbour: Neighbour,
+                                                    image: str) -> None:
+    uuid = boot(cloud, {'source_type': 'image', 'uuid': image, 'destination_type': 'volume', 'boot_index': 0,
+                        'volume_size': 1, 'delete_on_termination': True})['id']
+    cloud.wait(uuid)
+
+    def refuse(driver: Any, uuid: str) -> None:
+        FakeDriver.faults.clear()
+        neighbour.stop()
+        raise exception.DiskFull(what='the snapshots')
+    FakeDriver.faults['copy_volumes'] = refuse
+    made = snapshot(cloud, uuid)
+    try:
+        cloud.wait(uuid)
+        cloud.until(lambda: action_of(cloud, uuid, 'createImage')['message'], 'the action to end')
+        assert owing() == [f'image {made}']
+    finally:
+        neighbour.start()
+    assert debts.pay() == 1 and made not in glance.images
 
 
 def test_a_build_that_is_late_says_why(cloud: Cloud, image: str, conf: Any) -> None:

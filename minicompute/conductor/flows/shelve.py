@@ -260,8 +260,8 @@ def has_image(task: Task) -> bool:
 
 
 def forget_image(task: Task) -> Outcome:
-    """The image of the shelf is not needed any more. One that its owner protects stays, and the log says so; an image
-    service that is away is told later."""
+    """The image of the shelf is not needed any more. One that its owner protects, or that others stand on,
+    stays, and the log says so; an image service that is away is told later."""
     instance = task.instance
     assert instance is not None
     if image_id := instance.system_metadata.get(IMAGE):
@@ -269,7 +269,7 @@ def forget_image(task: Task) -> Outcome:
             image.load().delete(task.context, image_id)
         except exception.ImageNotFound:
             pass
-        except exception.Forbidden as error:
+        except (exception.Forbidden, exception.Conflict) as error:
             task.notes = str(error)
         except exception.NeighbourUnavailable as error:
             task.notes = f'owed: {error}'

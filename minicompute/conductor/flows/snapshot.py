@@ -97,7 +97,7 @@ def rotates(task: Task) -> bool:
 
 def rotate_backups(task: Task) -> Outcome:
     """Only the newest backups of this kind stay, as many as were asked for. One that cannot be deleted (it is
-    protected) is named in the action log, and keeps nobody from the others."""
+    protected, or others stand on it) is named in the action log, and keeps nobody from the others."""
     said = {'image_type': 'backup', 'backup_type': task.data['backup_type'], 'instance_uuid': task.uuid}
     backend, kept = image.load(), []
     found = backend.list(task.context, filters={
@@ -107,7 +107,7 @@ def rotate_backups(task: Task) -> Outcome:
             backend.delete(task.context, str(old.id))
         except exception.ImageNotFound:
             continue
-        except exception.Forbidden as error:
+        except (exception.Forbidden, exception.Conflict) as error:
             LOG.info('A backup of instance %s stays: %s', task.uuid, error)
             kept.append(str(old.id))
     if kept:
