@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from minicompute import servicegroup
 from minicompute.compute.manager import verbs
 from minicompute.conf import CONF
 from minicompute.context import admin_context
@@ -167,26 +168,32 @@ def test_a_swap_that_an_older_host_cannot_undo(cloud: Cloud, server: str, blocks
     assert 'RuntimeError' in action_of(cloud, server, 'swap_volume')['message']
 
 
-@pytest.mark.parametrize('ends', ['back', 'delete', 'reset'])
-def test_a_swap_on_a_host_that_falls_silent(cloud: Cloud, server: str, blocks: Caller, volume: Any, ends: str) -> None:
+@pytest.mark.parametrize('ends', ['back', 'delete', 'reset', 'dead'])
+def test_a_swap_on_a_host_that_falls_silent(cloud: Cloud, server: str, blocks: Caller, volume: Any, ends: str,
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
     """The guest has gone over, and nobody heard of it: no start may give it the old volume."""
+    heard, unheard = servicegroup.down_hosts, set()
+
+    def down_hosts(conn: Any, hosts: set[str], **kwargs: Any) -> Any:
+        return {**heard(conn, hosts, **kwargs), **dict.fromkeys(unheard & hosts)}
+    monkeypatch.setattr(servicegroup, 'down_hosts', down_hosts)
     engine: Any = cloud.services['conductor1'].manager.engine      # type: ignore[attr-defined]
     engine._steady = lambda: True
     old, new, host = volume(), volume(), record(server).host
     attach(cloud, server, old)
     quiet(cloud)
 
-    def force(down: bool) -> None:
+    def force_down() -> None:
         session.write(lambda conn: conn.execute(services.update().where(services.c.host == host).values(
-            forced_down=down)))
+            forced_down=True)))
 
     with held('swap_volume.after') as there:
         swap(cloud, server, old, new)
         assert there.wait(20)
-        force(True)
+        unheard.add(str(host))
         cloud.until(lambda: engine.load()['waiting'], 'the swap to be undone, and to wait')
-        if ends == 'reset':
-            reset(cloud, server)
+        if ends in ('reset', 'dead'):
+            reset(cloud, server) if ends == 'reset' else force_down()
             cloud.until(lambda: 'locks' not in cloud.leaks(), 'the swap to be given up')
     if ends == 'delete':
         cloud.api('DELETE', f'/servers/{server}', expect=204)
@@ -195,7 +202,7 @@ def test_a_swap_on_a_host_that_falls_silent(cloud: Cloud, server: str, blocks: C
         return
     if ends == 'back':
         assert {device.connection_info['state'] for device in mapped(server)} == {'detaching', 'swapping'}
-        force(False)
+        unheard.clear()
     quiet(cloud)
     assert plugged(cloud, server) == {new}
     has = {(device.volume_id, device.connection_info['state']) for device in mapped(server)}

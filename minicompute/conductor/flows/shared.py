@@ -24,8 +24,12 @@ def deleted(task: Task) -> bool:
 
 
 def given_up(task: Task) -> bool:
-    """Whether an operator has reset the state of the server, who will not wait for a host that is silent."""
+    """Whether an operator will not wait for the server's host, who has reset the state of the server, or has said that
+    the host is down for good, as before an evacuation."""
+    host = task.instance.host if task.instance else None
     with session.read() as conn:
+        if host and servicegroup.forced_down(conn, {host}):
+            return True
         return any(one.flow == 'reset_state' for one in actions.waiting(conn, task.uuid))
 
 
