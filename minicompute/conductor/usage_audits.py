@@ -19,6 +19,8 @@ LOG = logging.getLogger(__name__)
 
 #: seconds between two looks whether a period has ended
 INTERVAL = 60.0
+#: hosts of one transaction: none is long, and what one of them cannot do the others have done
+HOSTS = 50
 
 
 def sweep() -> int:
@@ -27,18 +29,20 @@ def sweep() -> int:
         return 0
     with session.read() as conn:
         period = audit_period(CONF.instance_usage_audit_period, session.now(conn))
-        if not _waiting(conn, period):
-            return 0
-    try:
-        done = session.write(_audit, period)
-    except db_exc.DBDuplicateEntry:
-        return 0     # another conductor was at it in the same moment; what is left the next look finds
-    LOG.info('The usage of %d hosts from %s to %s is written down', done, *period)
+        waiting = sorted(_waiting(conn, period))
+    done = 0
+    for start in range(0, len(waiting), HOSTS):
+        try:
+            done += session.write(_audit, period, waiting[start:start + HOSTS])
+        except db_exc.DBDuplicateEntry:
+            continue     # another conductor was at it in the same moment; what is left the next look finds
+    if done:
+        LOG.info('The usage of %d hosts from %s to %s is written down', done, *period)
     return done
 
 
-def _audit(conn: sa.Connection, period: db.Period) -> int:
-    hosts = _waiting(conn, period)
+def _audit(conn: sa.Connection, period: db.Period, among: list[str]) -> int:
+    hosts = _waiting(conn, period).intersection(among)
     if hosts:
         counted = db.servers_of(conn, hosts, period)
         db.note(conn, {host: counted.get(host, 0) for host in hosts}, period)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -37,6 +38,8 @@ LOG = logging.getLogger(__name__)
 ERROR = 'error'
 API, CONDUCTOR, COMPUTE = 'nova-api', 'nova-conductor', 'nova-compute'
 NOBODY = Asker()
+#: servers of a series that are read at once
+TOGETHER = 200
 
 
 @dataclasses.dataclass(slots=True, frozen=True)
@@ -50,17 +53,26 @@ class Message:
     failed: bool = False
 
 
+@dataclasses.dataclass(slots=True, frozen=True)
+class Series:
+    """Messages too many to wait in a queue: they are read from the records when their turn comes. `what` they are."""
+
+    what: str
+    messages: Callable[[], Iterator[Message]]
+
+
 class Listener:
     """`send` takes the messages of one transaction, and never blocks."""
 
-    def __init__(self, send: Callable[[Sequence[Message]], None]) -> None:
+    def __init__(self, send: Callable[[Sequence[Message | Series]], None]) -> None:
         self._send = send
         self.alterations = CONF.notifications.notify_on_state_change is not None
 
-    def prepare(self, conn: sa.Connection, facts: Sequence[Any]) -> list[Message]:
+    def prepare(self, conn: sa.Connection, facts: Sequence[Any]) -> list[Message | Series]:
         """No error of ours may cost a transaction, and none of the database's may be hidden from it."""
         try:
-            servers = instances.get_many(conn, _unknown(facts), deleted=True)
+            unknown = _unknown(facts)
+            servers = instances.get_many(conn, unknown, deleted=True) if unknown else {}
             return [message for fact in facts for message in self._tell(conn, fact, facts, servers)]
         except (db_exc.DBError, sa.exc.SQLAlchemyError):
             raise
@@ -68,12 +80,12 @@ class Listener:
             LOG.exception('What was changed just now cannot be told')
             return []
 
-    def committed(self, ready: list[Message]) -> None:
+    def committed(self, ready: list[Message | Series]) -> None:
         if ready:
             self._send(ready)
 
     def _tell(self, conn: sa.Connection, fact: Any, facts: Sequence[Any],
-              servers: dict[str, Instance]) -> Iterator[Message]:
+              servers: dict[str, Instance]) -> Iterator[Message | Series]:
         if isinstance(fact, watch.Begun) and fact.action.instance_uuid in servers:
             yield from _begun(fact, servers[fact.action.instance_uuid])
         elif isinstance(fact, watch.Stepped):
@@ -89,7 +101,7 @@ class Listener:
         elif isinstance(fact, watch.Changed):
             yield from _changed(conn, fact)
         elif isinstance(fact, watch.Audited):
-            yield from _exists(conn, fact)
+            yield Series(f'instance.exists of {", ".join(fact.hosts)}', lambda: _exists(fact))
 
 
 def _unknown(facts: Sequence[Any]) -> set[str]:
@@ -264,13 +276,20 @@ def _updated(one: Instance, before: Sequence[str | None], asker: Asker) -> Messa
     return Message('instance.update', _publisher('update', one, {}), asker, build)
 
 
-def _exists(conn: sa.Connection, fact: watch.Audited) -> Iterator[Message]:
-    from minicompute.db.api import usage_audits  # once a period
+def _exists(fact: watch.Audited) -> Iterator[Message]:
+    """Read once the audit is committed, some at a time: neither their number nor an error costs the audit."""
+    from minicompute.db import session  # once a period
+    from minicompute.db.api import usage_audits
 
     told = payloads.period(*fact.period)
-    for one in instances.get_many(conn, usage_audits.uuids_of(conn, fact.hosts, fact.period), deleted=True).values():
-        yield Message('instance.exists', f'{COMPUTE}:{one.host}', NOBODY, lambda one=one: payloads.server(  # type: ignore[misc]
-            'InstanceExistsPayload', one, NOBODY, audit_period=told))
+    with session.read() as conn:
+        uuids = usage_audits.uuids_of(conn, fact.hosts, fact.period)
+    for start in range(0, len(uuids), TOGETHER):
+        with session.read() as conn:
+            found = instances.get_many(conn, uuids[start:start + TOGETHER], deleted=True)
+        for one in found.values():
+            yield Message('instance.exists', f'{COMPUTE}:{one.host}', NOBODY, functools.partial(
+                payloads.server, 'InstanceExistsPayload', one, NOBODY, audit_period=told))
 
 
 # -- nouns -------------------------------------------------------------------------

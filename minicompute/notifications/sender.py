@@ -1,14 +1,14 @@
 """The way to the broker: a queue with a bound, and one thread that nobody waits for.
 
 A broker that does not answer costs notifications, never an action: what does not fit into the queue is dropped, counted
-and named in the log.
+and named in the log. A series needs no room: it is sent while nothing else waits, and read as it is sent.
 """
 from __future__ import annotations
 
 import collections
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import oslo_messaging as messaging
@@ -16,7 +16,7 @@ from oslo_log import log as logging
 
 from minicompute import metrics
 from minicompute.conf import CONF
-from minicompute.notifications.listener import Message
+from minicompute.notifications.listener import Message, Series
 
 LOG = logging.getLogger(__name__)
 
@@ -53,17 +53,20 @@ class Sender:
     def __init__(self, bound: int = BOUND) -> None:
         self._bound = bound
         self._waiting: collections.deque[Message] = collections.deque()
+        self._series: collections.deque[tuple[str, Iterator[Message]]] = collections.deque()
         self._ready = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closing = False
         self._sending = False
         self._dropped, self._said = 0, 0.0
 
-    def put(self, messages: Sequence[Message]) -> None:
+    def put(self, messages: Sequence[Message | Series]) -> None:
+        single = [one for one in messages if isinstance(one, Message)]
         with self._ready:
             room = max(0, self._bound - len(self._waiting))
-            self._waiting.extend(messages[:room])
-            self._drop(len(messages) - room)
+            self._waiting.extend(single[:room])
+            self._drop(len(single) - room)
+            self._series.extend((one.what, one.messages()) for one in messages if isinstance(one, Series))
             if self._thread is None and not self._closing:
                 self._thread = threading.Thread(target=self._run, name='notifications', daemon=True)
                 self._thread.start()
@@ -90,6 +93,8 @@ class Sender:
             with self._ready:
                 if lost := len(self._waiting) + self._sending:
                     LOG.warning('%d notifications were not sent: this daemon leaves', lost)
+                for what, _ in self._series:
+                    LOG.warning('Not all of %s was sent: this daemon leaves', what)
 
     def _run(self) -> None:
         notifier, transport = None, None
@@ -106,12 +111,30 @@ class Sender:
             transport.cleanup()
 
     def _next(self) -> Message | None:
-        with self._ready:
-            self._sending = False
-            while not self._waiting and not self._closing:
-                self._ready.wait()
-            self._sending = bool(self._waiting)
-            return self._waiting.popleft() if self._waiting else None
+        while True:
+            with self._ready:
+                self._sending = False
+                while not self._waiting and not self._series and not self._closing:
+                    self._ready.wait()
+                self._sending = bool(self._waiting)
+                if self._waiting or not self._series:
+                    return self._waiting.popleft() if self._waiting else None
+                what, series = self._series[0]
+            message = _read(what, series)   # may wait for the database: `put` must not
+            with self._ready:
+                if message is not None:
+                    self._sending = True
+                    return message
+                self._series.popleft()
+
+
+def _read(what: str, series: Iterator[Message]) -> Message | None:
+    try:
+        return next(series, None)
+    except Exception:
+        metrics.count('notifications', 1, 'failed')
+        LOG.exception('The rest of %s cannot be read, and is not sent', what)
+        return None
 
 
 def _connect() -> tuple[Any, Any]:

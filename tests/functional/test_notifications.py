@@ -1,6 +1,7 @@
 """Notifications: what has begun ends, nothing is told that is not so, and nobody waits for the broker."""
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -308,3 +309,45 @@ def test_usage_audit(notified: Notified, make_cloud: Any, monkeypatch: Any) -> N
     assert len(mine) == 1
     check(mine[0])
     assert mine[0]['publisher_id'] == 'nova-compute:compute1'
+
+
+def test_an_audit_of_many(notified: Notified, make_cloud: Any, monkeypatch: Any) -> None:  # noqa: F811
+    """More servers than messages may wait; and a read of the listener's that fails does not cost the audit."""
+    import datetime
+
+    from oslo_db import exception as db_exc
+
+    from minicompute.conductor import usage_audits
+    from minicompute.db.api import instances, services
+    from minicompute.utils import utcnow
+
+    cloud: Cloud = make_cloud(computes=1)
+    uuids = {cloud.boot(f'one{number}')['id'] for number in range(4)}
+    for uuid in uuids:
+        cloud.wait(uuid)
+    CONF.set_override('instance_usage_audit', True)
+    ends = [utcnow() + datetime.timedelta(minutes=1)]
+    monkeypatch.setattr(usage_audits, 'audit_period', lambda *_: (ends[-1] - datetime.timedelta(days=30), ends[-1]))
+    real, every = usage_audits._audit, services.every
+    hosts: list[int] = []
+    monkeypatch.setattr(usage_audits, '_audit', lambda *args: hosts.append(real(*args)) or hosts[-1])
+    monkeypatch.setattr(usage_audits.services, 'every', lambda conn, **_: [
+        *every(conn, binary=services.COMPUTE), *(Host(f'node{number}') for number in range(119))])
+    notified.clear()
+    monkeypatch.setattr(notifications._sender, '_bound', 2)
+    assert usage_audits.sweep() == 120 and hosts == [50, 50, 20]
+    told = [data(one)['uuid'] for one in notified.all() if one['event_type'] == 'instance.exists']
+    assert sorted(told) == sorted(uuids)
+
+    def away(*_: Any, **__: Any) -> Any:
+        raise db_exc.DBConnectionError
+    ends.append(ends[-1] + datetime.timedelta(days=30))
+    with monkeypatch.context() as broken:
+        broken.setattr(instances, 'get_many', away)
+        assert usage_audits.sweep() == 120
+        notified.clear()
+
+
+@dataclasses.dataclass
+class Host:
+    host: str
