@@ -52,6 +52,8 @@ install_openstack() {
         must 'python -m venv' openstack-pip "$python" -m venv "$venv"
     fi
     say "Installing OpenStack from PyPI into $venv"
+    # uWSGI is linked with the Python that builds it: one from pip's cache may be another's, of the same version.
+    must 'pip install' openstack-pip "$venv/bin/python" -m pip install --disable-pip-version-check -q --no-cache-dir uwsgi
     # shellcheck disable=SC2086  # a list of words
     must 'pip install' openstack-pip "$venv/bin/python" -m pip install --disable-pip-version-check -q $OS_PACKAGES
     printf '%s' "$want" > "$stamp"

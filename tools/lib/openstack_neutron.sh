@@ -2,7 +2,7 @@
 # Neutron: ML2 with Open vSwitch, on its userspace datapath, so that the kernel needs no module of it; agents for
 # Open vSwitch, DHCP, routers and metadata on this host. Guests are plugged by libvirt itself.
 #
-#   guest's tap -- br-int -- br-osphys (VLANs of the tenants; untagged: the network `public`, and this host's 203.0.113.1)
+#   guest's tap -- br-int -- br-osphys (VLANs of the tenants; untagged: the network `public`, and this host's 198.51.100.1)
 
 os_packages neutron==29.0.0
 
@@ -16,7 +16,7 @@ OVS_SOCKET=/var/run/openvswitch/db.sock
 NEUTRON_BRIDGE=br-osphys
 NEUTRON_SERVERS='neutron neutron-rpc neutron-periodic'
 NEUTRON_AGENTS='neutron-ovs-agent neutron-dhcp-agent neutron-l3-agent neutron-metadata-agent'
-PUBLIC_PREFIX=203.0.113
+PUBLIC_PREFIX=198.51.100
 
 export OVS_RUNDIR="$NEUTRON_STATE/ovs" OVS_DBDIR="$NEUTRON_STATE/ovs" OVS_LOGDIR="$LOGS" OVS_SYSCONFDIR="$NEUTRON_STATE/ovs"
 
