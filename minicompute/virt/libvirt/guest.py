@@ -116,7 +116,7 @@ class Guest:
 
     def merge(self, target: str, top: str | None, base: str | None, stop: Stop) -> None:
         """`top` into `base`, or what is above `top` into the disk itself; joins what goes on already. Raises
-        libvirtError."""
+        libvirtError, DeviceNotAttached once `stop()` says True and when the job has ended before its time."""
         if not self._call(self._domain.blockJobInfo, target, 0):
             if base is None:
                 self._call(self._domain.blockRebase, target, top, 0, 0)
@@ -125,7 +125,21 @@ class Guest:
         while self._call(self._domain.blockJobInfo, target, 0):
             if stop():
                 self._call(self._domain.blockJobAbort, target, 0)
+                raise exception.DeviceNotAttached(device=target, reason='the merge was stopped')
             time.sleep(POLL)
+        # A job that fails just goes away, and who keeps the files would remove one that the guest reads.
+        chain = self._chain(target)
+        if top in chain if base is not None else chain[1:2] != ([top] if top else []):
+            raise exception.DeviceNotAttached(device=target, reason='the merge has ended before its time')
+
+    def _chain(self, target: str) -> list[str]:
+        """The files of a disk, its own first, and then each below the one before."""
+        for disk in self.tree().findall('devices/disk'):
+            found = disk.find('target')
+            if found is not None and found.get('dev') == target:
+                places = [one.find('source') for one in (disk, *disk.iter('backingStore'))]
+                return [place.get('file', '') for place in places if place is not None]
+        raise exception.DeviceNotAttached(device=target, reason='the domain does not have it')
 
     def cards(self) -> set[str]:
         """Its MAC addresses."""

@@ -56,8 +56,15 @@ class LibvirtVolumeFiles(LibvirtBase, VolumeFileVerbs):
         there = sources.of(dataclasses.replace(device, connection_info={**device.connection_info, 'connection': made}))
         shares.check_chain(there.place)
         domain = self._running(instance)
-        disk = hotplug.disk_of(source)(domain.tree()) if domain is not None else None
-        if domain is not None and disk is not None and there.place != source.place:
+        if domain is None and self._sleeps(instance):
+            raise exception.InstanceNotRunning(instance_id=instance.uuid)   # it would wake up with the file it knew
+        tree = domain.tree() if domain is not None else None
+        if domain is None or tree is None or hotplug.disk_of(there)(tree) is not None:
+            return made
+        disk = hotplug.disk_of(source)(tree)
+        if disk is None:
+            raise _not_there(device)
+        if there.place != source.place:
             try:
                 domain.branch(_target(disk), there.place)
             except libvirt.libvirtError as error:
@@ -75,10 +82,12 @@ class LibvirtVolumeFiles(LibvirtBase, VolumeFileVerbs):
             raise exception.InvalidVolume(reason=f'no such {error} in the share {export}') from None
         domain = self._running(instance)
         disk = hotplug.disk_of(source)(domain.tree()) if domain is not None else None
-        if domain is None or disk is None:
+        if domain is None:
             if lower is not None:
                 raise exception.InstanceNotRunning(instance_id=instance.uuid)
             _pull(source.place, upper, stop)
+        elif disk is None:      # what a guest has open is not to be written by others
+            raise _not_there(device)
         elif lower is None or _in_chain(disk, str(upper)):      # else it was done, and nobody heard of it
             try:
                 domain.merge(_target(disk), upper, lower, stop)
@@ -93,6 +102,16 @@ class LibvirtVolumeFiles(LibvirtBase, VolumeFileVerbs):
         except exception.DomainNotFound:
             return None
         return domain if domain.running() else None
+
+    def _sleeps(self, instance: Instance) -> bool:
+        try:
+            return guest.find(self._host, instance.uuid).saved()
+        except exception.DomainNotFound:
+            return False
+
+
+def _not_there(device: BlockDevice) -> exception.DeviceNotAttached:
+    return exception.DeviceNotAttached(device=device.device_name, reason='the guest does not use the file')
 
 
 def _file(device: BlockDevice) -> sources.Source:
