@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import urllib.parse
 import uuid
 from typing import Any
@@ -25,6 +26,8 @@ class Glance:
         #: how many bytes of a download are sent before it breaks off, one number a request; and whether parts are given
         self.breaks: list[int] = []
         self.ranges = True
+        #: so many bytes are left that come one by one
+        self.drops = 0
         #: the status of the refusal to those who would add a member
         self.no_members = 0
         self.clock = 0
@@ -127,6 +130,10 @@ class Glance:
             if start:
                 handler.send_header('Content-Range', f'bytes {start}-{len(data) - 1}/{len(data)}')
             handler.end_headers()
+            while self.drops:
+                handler.wfile.write(data[start:start + 1])
+                self.drops -= 1
+                threading.Event().wait(0.01)    # tests take the time out of `time.sleep`
             handler.wfile.write(data[start:] if broken is None else data[start:start + broken])
             handler.close_connection = handler.close_connection or broken is not None
         return 200, write

@@ -93,10 +93,10 @@ class Guard:
         self._submit(request, lambda: self._execute(request))
 
     def overtaken(self, key: str) -> bool:
-        """Whether another step waits for the one that runs to end."""
-        with self._lock:
-            state = self._keys.get(key)
-            return state is not None and bool(state.waiting)
+        """Whether another step waits for the one that runs to end. Without the lock, which a native thread, such as a
+        copy of an image, must not share with the others under eventlet."""
+        state = self._keys.get(key)
+        return state is not None and bool(state.waiting)
 
     def busy(self) -> list[str]:
         """Servers that something is being done to right now."""

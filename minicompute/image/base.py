@@ -77,12 +77,22 @@ class ImageBackend(abc.ABC):
         """Nothing is left of an image that was reserved and never became active. Twice is once."""
 
 
+def never() -> bool:
+    """The `stop` of those who are not broken off."""
+    return False
+
+
 class ImageSource(abc.ABC):
     """The part of an image service that a compute needs: the bytes. Has no database."""
 
+    #: under eventlet `fetch` runs in a native thread, beside all others: it blocks in C, and neither shares a lock
+    #: with them nor waits for a socket. One that is not native lets the others go on by itself.
+    native = False
+
     @abc.abstractmethod
-    def fetch(self, image: ImageMeta, path: str) -> None:
-        """Write the image to `path`, checked against size and hash. Raises ImageNotFound, DiskFull."""
+    def fetch(self, image: ImageMeta, path: str, stop: Stop = never) -> None:
+        """Write the image to `path`, checked against size and hash. `stop()` is asked now and then: True ends it with
+        FetchStopped. Raises ImageNotFound, DiskFull."""
 
 
 class ImageSink(abc.ABC):
@@ -104,6 +114,10 @@ class ImageSink(abc.ABC):
 
 class SendStopped(exception.Conflict):
     msg_fmt = 'Sending image %(image_id)s was broken off: something newer is to be done with its server.'
+
+
+class FetchStopped(exception.Conflict):
+    msg_fmt = 'Fetching image %(image_id)s was broken off: something newer is to be done with its server.'
 
 
 def load() -> ImageBackend:

@@ -8,7 +8,7 @@ import shutil
 
 from minicompute import exception
 from minicompute.conf import CONF
-from minicompute.image.base import ImageSource
+from minicompute.image.base import FetchStopped, ImageSource, Stop, never
 from minicompute.objects import ImageMeta
 
 CHUNK = 1 << 20
@@ -17,12 +17,16 @@ CHUNK = 1 << 20
 class LocalSource(ImageSource):
     """Reads `[local_images] path`/<id>; nothing is trusted, the hash is computed on the way."""
 
-    def fetch(self, image: ImageMeta, path: str) -> None:
+    native = True
+
+    def fetch(self, image: ImageMeta, path: str, stop: Stop = never) -> None:
         source = os.path.join(CONF.local_images.path, str(image.id))
         digest = hashlib.new(image.os_hash_algo or 'sha512')
         try:
             with open(source, 'rb') as reader, open(path, 'wb') as writer:
                 while chunk := reader.read(CHUNK):
+                    if stop():
+                        raise FetchStopped(image_id=image.id)
                     digest.update(chunk)
                     writer.write(chunk)
         except FileNotFoundError:

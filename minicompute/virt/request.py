@@ -6,6 +6,14 @@ from collections.abc import Callable
 
 from minicompute.objects import ImageMeta, Instance
 
+#: asked now and then during what takes long: shall it be broken off?
+Stop = Callable[[], bool]
+
+
+def never() -> bool:
+    """The question of those who are not broken off."""
+    return False
+
 
 @dataclasses.dataclass(slots=True)
 class DomainInfo:
@@ -20,7 +28,7 @@ class DomainInfo:
 @dataclasses.dataclass(slots=True)
 class SpawnRequest:
     """All that a domain is made from. `image` is None when the root disk is no image;
-    `admin_password` goes to the config drive only."""
+    `admin_password` goes to the config drive only. Once `stop()` says True what takes long is broken off."""
 
     instance: Instance
     image: ImageMeta | None = None
@@ -28,6 +36,7 @@ class SpawnRequest:
     ramdisk: ImageMeta | None = None
     admin_password: str | None = None
     files: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    stop: Stop = never
     #: it is made, and does not run before an `unpause`
     paused: bool = False
 

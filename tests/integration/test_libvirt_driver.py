@@ -26,7 +26,7 @@ import pytest  # noqa: E402
 
 from minicompute import exception  # noqa: E402
 from minicompute.conf import CONF  # noqa: E402
-from minicompute.image.base import ImageSource  # noqa: E402
+from minicompute.image.base import ImageSource, Stop, never  # noqa: E402
 from minicompute.image.source import LocalSource  # noqa: E402
 from minicompute.objects import VIF, FixedIP, Flavor, ImageMeta, Instance, PowerState, Subnet  # noqa: E402
 from minicompute.virt.driver import SpawnRequest  # noqa: E402
@@ -52,9 +52,9 @@ class CountingSource(ImageSource):
     def __init__(self) -> None:
         self.fetched: list[str] = []
 
-    def fetch(self, image: ImageMeta, path: str) -> None:
+    def fetch(self, image: ImageMeta, path: str, stop: Stop = never) -> None:
         self.fetched.append(str(image.id))
-        LocalSource().fetch(image, path)
+        LocalSource().fetch(image, path, stop)
 
 
 @pytest.fixture(scope='module')

@@ -17,7 +17,7 @@ from minicompute.virt.request import Progress, no_progress
 class FakeMoves(FakeBase, MoveVerbs):
 
     def prepare_move(self, instance: Instance, source: str, image: ImageMeta | None,
-                     progress: Progress = no_progress) -> dict[str, Any]:
+                     progress: Progress = no_progress, stop: Stop = never) -> dict[str, Any]:
         self._fault('prepare_move', instance.uuid)
         if source != self.host and self._state(instance.uuid) == PowerState.RUNNING:
             raise exception.Conflict(f'A domain of instance {instance.uuid} runs on {self.host} already.')

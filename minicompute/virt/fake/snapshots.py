@@ -66,7 +66,8 @@ class FakeSnapshots(FakeBase, SnapshotVerbs):
             files.remove_snapshot(made)
         self._fault('drop_copies.after', instance.uuid)
 
-    def fetch_image(self, instance: Instance, image: ImageMeta, progress: Progress = no_progress) -> None:
+    def fetch_image(self, instance: Instance, image: ImageMeta, progress: Progress = no_progress,
+                    stop: Stop = never) -> None:
         self._fault('fetch_image', instance.uuid)
         self._fault('fetch_image.after', instance.uuid)
 

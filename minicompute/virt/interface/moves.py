@@ -8,32 +8,26 @@ directory of their instances copy nothing; a host that resizes a server where it
 """
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from minicompute import exception
 from minicompute.objects import Flavor, ImageMeta, Instance
-from minicompute.virt.request import Progress, no_progress
+from minicompute.virt.request import Progress, Stop, never, no_progress
 
-#: asked now and then during what takes long: shall it be broken off?
-Stop = Callable[[], bool]
-
-
-def never() -> bool:
-    return False
+__all__ = ['MoveVerbs', 'Stop', 'never']
 
 
 class MoveVerbs:
     """A domain goes to another host: cold."""
 
     def prepare_move(self, instance: Instance, source: str, image: ImageMeta | None,
-                     progress: Progress = no_progress) -> dict[str, Any]:
+                     progress: Progress = no_progress, stop: Stop = never) -> dict[str, Any]:
         """At the destination, while the guest still runs on host `source`: fetch `image`, which the root disk is an
         overlay on, if it is to be had. No disk is touched yet: it may be the source's.
 
         -> what the source needs: 'host', 'ip', 'address' (by which other hosts reach this hypervisor), 'marker' (what
         the source reads only if both share their directories).
-        Raises Conflict when a domain of the server runs here, DiskFull.
+        Raises Conflict when a domain of the server runs here or once `stop()` says True, DiskFull.
         """
         raise exception.NotImplementedHere()
 

@@ -1,19 +1,14 @@
 """Disks become images, and domains get new disks."""
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from minicompute import exception
 from minicompute.objects import ImageMeta, Instance
-from minicompute.virt.request import Progress, SpawnRequest, no_progress
+from minicompute.virt.request import Progress, SpawnRequest, Stop, never, no_progress
 
-Stop = Callable[[], bool]
-
-
-def never() -> bool:
-    """The question of those who are not broken off."""
-    return False
+__all__ = ['SnapshotVerbs', 'Stop', 'never']
 
 
 class SnapshotVerbs:
@@ -56,9 +51,11 @@ class SnapshotVerbs:
         """Nothing is left of what `copy_volumes` made, and nothing of it goes on."""
         raise exception.NotImplementedHere('This host cannot make snapshots of volumes.')
 
-    def fetch_image(self, instance: Instance, image: ImageMeta, progress: Progress = no_progress) -> None:
+    def fetch_image(self, instance: Instance, image: ImageMeta, progress: Progress = no_progress,
+                    stop: Stop = never) -> None:
         """Have the image at hand for `rebuild`, inspected and fit for the server: what is wrong with it must show
-        before its disks go. Raises ImageNotFound, ImageUnacceptable, FlavorDiskTooSmall, DiskFull."""
+        before its disks go. Raises ImageNotFound, ImageUnacceptable, FlavorDiskTooSmall, DiskFull, Conflict
+        once `stop()` says True."""
         raise exception.NotImplementedHere('This host cannot rebuild servers.')
 
     def rebuild(self, request: SpawnRequest, *, preserve_ephemeral: bool, start: bool, timeout: int = 0,

@@ -15,6 +15,7 @@ from minicompute.conf import CONF
 from minicompute.objects import ImageMeta
 from minicompute.virt import configdrive, guest_data, hardware, images, metadata
 from minicompute.virt.driver import Progress, SpawnRequest, no_progress
+from minicompute.virt.interface.moves import Stop
 from minicompute.virt.libvirt import layout, rescue, sharers, space
 from minicompute.virt.libvirt.imagecache import Base, ImageCache
 from minicompute.virt.libvirt.layout import Disk
@@ -91,7 +92,8 @@ class Disks:
     def _root(self, request: SpawnRequest, disk: Disk, progress: Progress) -> None:
         if request.image is None:
             raise exception.ImageNotFound(image_id=request.instance.image_ref)
-        base = self._cache.disk(request.image, os.path.join(os.path.dirname(disk.path), 'base'), progress)
+        base = self._cache.disk(request.image, os.path.join(os.path.dirname(disk.path), 'base'), progress,
+                                request.stop)
         size = disk.size or base.virtual_size
         check_fit(base.virtual_size, disk.size)
         # An image that is not the server's own (that of its time on the shelf) is deleted soon, and whoever makes the
@@ -100,15 +102,15 @@ class Disks:
         if disk.format == 'qcow2' and own_image:
             images.create_overlay(disk.path, base.path, base.format, size)
         else:
-            self._copy(base, disk, size)
+            self._copy(base, disk, size, request.stop)
             if not own_image:
                 os.unlink(os.path.join(os.path.dirname(disk.path), 'base'))
 
-    def _copy(self, base: Base, disk: Disk, size: int) -> None:
+    def _copy(self, base: Base, disk: Disk, size: int, stop: Stop) -> None:
         """A root disk that stands alone: the whole image must fit."""
         needed = base.virtual_size if disk.format == 'raw' else os.path.getsize(base.path)
         space.require(os.path.dirname(disk.path), needed, disk.path)
-        images.convert(base.path, base.format, disk.path, disk.format)
+        images.convert(base.path, base.format, disk.path, disk.format, stop=stop)
         if size > base.virtual_size:
             images.resize(disk.path, disk.format, size)
 
@@ -116,7 +118,8 @@ class Disks:
         """For direct boot: the domain finds them by their names on each start."""
         for image, name in ((request.kernel, 'kernel'), (request.ramdisk, 'ramdisk')):
             if image is not None:
-                self._cache.plain(image, os.path.join(layout.directory(request.instance.uuid), name + suffix))
+                self._cache.plain(image, os.path.join(layout.directory(request.instance.uuid), name + suffix),
+                                  request.stop)
 
     def make_rescue(self, request: SpawnRequest, plan: list[Disk], progress: Progress = no_progress) -> None:
         """What `plan` has for a rescue alone; what an earlier one left is replaced, the server's own is not touched.
@@ -140,7 +143,7 @@ class Disks:
     def _rescue_disk(self, request: SpawnRequest, disk: Disk, progress: Progress) -> None:
         if request.image is None:
             raise exception.ImageNotFound(image_id=request.instance.system_metadata.get('rescue_image_ref'))
-        base = self._cache.disk(request.image, rescue.path(request.instance.uuid, 'base'), progress)
+        base = self._cache.disk(request.image, rescue.path(request.instance.uuid, 'base'), progress, request.stop)
         if disk.device == 'disk':    # what a guest can fill must be in what it pays for
             check_fit(base.virtual_size, hardware.root_gb(request.instance) * space.GIB)
         images.create_overlay(disk.path, base.path, base.format, base.virtual_size)

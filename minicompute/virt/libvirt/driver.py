@@ -117,7 +117,7 @@ class LibvirtDriver(LibvirtAdmin, LibvirtGuest, LibvirtSnapshots, LibvirtMoves, 
             guest.remove(self._host, instance.uuid)
             try:
                 self._disks.make(request, plan, progress)
-                volumes.make_all(instance, request.image, self._cache, progress)
+                volumes.make_all(instance, request.image, self._cache, progress, request.stop)
                 progress('domain', None)
                 self._define_and_start(instance, paused=request.paused)
             except Exception as error:

@@ -22,13 +22,14 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TextIO
 
 from oslo_log import log as logging
 
 from minicompute import concurrency, exception
 from minicompute.conf import CONF
-from minicompute.image.base import ImageSource
+from minicompute.image.base import FetchStopped, ImageSource, Stop, never
 from minicompute.image.inspection import inspect_file
 from minicompute.objects import ImageMeta
 from minicompute.virt import growth, images
@@ -39,6 +40,8 @@ LOG = logging.getLogger(__name__)
 
 #: a half-fetched image of a daemon that died is removed after so many seconds
 HALF_FETCHED = 3600
+#: seconds between two looks of who waits for another's fetch
+LOOK = 0.2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,13 +62,13 @@ class ImageCache:
     def directory(self) -> str:
         return os.path.join(CONF.instances_path, '_base')
 
-    def disk(self, image: ImageMeta, link: str, progress: Progress = no_progress) -> Base:
+    def disk(self, image: ImageMeta, link: str, progress: Progress = no_progress, stop: Stop = never) -> Base:
         """The base of `image`, fetched if need be, with a reference at `link`.
 
-        Raises ImageNotFound, ImageUnacceptable, DiskFull.
+        Raises ImageNotFound, ImageUnacceptable, DiskFull; FetchStopped once `stop()` says True.
         """
-        with self._locked(image) as stem:
-            base = self._cached(stem) or self._fetch_disk(image, stem, progress)
+        with self._locked(image, stop) as stem:
+            base = self._cached(stem) or self._fetch_disk(image, stem, progress, stop)
             self._refer(base.path, link)
             return base
 
@@ -75,16 +78,16 @@ class ImageCache:
         with self._locked(image) as stem:
             if self._cached(stem) is not None:
                 return False
-            self._fetch_disk(image, stem, progress)
+            self._fetch_disk(image, stem, progress, never)
             return True
 
-    def plain(self, image: ImageMeta, link: str) -> None:
-        """A kernel or ramdisk, at `link`."""
-        with self._locked(image) as stem:
+    def plain(self, image: ImageMeta, link: str, stop: Stop = never) -> None:
+        """A kernel or ramdisk, at `link`. Raises as `disk` does."""
+        with self._locked(image, stop) as stem:
             path = f'{stem}.file'
             if not os.path.exists(path):
                 with images.published(path, 0o444) as temp:
-                    self._fetch(image, temp)
+                    self._fetch(image, temp, stop)
             self._refer(path, link)
 
     def sweep(self, minimum_age: int) -> list[str]:
@@ -120,12 +123,12 @@ class ImageCache:
                 return _facts(path, kind)
         return None
 
-    def _fetch_disk(self, image: ImageMeta, stem: str, progress: Progress) -> Base:
+    def _fetch_disk(self, image: ImageMeta, stem: str, progress: Progress, stop: Stop) -> Base:
         progress('image', 0)
         fetched = f'{stem}.fetched'
         with images.published(fetched, 0o444) as temp:
             with growth.told(temp, image.size, 'image', progress):
-                self._fetch(image, temp)
+                self._fetch(image, temp, stop)
             info = concurrency.native_call(
                 inspect_file, temp, image.disk_format or 'raw', image_id=str(image.id)
             )
@@ -134,15 +137,18 @@ class ImageCache:
         if info.qemu_format == kind:
             os.replace(fetched, path)
         else:
-            images.convert(fetched, info.qemu_format, path, kind)
+            images.convert(fetched, info.qemu_format, path, kind, stop=stop)
             os.unlink(fetched)
         progress('image', 100)
         LOG.info('Image %s is cached as %s', image.id, path)
         return Base(path, kind, info.virtual_size)
 
-    def _fetch(self, image: ImageMeta, path: str) -> None:
+    def _fetch(self, image: ImageMeta, path: str, stop: Stop) -> None:
         space.require(self.directory, image.size or 0, f'image {image.id}')
-        concurrency.native_call(self._source.fetch, image, path)
+        if self._source.native:
+            concurrency.native_call(self._source.fetch, image, path, stop)
+        else:
+            self._source.fetch(image, path, stop)
 
     def _refer(self, path: str, link: str) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -152,29 +158,41 @@ class ImageCache:
     # -- locks ---------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _locked(self, image: ImageMeta) -> Iterator[str]:
+    def _locked(self, image: ImageMeta, stop: Stop = never) -> Iterator[str]:
         if not image.id:
             raise exception.ImageNotFound(image_id=image.id)
         # An id may come again with other content, of another owner, once its image is deleted.
         name = f'{image.id} {image.os_hash_value}' if image.os_hash_value else str(image.id)
         stem = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()
-        with self._locked_stem(stem):
+
+        def go_on() -> None:
+            if stop():
+                raise FetchStopped(image_id=image.id)
+        with self._locked_stem(stem, go_on):
             yield os.path.join(self.directory, stem)
 
     @contextlib.contextmanager
-    def _locked_stem(self, stem: str) -> Iterator[None]:
-        """Against the threads of this daemon, then against other daemons on the same directory.
-
-        In this order at most one thread for each image waits in flock, which takes a native thread of a
-        small pool under eventlet.
-        """
+    def _locked_stem(self, stem: str, go_on: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Against the threads of this daemon, then against other daemons on the same directory. Who waits here waits
+        for a fetch of another, which may take minutes: `go_on()` raises what ends that."""
         os.makedirs(self.directory, mode=0o755, exist_ok=True)
-        with (
-            self._threads[stem],
-            open(os.path.join(self.directory, f'{stem}.lock'), 'w', encoding='ascii') as lock,
-        ):
-            concurrency.native_call(fcntl.flock, lock, fcntl.LOCK_EX)
+        with contextlib.ExitStack() as held:
+            while not self._threads[stem].acquire(timeout=LOOK):
+                go_on()
+            held.callback(self._threads[stem].release)
+            lock = held.enter_context(open(os.path.join(self.directory, f'{stem}.lock'), 'w', encoding='ascii'))
+            while not _flock(lock):
+                go_on()
+                time.sleep(LOOK)
             yield
+
+
+def _flock(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _facts(path: str, kind: str) -> Base:

@@ -29,11 +29,12 @@ LEFT_OVER = 3600 * 24
 MAGIC = b'QFI\xfb'
 
 
-def make_all(instance: Instance, image: ImageMeta | None, cache: ImageCache, progress: Progress = no_progress) -> None:
+def make_all(instance: Instance, image: ImageMeta | None, cache: ImageCache, progress: Progress = no_progress,
+             stop: Stop = never) -> None:
     """All volumes of a server that is to start; `image` is what its root volume begins with."""
     for device in instance.block_devices:
         if device.volume_id and not device.no_device:
-            make(device, image if device.source_type == 'image' else None, cache, progress)
+            make(device, image if device.source_type == 'image' else None, cache, progress, stop)
 
 
 def is_remote(device: BlockDevice) -> bool:
@@ -121,7 +122,7 @@ def _fill(temp: str, size: int, device: BlockDevice, image: ImageMeta, cache: Im
     # In the server's directory: it goes with that, whoever dies here.
     link = os.path.join(layout.directory(str(device.instance_uuid)), f'base.{device.volume_id}')
     try:
-        base = cache.disk(image, link, progress)
+        base = cache.disk(image, link, progress, stop)
         if base.virtual_size > size:
             raise exception.InvalidBDM(reason=f'volume_size: image {image.id} needs '
                                               f'{-(-base.virtual_size // space.GIB)} GiB')

@@ -4,6 +4,7 @@ from __future__ import annotations
 import errno
 import os
 import pathlib
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -207,6 +208,18 @@ def test_a_running_step_is_not_forgotten(site: Site, tmp_path: pathlib.Path) -> 
     os.utime(tmp_path / 'server', (0, 0))
     site.guard.forget(set())
     assert not os.listdir(tmp_path)
+
+
+def test_what_waits_is_seen_without_the_lock(site: Site) -> None:
+    """Under eventlet a native thread that copies an image asks, and must not share a lock with green ones."""
+    site.guard.admit(request())
+    site.guard.admit(request(action=2, step='destroy'))
+    seen: list[bool] = []
+    asks = threading.Thread(target=lambda: seen.append(site.guard.overtaken('server')), daemon=True)
+    with site.guard._lock:
+        asks.start()
+        asks.join(10)
+        assert seen == [True]
 
 
 def test_who_is_alone_with_a_server_holds_off_what_comes(site: Site) -> None:

@@ -12,7 +12,7 @@ import pytest
 from minicompute import exception
 from minicompute.context import RequestContext, admin_context
 from minicompute.image import base, glance_data
-from minicompute.image.base import SendStopped
+from minicompute.image.base import FetchStopped, SendStopped
 from minicompute.image.glance import GlanceImages, meta_of
 from minicompute.objects import ImageMeta
 from tests.glance import Glance
@@ -160,6 +160,24 @@ def test_or_is_given_up(fetch: Fetch, glance: Glance, server: Neighbour, conf: A
     with pytest.raises(exception.NeighbourUnavailable, match='it breaks off downloads'):
         fetch(glance.add(DATA))
     assert len(ranges(server)) == 3
+
+
+def test_a_download_is_broken_off(images: GlanceImages, glance: Glance, server: Neighbour,
+                                  tmp_path: pathlib.Path) -> None:
+    meta, path = meta_of(glance.images[glance.add(DATA)]), tmp_path / 'image'
+    with pytest.raises(FetchStopped):
+        base.source().fetch(meta, str(path), lambda: len(ranges(server)) > 0)
+    assert path.stat().st_size < len(DATA)
+
+
+def test_and_while_it_trickles(images: GlanceImages, glance: Glance, server: Neighbour,
+                               tmp_path: pathlib.Path) -> None:
+    """Who waits for a whole chunk is not asked."""
+    glance.drops = 1000
+    meta = meta_of(glance.images[glance.add(DATA)])
+    with pytest.raises(FetchStopped):
+        base.source().fetch(meta, str(tmp_path / 'image'), lambda: len(ranges(server)) > 0)
+    assert 0 < glance.drops
 
 
 @pytest.mark.parametrize(('said', 'reason'), [

@@ -14,6 +14,7 @@ from typing import Any
 
 from minicompute import exception
 from minicompute.compute.manager import progress
+from minicompute.image.base import FetchStopped
 from minicompute.objects import Instance, StepRequest
 from minicompute.virt.driver import ComputeDriver, Progress
 
@@ -67,6 +68,7 @@ def failure(verb: str, error: Exception) -> dict[str, Any]:
     code = getattr(error, 'code', 500)
     asked_wrong = ours and code in (400, 403, 404, 409)
     elsewhere = verb.endswith('_or_next') or verb == 'spawn' and not asked_wrong
+    elsewhere = elsewhere and not isinstance(error, FetchStopped)       # nothing is wrong with this host
     kind = 'reschedule' if elsewhere else 'failed'
     if isinstance(error, exception.NeighbourUnavailable):
         kind = 'neighbour'      # no other host would find it

@@ -5,7 +5,7 @@ import base64
 from typing import Any
 
 from minicompute.compute.manager import progress
-from minicompute.compute.manager.verbs.base import Verb, instance_of
+from minicompute.compute.manager.verbs.base import Verb, instance_of, work
 from minicompute.objects import StepRequest
 from minicompute.virt.driver import ComputeDriver, SpawnRequest
 
@@ -22,7 +22,7 @@ def spawn_request(request: StepRequest) -> SpawnRequest:
     files = {path: base64.b64decode(data) for path, data in (args.get('files') or {}).items()}
     return SpawnRequest(instance=instance_of(request), image=args.get('image'), kernel=args.get('kernel'),
                         ramdisk=args.get('ramdisk'), admin_password=args.get('admin_password'), files=files,
-                        paused=bool(args.get('paused')))
+                        paused=bool(args.get('paused')), stop=work().stop)
 
 
 def destroy(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:

@@ -39,7 +39,8 @@ def drop_copies(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
 
 
 def fetch_image(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
-    driver.fetch_image(instance_of(request), request.args['image'], work().progress)
+    here = work()
+    driver.fetch_image(instance_of(request), request.args['image'], here.progress, here.stop)
     return {}
 
 

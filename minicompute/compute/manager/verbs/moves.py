@@ -11,9 +11,9 @@ from minicompute.virt.driver import ComputeDriver
 
 
 def prepare_move(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
-    args = request.args
+    args, mine = request.args, work()
     return {'dest': driver.prepare_move(
-        instance_of(request), args['source'], args.get('image'), work().progress)}
+        instance_of(request), args['source'], args.get('image'), mine.progress, mine.stop)}
 
 
 def open_move(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:

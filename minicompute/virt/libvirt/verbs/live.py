@@ -147,7 +147,7 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
         for name in offer['files']:
             image = {'kernel': request.kernel, 'ramdisk': request.ramdisk}.get(name)
             if image is not None:
-                self._cache.plain(image, os.path.join(directory, name))
+                self._cache.plain(image, os.path.join(directory, name), request.stop)
             elif name in BOOT_FILES:
                 send.append(name)
         landing = carrier.Landing(self._host, uuid)
@@ -160,7 +160,7 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
         if request.image is None:
             return None
         try:
-            return self._cache.disk(request.image, link)
+            return self._cache.disk(request.image, link, stop=request.stop)
         except (exception.NotFound, exception.Invalid) as error:
             LOG.warning('Image %s cannot be had: %s', request.image.id, error)
             return None

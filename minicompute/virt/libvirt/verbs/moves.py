@@ -33,7 +33,7 @@ class LibvirtMoves(LibvirtBase, MoveVerbs):
     # -- at the destination ----------------------------------------------------------
 
     def prepare_move(self, instance: Instance, source: str, image: ImageMeta | None,
-                     progress: Progress = no_progress) -> dict[str, Any]:
+                     progress: Progress = no_progress, stop: Stop = never) -> dict[str, Any]:
         uuid, landing = instance.uuid, carrier.Landing(self._host, instance.uuid)
         facts: dict[str, Any] = {'host': CONF.host, 'ip': CONF.my_ip, 'address': remote.address(self._host)}
         with self._watch.quiet(uuid):
@@ -41,15 +41,16 @@ class LibvirtMoves(LibvirtBase, MoveVerbs):
             if source != CONF.host:
                 if self._is_running(uuid):
                     raise exception.Conflict(f'A domain of instance {uuid} runs on {CONF.host} already.')
-                facts['base'] = self._fetch_base(instance, image, landing.base, progress)
+                facts['base'] = self._fetch_base(instance, image, landing.base, progress, stop)
         return facts
 
-    def _fetch_base(self, instance: Instance, image: ImageMeta | None, link: str, progress: Progress) -> str | None:
+    def _fetch_base(self, instance: Instance, image: ImageMeta | None, link: str, progress: Progress,
+                    stop: Stop) -> str | None:
         """What the root disk is an overlay on, if it is to be had; else its whole content comes. -> its file's name"""
         if image is None or CONF.libvirt.images_type == 'raw':
             return None
         try:
-            return os.path.basename(self._cache.disk(image, link, progress).path)
+            return os.path.basename(self._cache.disk(image, link, progress, stop).path)
         except (exception.NotFound, exception.Invalid) as error:
             LOG.warning('Image %s of instance %s cannot be had: %s', image.id, instance.uuid, error)
             return None

@@ -92,11 +92,12 @@ class LibvirtSnapshots(LibvirtBase, SnapshotVerbs):
 
     # -- and a server gets new disks -------------------------------------------------
 
-    def fetch_image(self, instance: Instance, image: ImageMeta, progress: Progress = no_progress) -> None:
+    def fetch_image(self, instance: Instance, image: ImageMeta, progress: Progress = no_progress,
+                    stop: Stop = never) -> None:
         check_image(SpawnRequest(instance, image=image))
         # The cache keeps what was asked for a while ago; a link that a kill leaves is swept like a half-fetched image.
         link = os.path.join(self._cache.directory, f'.{instance.uuid}.part')
-        base = self._cache.disk(image, link, progress)
+        base = self._cache.disk(image, link, progress, stop)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(link)
         if instance.flavor is not None:

@@ -3,15 +3,18 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+import time
 
 import pytest
 
-from minicompute import exception
-from minicompute.image.base import ImageSource
-from minicompute.objects import ImageMeta
+from minicompute import concurrency, exception
+from minicompute.image.base import FetchStopped, ImageSource, Stop, never
+from minicompute.image.glance_data import GlanceSource
+from minicompute.image.source import LocalSource
+from minicompute.objects import BlockDevice, ImageMeta
 from minicompute.virt import images
 from minicompute.virt.driver import SpawnRequest
-from minicompute.virt.libvirt import disks, layout, space
+from minicompute.virt.libvirt import disks, layout, rescue, space, volumes
 from minicompute.virt.libvirt.builder import Builder
 from minicompute.virt.libvirt.imagecache import ImageCache
 
@@ -27,9 +30,16 @@ class Source(ImageSource):
         self.directory = directory
         self.fetched: list[str] = []
         self.fault: Exception | None = None
+        #: it goes on until it is broken off; `asked` once it has begun
+        self.endless, self.asked = False, threading.Event()
 
-    def fetch(self, image: ImageMeta, path: str) -> None:
+    def fetch(self, image: ImageMeta, path: str, stop: Stop = never) -> None:
         self.fetched.append(str(image.id))
+        self.asked.set()
+        while self.endless:
+            if stop():
+                raise FetchStopped(image_id=image.id)
+            time.sleep(0.01)
         source = self.directory / str(image.id)
         if not source.exists():
             raise exception.ImageNotFound(image_id=image.id)
@@ -207,6 +217,65 @@ def test_concurrent_builds_fetch_once(source, cache, state):
         thread.join()
     assert source.fetched == ['img']
     assert os.stat(state / 'link7').st_nlink == 9
+
+
+@pytest.mark.parametrize('what', ['root', 'kernel', 'rebuild', 'rescue', 'volume'])
+def test_a_fetch_is_broken_off(source, cache, state, what):
+    source.endless, instance = True, make_instance(image_ref='img')
+    request = SpawnRequest(instance, image=add_image(source), stop=source.asked.is_set,
+                           kernel=ImageMeta(id='k') if what == 'kernel' else None)
+    store, builder = disks.Disks(cache), Builder(make_caps())
+    plan = builder.disks(instance)
+    device = BlockDevice(volume_id='8d4ff9c1-4d4c-4b0d-9a25-0c0a1d0a6c33', instance_uuid=instance.uuid, volume_size=1,
+                         source_type='image', destination_type='volume')
+    if what in ('rescue', 'volume'):
+        os.makedirs(layout.directory(instance.uuid))
+    with pytest.raises(FetchStopped):
+        match what:
+            case 'root' | 'kernel':
+                store.make(request, plan)
+            case 'rebuild':
+                store.remake(request, plan, False)
+            case 'rescue':
+                store.make_rescue(request, builder.all_disks(rescue.rescued(instance)))
+            case _:
+                volumes.make(device, request.image, cache, stop=request.stop)
+    assert len(source.fetched) == 1 and not [path for path in files(state) if '_base' in path]
+
+
+@pytest.mark.parametrize('daemons', [1, 2])
+def test_who_waits_for_the_fetch_of_another_is_broken_off(source, cache, state, daemons):
+    image, ended = add_image(source), threading.Event()
+    source.endless = True
+
+    def first():
+        with pytest.raises(FetchStopped):
+            cache.disk(image, str(state / 'one'), stop=ended.is_set)
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert source.asked.wait(30)
+    other = cache if daemons == 1 else ImageCache(source)       # on the same directory
+    with pytest.raises(FetchStopped):
+        other.disk(image, str(state / 'two'), stop=lambda: True)
+    ended.set()
+    thread.join()
+    assert source.fetched == ['img']
+    source.endless = False      # and nothing stands in the way of the next
+    assert other.disk(image, str(state / 'two')).format == 'qcow2'
+
+
+@pytest.mark.parametrize('native', [True, False])
+def test_only_a_native_source_runs_beside_green_threads(source, cache, state, monkeypatch, native):
+    called, real = [], concurrency.native_call
+
+    def note(func, *args, **kwargs):
+        called.append(func)
+        return real(func, *args, **kwargs)
+    monkeypatch.setattr(concurrency, 'native_call', note)
+    source.native = native
+    cache.disk(add_image(source), str(state / 'link'))
+    assert source.fetched == ['img'] and (source.fetch in called) is native
+    assert LocalSource.native and not GlanceSource.native       # the one reads files, the other shares a session
 
 
 def test_sweep_spares_what_is_used_or_young(source, cache, state):
