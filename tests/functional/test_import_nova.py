@@ -134,6 +134,10 @@ OBSTACLES = {
     'no flavor': ('UPDATE instance_extra SET flavor = NULL WHERE instance_uuid = ?', 'flavor'),
     'pinned': ("UPDATE instance_extra SET numa_topology = '{\"nova_object.data\": {\"cells\": [{\"nova_object.data\": "
                "{\"cpu_policy\": \"dedicated\"}}]}}' WHERE instance_uuid = ?", 'CPUs of its own'),
+    'vTPM': ("INSERT INTO instance_system_metadata (instance_uuid, key, value, deleted) VALUES (?, "
+             "'image_hw_tpm_version', '2.0', 0)", 'TPM'),
+    'vTPM by flavor': ("UPDATE instance_extra SET flavor = replace(flavor, 'hw:watchdog_action', 'hw:tpm_version') "
+                       'WHERE instance_uuid = ?', 'hw:tpm_version'),
     'pci': ('INSERT INTO pci_devices (instance_uuid, deleted) VALUES (?, 0)', 'PCI'),
     'shares': ('INSERT INTO share_mapping (instance_uuid) VALUES (?)', 'shares'),
     'encrypted': ('UPDATE block_device_mapping SET encrypted = 1 WHERE instance_uuid = ?', 'encrypted'),

@@ -3,8 +3,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from oslo_utils import strutils
+
+from minicompute import exception
 from minicompute.cmd.nova.source import document, plain
 from minicompute.objects import VIF, FixedIP, Flavor, InstanceGroup, RequestSpec, Subnet
+from minicompute.virt import hardware
 
 #: of `system_metadata`: what a server keeps of its image, and what of it says nothing of the guest
 IMAGE = 'image_'
@@ -108,3 +112,16 @@ def needs_devices(numa: str | None, pci: str | None, resources: str | None) -> s
     if (asked.get('requests') if isinstance(asked, dict) else asked):
         return 'PCI devices'
     return 'persistent memory' if document(resources) else None
+
+
+def cannot_start(its_flavor: Flavor, properties: dict[str, Any]) -> str | None:
+    """Why the guest that runs there could not be started here, whatever the host."""
+    if properties.get('hw_tpm_version'):
+        return 'its image asks for a TPM (hw_tpm_version)'
+    if strutils.bool_from_string(properties.get('hw_mem_encryption')):
+        return 'its image asks for encrypted memory (hw_mem_encryption)'
+    try:
+        hardware.guest(its_flavor, properties)
+    except exception.ComputeException as error:
+        return str(error)
+    return None

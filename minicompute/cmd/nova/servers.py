@@ -126,8 +126,12 @@ def _obstacle(row: Any, parts: Parts, known: Known) -> str | None:
     if row.uuid in known.consumers:
         return 'something is claimed in its name here'
     extra = parts.extra[row.uuid][0] if parts.extra[row.uuid] else None
-    if extra is None or convert.flavors(extra.flavor)[0] is None:
+    flavor = convert.flavors(extra.flavor)[0] if extra is not None else None
+    if extra is None or flavor is None:
         return 'its flavor is not in its record'
+    if refused := convert.cannot_start(flavor, convert.image_properties(
+            {item.key: item.value for item in parts.system_metadata[row.uuid]})):
+        return f'it could not be started here: {refused}'
     if row.uuid in parts.shares:
         return 'it has shares of Manila'
     devices = 'PCI devices' if row.uuid in parts.pci else convert.needs_devices(

@@ -77,9 +77,15 @@ class LibvirtBase:
         except exception.DomainNotFound:
             return False
 
+    def _must_be_ours(self, uuid: str) -> None:
+        """Before anything of it is touched: what is Nova's still could not be started again."""
+        with contextlib.suppress(exception.DomainNotFound):
+            adoption.check(guest.find(self._host, uuid))
+
     def _define_and_start(self, instance: Instance, *, paused: bool = False) -> None:
         """From its record: what was suspended boots, what the record says is rescued starts from its rescue disk, and
         a rescue that is over leaves nothing."""
+        self._must_be_ours(instance.uuid)
         self._networks.plug(instance)
         for device in instance.block_devices:
             if volumes.is_remote(device):   # after a restart of the host nothing is connected
@@ -88,9 +94,7 @@ class LibvirtBase:
         with contextlib.suppress(FileNotFoundError):    # who runs a server owns its disks, on a shared directory too
             disks.own(instance.uuid)
         with contextlib.suppress(exception.DomainNotFound):
-            there = guest.find(self._host, instance.uuid)
-            adoption.check(there)
-            there.forget_saved()
+            guest.find(self._host, instance.uuid).forget_saved()
         volumes.ready_all(instance, self._cache)
         guest.define(self._host, instance.uuid, render(self._builder.domain(instance))).start(paused)
         if not rescue.is_rescued(instance):

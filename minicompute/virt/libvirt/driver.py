@@ -181,6 +181,7 @@ class LibvirtDriver(LibvirtAdmin, LibvirtGuest, LibvirtSnapshots, LibvirtMoves, 
 
     def reboot(self, instance: Instance, *, hard: bool, hurry: Stop = never) -> None:
         with self._watch.quiet(instance.uuid):
+            self._must_be_ours(instance.uuid)
             try:
                 stop(
                     guest.find(self._host, instance.uuid),

@@ -73,6 +73,7 @@ class LibvirtGuest(LibvirtBase, GuestVerbs):
         with self._watch.quiet(instance.uuid):
             if self._is_made(rescued):
                 return
+            self._must_be_ours(instance.uuid)
             found = self._found(instance)
             if found is not None:
                 stop(found, timeout, hurry)

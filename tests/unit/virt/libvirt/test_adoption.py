@@ -6,14 +6,17 @@ import os
 import pathlib
 import subprocess
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
 from minicompute import exception
 from minicompute.objects import Flavor, Instance
-from minicompute.virt.libvirt import adoption, disks, layout
+from minicompute.virt.libvirt import adoption, disks, guest, layout
+from minicompute.virt.libvirt.builder import Builder
 from minicompute.virt.libvirt.config import metadata
 from minicompute.virt.libvirt.config.base import parse
+from minicompute.virt.libvirt.driver import LibvirtDriver
 from minicompute.virt.libvirt.imagecache import ImageCache
 
 UUID = '349ca5b9-440b-48d8-8480-5eda764ebe9d'
@@ -123,3 +126,39 @@ def test_novas_images_stay(server: Instance, tmp_path: pathlib.Path) -> None:
     removed = ImageCache(None).sweep(60)  # type: ignore[arg-type]
     assert removed == [str(ours)]
     assert (tmp_path / '_base' / '356a192b7913b04c54574d18c28d46e6395428ab').exists()
+
+
+class Running(Domain):
+    """What is done to a domain, by its name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[str] = []
+
+    def running(self) -> bool:
+        return True
+
+    def metadata(self) -> None:
+        return None
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: self.done.append(name)
+
+
+@pytest.mark.parametrize('verb', ['reboot', 'rescue', 'start'])
+def test_a_guest_of_novas_is_not_stopped(server: Instance, monkeypatch: Any, verb: str) -> None:
+    """What could not be started again runs on, and its disks stay nobody's."""
+    domain, driver = Running(), LibvirtDriver.__new__(LibvirtDriver)
+    driver._host = driver._events = driver._networks = MagicMock()
+    monkeypatch.setattr(guest, 'find', lambda *_: domain)
+    monkeypatch.setattr(guest, 'define', lambda *_: domain.done.append('define'))
+    monkeypatch.setattr(Builder, 'domain', MagicMock())
+    monkeypatch.setattr(LibvirtDriver, '_caps', MagicMock())
+    with pytest.raises(exception.Conflict, match='made by Nova'):
+        if verb == 'reboot':
+            driver.reboot(server, hard=True)
+        elif verb == 'rescue':
+            driver.rescue(server, 0)
+        else:
+            driver._define_and_start(server)
+    assert not domain.done and not disks.is_own(UUID) and not driver._networks.plug.called
