@@ -10,7 +10,7 @@ from minicompute import exception
 from minicompute.conf import CONF
 from minicompute.image import base as image
 from minicompute.image.base import ImageSource
-from minicompute.objects import Instance
+from minicompute.objects import BlockDevice, Instance
 from minicompute.virt.interface.moves import Stop, never
 from minicompute.virt.libvirt import (
     adoption,
@@ -87,10 +87,7 @@ class LibvirtBase:
         a rescue that is over leaves nothing."""
         self._must_be_ours(instance.uuid)
         self._networks.plug(instance)
-        for device in instance.block_devices:
-            if volumes.is_remote(device):   # after a restart of the host nothing is connected
-                volumes.reach(device)
-                secrets.keep(self._host, sources.of(device))
+        self._reach(instance)
         with contextlib.suppress(FileNotFoundError):    # who runs a server owns its disks, on a shared directory too
             disks.own(instance.uuid)
         with contextlib.suppress(exception.DomainNotFound):
@@ -99,6 +96,27 @@ class LibvirtBase:
         guest.define(self._host, instance.uuid, render(self._builder.domain(instance))).start(paused)
         if not rescue.is_rescued(instance):
             rescue.remove(instance.uuid)
+
+    def _reach(self, instance: Instance) -> None:
+        """The volumes of a volume service: after a restart of the host nothing is connected. Raises InvalidVolume."""
+        for device in instance.block_devices:
+            if volumes.is_remote(device):
+                volumes.reach(device)
+                secrets.keep(self._host, sources.of(device))
+
+    def _let_go(self, device: BlockDevice) -> None:
+        """No domain of this host uses the volume any more. Raises InvalidVolume."""
+        volumes.let_go(device)
+        source = volumes.source_of(device)
+        if source is not None:
+            secrets.forget(self._host, source)
+
+    def _give_up(self, device: BlockDevice) -> None:
+        """As `_let_go`, where there is no way back."""
+        try:
+            self._let_go(device)
+        except exception.InvalidVolume as error:
+            LOG.error('Volume %s of instance %s stays connected: %s', device.volume_id, device.instance_uuid, error)
 
     def _grow_in_guest(self, instance: Instance, domain: Guest) -> None:
         """Volumes that have grown while the guest slept."""
@@ -117,7 +135,7 @@ class LibvirtBase:
         guest.remove(self._host, instance.uuid)
         self._networks.unplug(instance)
         for device in instance.block_devices:
-            volumes.let_go(device)
+            self._give_up(device)     # what fails there must not keep a server from being deleted
         carrier.Landing(self._host, instance.uuid).close()
         if disks.is_made_for(instance.uuid, instance.host):
             self._disks.remove(instance.uuid)

@@ -6,8 +6,8 @@ import contextlib
 import libvirt
 
 from minicompute.virt.libvirt.config.base import Element, element, render
-from minicompute.virt.libvirt.host import Host
-from minicompute.virt.libvirt.sources import Source
+from minicompute.virt.libvirt.host import Host, code_of
+from minicompute.virt.libvirt.sources import Secret, Source
 
 
 class _Plan:
@@ -23,12 +23,23 @@ class _Plan:
 def keep(host: Host, source: Source) -> None:
     """Secrets of which we know only the uuid are the operator's to define."""
     if source.secret is not None and source.secret.value is not None:
-        made = host.connection().secretDefineXML(render(_Plan(source)), 0)
+        made = _find(host, source.secret) or host.connection().secretDefineXML(render(_Plan(source)), 0)
         made.setValue(source.secret.value.encode(), 0)
 
 
 def forget(host: Host, source: Source) -> None:
-    if source.secret is None or source.secret.value is None:
-        return
-    with contextlib.suppress(libvirt.libvirtError):
-        host.connection().secretLookupByUsage(libvirt.VIR_SECRET_USAGE_TYPE_ISCSI, source.secret.usage).undefine()
+    if source.secret is not None and source.secret.value is not None:
+        with contextlib.suppress(libvirt.libvirtError):
+            found = _find(host, source.secret)
+            if found is not None:
+                found.undefine()
+
+
+def _find(host: Host, secret: Secret) -> libvirt.virSecret | None:
+    """libvirt gives each new one a uuid of its own, and refuses a second one of the same usage."""
+    try:
+        return host.connection().secretLookupByUsage(libvirt.VIR_SECRET_USAGE_TYPE_ISCSI, secret.usage)
+    except libvirt.libvirtError as error:
+        if code_of(error) != libvirt.VIR_ERR_NO_SECRET:
+            raise
+        return None

@@ -41,6 +41,15 @@ def is_remote(device: BlockDevice) -> bool:
     return bool(device.connection_info.get('connection'))
 
 
+def source_of(device: BlockDevice) -> sources.Source | None:
+    """None: what the volume service said makes no sense, so it was never connected."""
+    try:
+        return sources.of(device)
+    except exception.InvalidVolume as error:
+        LOG.warning('%s', error)
+        return None
+
+
 def reach(device: BlockDevice) -> None:
     """A volume of a volume service is where QEMU finds it. Raises InvalidVolume."""
     info, source = device.connection_info['connection'], sources.of(device)
@@ -55,8 +64,9 @@ def reach(device: BlockDevice) -> None:
 
 
 def let_go(device: BlockDevice) -> None:
-    """No domain of this host uses the volume any more; never connected is fine."""
-    if is_remote(device) and sources.of(device).kind == 'block':
+    """No domain of this host uses the volume any more; never connected is fine. Raises InvalidVolume."""
+    source = source_of(device)
+    if source is not None and source.remote and source.kind == 'block':
         from minicompute.virt.libvirt import brick
 
         brick.disconnect(device)

@@ -52,12 +52,13 @@ class LibvirtDevices(LibvirtBase, DeviceVerbs):
 
     def detach_volume(self, instance: Instance, device: BlockDevice) -> None:
         domain = self._domain(instance)
-        if domain is not None:
-            source = sources.of(device)
+        source = volumes.source_of(device)
+        if domain is not None and source is not None:
             blockcopy.end(domain, source)     # QEMU would go on writing to a volume that is nobody's
             hotplug.unplug(domain, hotplug.disk_of(source), str(device.device_name))
-        volumes.let_go(device)
-        secrets.forget(self._host, sources.of(device))
+        elif domain is not None and _says(domain, str(device.volume_id)):
+            sources.of(device)      # it made sense once: to be told why, not to be taken for one that never was here
+        self._let_go(device)
 
     def swap_volume(self, instance: Instance, device: BlockDevice, new: BlockDevice, progress: Progress = no_progress,
                     stop: Stop = never) -> None:
@@ -68,8 +69,14 @@ class LibvirtDevices(LibvirtBase, DeviceVerbs):
             raise exception.InstanceNotRunning(instance_id=instance.uuid)
         wanted = self._builder.hardware(instance)
         disk = layout.volume(new, wanted, [])
+
+        def prepare() -> None:
+            volumes.make(new, None, self._cache, progress, stop)
+            secrets.keep(self._host, path)
+
         blockcopy.replace(domain, sources.of(device), path, render(file_disk(disk, wanted)),
-                          lambda: volumes.make(new, None, self._cache, progress, stop), progress, stop)
+                          prepare, progress, stop)
+        self._give_up(device)
 
     def end_swap(self, instance: Instance, device: BlockDevice, new: BlockDevice) -> bool:
         domain = self._domain(instance)
@@ -101,6 +108,11 @@ class LibvirtDevices(LibvirtBase, DeviceVerbs):
             return guest.find(self._host, instance.uuid)
         except exception.DomainNotFound:
             return None
+
+
+def _says(domain: Guest, volume_id: str) -> bool:
+    return any(serial.text == volume_id for inactive in (False, True)
+               for serial in domain.tree(inactive).findall('devices/disk/serial'))
 
 
 def _target(trees: list[Element], find: hotplug.Finder) -> str | None:

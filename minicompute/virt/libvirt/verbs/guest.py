@@ -45,6 +45,7 @@ class LibvirtGuest(LibvirtBase, GuestVerbs):
                 found.unpause()
             elif found is not None and found.saved():
                 self._networks.plug(instance)
+                self._reach(instance)
                 found.start()
                 self._grow_in_guest(instance, found)
             else:

@@ -24,7 +24,6 @@ from minicompute.virt.libvirt import (
     layout,
     migration,
     remote,
-    secrets,
     sharers,
     sources,
     space,
@@ -105,10 +104,7 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
                 raise exception.Conflict(f'A domain of instance {uuid} is on {CONF.host} already.')
             guest.remove(self._host, uuid)
             self._networks.plug(instance)
-            for device in instance.block_devices:
-                if volumes.is_remote(device):
-                    volumes.reach(device)
-                    secrets.keep(self._host, sources.of(device))
+            self._reach(instance)
             there: dict[str, Any] = {'full': False, 'copy': [], 'send': []}
             if not shared:
                 with space.checked(f'the disks of instance {uuid}'):
