@@ -106,6 +106,8 @@ def volumes_came_with_it(task: Task) -> None:
 def volume_not_attached(task: Task, error: dict[str, Any]) -> None:
     """A guest that nobody could ask may have it: it has it by the record, too, until its owner takes it away."""
     settle = _settle_still_there if task.data.get('unreached') else _forget
+    if task.data.get('unreached'):
+        connections.owe(task, connections.left(task), 'its host did not say whether it has the volume')
     task.on_commit(functools.partial(settle, uuid=task.data['bdm']))
 
 
@@ -302,6 +304,8 @@ def volume_not_swapped(task: Task, error: dict[str, Any]) -> None:
         task.on_commit(functools.partial(_settle_swap, old=task.data['bdm'], new=task.data['new']))
         return
     settle = _settle_still_there if task.data.get('unreached') else _forget
+    if task.data.get('unreached'):
+        connections.owe(task, connections.left_of_new(task), 'its host did not say which of the volumes it has')
     task.on_commit(functools.partial(settle, uuid=task.data['new']))
     volume_not_detached(task, error)
 
@@ -311,7 +315,9 @@ ATTACH_VOLUME = Flow('attach_volume', Step(check_volume), *connections.TO_CONNEC
                           deadline=snapshot.copying),
                      Step(plug_volume, undo=unplug_again, undo_owes=False), *connections.TO_COMPLETE,
                      finished=volume_attached, failed=volume_not_attached)
-DETACH_VOLUME = Flow('detach_volume', Step(check_volume), Step(unplug_volume, undo=plug_again, undo_owes=False),
+# What a volume service has got back nobody plugs in again: it may be another server's by then.
+DETACH_VOLUME = Flow('detach_volume', Step(check_volume),
+                     Step(unplug_volume, undo=plug_again, undo_owes=False, pivot=True),
                      Step(connections.give_back_volumes, when=connections.concerned, debts=connections.left,
                           owed_when_down=True),
                      finished=volume_detached, failed=volume_not_detached)

@@ -169,7 +169,15 @@ def keep(task: Task, one: BlockDevice, attachment_id: str | None, info: dict[str
                                      connection_info=one.connection_info))
 
 
+def in_doubt(task: Task) -> bool:
+    """Whether a host that nobody could ask may have them in use. Then the server keeps its hold on them: nobody else
+    may get what a guest still writes to. What ends the server, or its owner, gives them back."""
+    return bool(task.data.get('unreached'))
+
+
 def disconnect_volumes(task: Task) -> Outcome:
+    if in_doubt(task):
+        return {}
     mine = devices(task)
     _give_back(task, {str(one.volume_id) for one in mine})
     for one in mine:
@@ -204,7 +212,7 @@ def reserve_again(task: Task) -> Outcome:
     """The server leaves its host and keeps its volumes: they are reserved anew before the host's hold on them goes,
     so that nobody else gets them in between."""
     mine = devices(task)
-    if not mine:
+    if not mine or in_doubt(task):
         return {}
     backend = _backend()
     has = backend.attachments(task.uuid)
@@ -407,7 +415,7 @@ def connect_new(task: Task) -> Outcome:
 def disconnect_new(task: Task) -> Outcome:
     """Not once the guest uses it."""
     one = new_device(task)
-    if one is not None and not task.data.get('too_late'):
+    if one is not None and not task.data.get('too_late') and not in_doubt(task):
         _give_back(task, {str(one.volume_id)})
         keep(task, one, None, None)
     return {}
