@@ -134,6 +134,10 @@ OBSTACLES = {
     'no flavor': ('UPDATE instance_extra SET flavor = NULL WHERE instance_uuid = ?', 'flavor'),
     'pinned': ("UPDATE instance_extra SET numa_topology = '{\"nova_object.data\": {\"cells\": [{\"nova_object.data\": "
                "{\"cpu_policy\": \"dedicated\"}}]}}' WHERE instance_uuid = ?", 'CPUs of its own'),
+    'left behind': ("INSERT INTO migrations (id, uuid, instance_uuid, migration_type, status, source_compute, "
+                    "dest_compute, deleted) SELECT 9997, 'm', i.uuid, 'evacuation', 'done', (SELECT host FROM services "
+                    "WHERE binary = 'nova-compute' AND host != i.host AND deleted = 0), i.host, 0 FROM instances i "
+                    'WHERE i.uuid = ?', 'from where it was evacuated'),
     'vTPM': ("INSERT INTO instance_system_metadata (instance_uuid, key, value, deleted) VALUES (?, "
              "'image_hw_tpm_version', '2.0', 0)", 'TPM'),
     'vTPM by flavor': ("UPDATE instance_extra SET flavor = replace(flavor, 'hw:watchdog_action', 'hw:tpm_version') "
@@ -158,6 +162,16 @@ def test_what_stays_in_nova(there: Nova, name: str) -> None:
     for name, rows in all_rows().items():
         assert not [row for row in rows if uuid in row], name
     there.take()
+
+
+def test_an_evacuation_whose_source_is_gone(there: Nova) -> None:
+    """Nobody comes back to clean up: its compute service was deleted."""
+    uuid = there.server('db')
+    there.sql(OBSTACLES['left behind'][0], uuid)
+    host = there.sql("SELECT source_compute FROM migrations WHERE uuid = 'm'")[0][0]
+    there.sql('UPDATE services SET deleted = id WHERE host = ?', host)
+    _, plan = there.take()
+    assert uuid not in reasons(plan)
 
 
 def test_a_compute_that_reports(there: Nova) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections import defaultdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,10 +14,18 @@ from oslo_utils import uuidutils
 
 from minicompute.cmd.nova import convert
 from minicompute.cmd.nova.plan import Plan
-from minicompute.cmd.nova.source import Source, document
+from minicompute.cmd.nova.source import Database, Source, document
 from minicompute.db import models
 from minicompute.db.api import instances as db
-from minicompute.objects import ActionState, BlockDevice, Instance, MigrationStatus, VMState, to_primitive
+from minicompute.objects import (
+    ActionState,
+    BlockDevice,
+    Instance,
+    MigrationStatus,
+    MigrationType,
+    VMState,
+    to_primitive,
+)
 from minicompute.utils import utcnow
 
 #: the chunks of a password that only its owner can read: the same names as ours
@@ -47,6 +56,7 @@ class Parts:
     specs: dict[str, list[Any]]
     pci: set[str]
     shares: set[str]
+    left: dict[str, set[str]]       #: hosts that Nova evacuated it from, and that have not cleaned up
 
 
 @dataclasses.dataclass(slots=True)
@@ -108,7 +118,18 @@ def _parts(source: Source, uuids: set[str]) -> Parts:
         system_metadata=nova.grouped('instance_system_metadata', uuids),
         faults=nova.grouped('instance_faults', uuids), devices=nova.grouped('block_device_mapping', uuids),
         tags=nova.grouped('tags', uuids, by='resource_id'), specs=source.api.grouped('request_specs', uuids),
-        pci=set(nova.grouped('pci_devices', uuids)), shares=set(nova.grouped('share_mapping', uuids)))
+        pci=set(nova.grouped('pci_devices', uuids)), shares=set(nova.grouped('share_mapping', uuids)),
+        left=_left(nova, uuids))
+
+
+def _left(nova: Database, uuids: set[str]) -> dict[str, set[str]]:
+    """Nova's compute there removes it when it starts. A host without a compute service never comes back."""
+    hosts = {row.host for row in nova.rows('services') if row.binary == 'nova-compute'}
+    found: dict[str, set[str]] = defaultdict(set)
+    for uuid, rows in nova.grouped('migrations', uuids).items():
+        found[uuid] = {row.source_compute for row in rows if row.migration_type == MigrationType.EVACUATION
+                       and row.status == MigrationStatus.DONE and row.source_compute in hosts}
+    return found
 
 
 def _obstacle(row: Any, parts: Parts, known: Known) -> str | None:
@@ -121,6 +142,9 @@ def _obstacle(row: Any, parts: Parts, known: Known) -> str | None:
         return f'its host {row.host} (node {row.node}) is not taken over'
     if row.host in known.alive:
         return f'nova-compute on {row.host} still reports: stop it first, two must not have one guest'
+    if behind := sorted(parts.left[row.uuid] - {row.host}):
+        return (f'{", ".join(behind)}, from where it was evacuated, may have it still: start nova-compute there, which '
+                'removes it, or delete that compute service if the host is gone for good')
     if row.id in known.ids:
         return f'its number {row.id}, by which its domain is named, is taken here'
     if row.uuid in known.consumers:
@@ -231,7 +255,7 @@ def _members(conn: sa.Connection, source: Source, plan: Plan, taken: set[str]) -
 
 
 def _migrations(source: Source, plan: Plan, taken: set[str], known: Known) -> None:
-    """What is over; an evacuation that its source has not cleaned up after is told."""
+    """What is over."""
     rows = source.nova.rows('migrations', taken)
     highest = max([0, *known.migration_ids, *(row.id for row in rows)])
     for row in rows:
