@@ -286,7 +286,7 @@ def waiting_snapshot(cinder: CinderServer, volume_id: str) -> str:
     return 'x'
 
 
-@pytest.mark.parametrize('fault', [None, 'host', 'lost'])
+@pytest.mark.parametrize('fault', [None, 'host', 'unheard', 'lost'])
 def test_snapshots_that_need_the_host(cloud: Cloud, cinder: CinderServer, server: str, fault: str | None) -> None:
     one = cinder.volume()
     attach(cloud, server, one)
@@ -296,6 +296,10 @@ def test_snapshots_that_need_the_host(cloud: Cloud, cinder: CinderServer, server
         def refuse(driver: Any, uuid: str) -> None:
             raise RuntimeError('no room')
         FakeDriver.faults['branch_volume'] = refuse
+    elif fault == 'unheard':
+        def late(driver: Any, uuid: str) -> None:
+            raise RuntimeError('the guest has gone on')
+        FakeDriver.faults['branch_volume.after'] = late
     elif fault == 'lost':
         cinder.faults['snapshot_action'] = once(503)
     cloud.api('POST', '/os-assisted-volume-snapshots', {'snapshot': {'volume_id': one, 'create_info': {

@@ -1,6 +1,9 @@
 """A volume service whose volumes are files needs the host of a server that uses one: for snapshots of it.
 
     find_volume --> branch_volume* --> say_branched      the guest goes on in a new file, the old one is the snapshot
+         |               |
+    say_failed       ask_which                           (undo; a guest that has gone on is a success all the same)
+
     find_volume --> merge_volume*  --> say_merged        a file of the chain goes into its neighbour
          |
     say_failed
@@ -15,6 +18,7 @@ from typing import Any
 from minicompute import exception
 from minicompute.conductor.flow import Asked, Debt, Flow, Outcome, Step, StepFailed, Task
 from minicompute.conductor.flows import connections, snapshot
+from minicompute.conductor.flows.shared import deleted, given_up, silent
 from minicompute.db.api import block_devices
 from minicompute.objects import BlockDevice
 from minicompute.volume import remote
@@ -23,11 +27,16 @@ from minicompute.volume import remote
 _WORDS = {'branch_volume': ('creating', 'error'), 'merge_volume': ('deleting', 'error_deleting')}
 
 
+def _find(task: Task) -> BlockDevice | None:
+    devices = task.instance.block_devices if task.instance else ()
+    return next((one for one in devices if one.volume_id == task.data.get('volume_id')), None)
+
+
 def _device(task: Task) -> BlockDevice:
-    for one in task.instance.block_devices if task.instance else ():
-        if one.volume_id == task.data.get('volume_id'):
-            return one
-    raise StepFailed('the volume is not attached to the server any more', code=404)
+    found = _find(task)
+    if found is None:
+        raise StepFailed('the volume is not attached to the server any more', code=404)
+    return found
 
 
 def find_volume(task: Task) -> Outcome:
@@ -37,6 +46,24 @@ def find_volume(task: Task) -> Outcome:
 
 def branch_volume(task: Task) -> Asked:
     return task.ask('branch_volume', device=_device(task), new_file=task.data['new_file'])
+
+
+def ask_which(task: Task) -> Outcome:
+    """Which file the guest writes to only its host knows: a start with the other one would lose what it wrote."""
+    instance = task.instance
+    if instance is None or not instance.host or deleted(task) or _find(task) is None:
+        return {}
+    if given_up(task) and silent(task, instance.host):
+        return {}
+    return task.ask('volume_file', device=_device(task), new_file=task.data['new_file'])
+
+
+def told_which(task: Task) -> dict[str, Any]:
+    assert task.report is not None
+    if _find(task) is None or task.report.result['connection'].get('name') != task.data['new_file']:
+        return {}
+    changed(task)
+    return {'branched': True}
 
 
 def merge_volume(task: Task) -> Asked:
@@ -68,7 +95,7 @@ def say_merged(task: Task) -> Outcome:
 
 
 def say_failed(task: Task) -> Outcome:
-    return _say(task, True)
+    return _say(task, not task.data.get('branched'))
 
 
 def good_news(task: Task) -> list[Debt]:
@@ -76,7 +103,7 @@ def good_news(task: Task) -> list[Debt]:
 
 
 def bad_news(task: Task) -> list[Debt]:
-    return _news(task, True)
+    return _news(task, not task.data.get('branched'))
 
 
 def _news(task: Task, failed: bool) -> list[Debt]:
@@ -101,7 +128,7 @@ def _ended(task: Task, error: dict[str, Any]) -> None:
 
 BRANCH_VOLUME = Flow(
     'branch_volume', Step(find_volume, undo=say_failed, debts=bad_news),
-    Step(branch_volume, done=changed, pivot=True),
+    Step(branch_volume, done=changed, undo=ask_which, undone=told_which, undo_waits=True, undo_owes=False, pivot=True),
     Step(say_branched, debts=good_news, owed_when_down=True), failed=_ended)
 
 MERGE_VOLUME = Flow(

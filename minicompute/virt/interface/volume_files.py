@@ -27,6 +27,11 @@ class VolumeFileVerbs:
         on in `new_file`. -> the connection as it is then. Raises InvalidVolume, DeviceNotAttached."""
         raise exception.NotImplementedHere('This host cannot help with snapshots of volumes.')
 
+    def volume_file(self, instance: Instance, device: BlockDevice, new_file: str) -> dict[str, Any]:
+        """-> the connection of the file that the guest has, `new_file` or what `device` says, after a `branch_volume`
+        that nobody heard the end of. Raises InvalidVolume."""
+        raise exception.NotImplementedHere('This host cannot help with snapshots of volumes.')
+
     def merge_volume(self, instance: Instance, device: BlockDevice, top: str | None, base: str | None,
                      stop: Stop = never) -> dict[str, Any]:
         """Files of such a chain become one: `top` goes into `base` below it, or without `base` all between `top` and

@@ -18,6 +18,11 @@ def branch_volume(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]
     return {'connection': driver.branch_volume(instance_of(request), args['device'], args['new_file'])}
 
 
+def volume_file(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    args = request.args
+    return {'connection': driver.volume_file(instance_of(request), args['device'], args['new_file'])}
+
+
 def merge_volume(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
     args = request.args
     return {'connection': driver.merge_volume(instance_of(request), args['device'], args.get('top'), args.get('base'),
@@ -27,4 +32,4 @@ def merge_volume(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
 #: as long as a copy of the volume
 LONG = frozenset({'merge_volume'})
 VERBS: dict[str, Verb] = {'extend_volume': extend_volume, 'branch_volume': branch_volume,
-                          'merge_volume': merge_volume}
+                          'volume_file': volume_file, 'merge_volume': merge_volume}

@@ -51,9 +51,8 @@ class LibvirtVolumeFiles(LibvirtBase, VolumeFileVerbs):
     # -- chains --------------------------------------------------------------------
 
     def branch_volume(self, instance: Instance, device: BlockDevice, new_file: str) -> dict[str, Any]:
-        source, info = _file(device), device.connection_info['connection']
-        made = {**info, 'name': new_file, 'format': 'qcow2'}
-        there = sources.of(dataclasses.replace(device, connection_info={**device.connection_info, 'connection': made}))
+        source = _file(device)
+        made, there = _over(device, new_file)
         shares.check_chain(there.place)
         domain = self._running(instance)
         if domain is None and self._sleeps(instance):
@@ -71,6 +70,15 @@ class LibvirtVolumeFiles(LibvirtBase, VolumeFileVerbs):
                 raise exception.DeviceNotAttached(device=device.device_name,
                                                   reason=error.get_error_message()) from error
         return made
+
+    def volume_file(self, instance: Instance, device: BlockDevice, new_file: str) -> dict[str, Any]:
+        made, there = _over(device, new_file)
+        try:
+            domain = guest.find(self._host, instance.uuid)
+            has = hotplug.disk_of(there)(domain.tree(inactive=not domain.running())) is not None
+        except exception.DomainNotFound:
+            has = False
+        return made if has else dict(device.connection_info['connection'])
 
     def merge_volume(self, instance: Instance, device: BlockDevice, top: str | None, base: str | None,
                      stop: Stop = never) -> dict[str, Any]:
@@ -120,6 +128,13 @@ def _file(device: BlockDevice) -> sources.Source:
     if not source.remote or source.kind != 'file':
         raise exception.InvalidVolume(reason=f'volume {device.volume_id} is no file of a share')
     return source
+
+
+def _over(device: BlockDevice, new_file: str) -> tuple[dict[str, Any], sources.Source]:
+    """The connection to a file that lies over the volume's. Raises InvalidVolume."""
+    made = {**device.connection_info['connection'], 'name': new_file, 'format': 'qcow2'}
+    return made, sources.of(dataclasses.replace(
+        device, connection_info={**device.connection_info, 'connection': made}))
 
 
 def _target(disk: Element) -> str:

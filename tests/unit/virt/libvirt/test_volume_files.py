@@ -135,3 +135,12 @@ def test_what_a_guest_has_open_is_not_rewritten_from_outside(share: pathlib.Path
     off = Domain(running=False)
     driver(off, monkeypatch).merge_volume(make_instance(), device('two'), None, None)
     assert images.info(str(share / 'two'), 'qcow2').backing_file is None
+
+
+@pytest.mark.parametrize(('has', 'running'), [('three', True), ('three', False), ('two', True), ('two', False)])
+def test_the_host_knows_which_file_the_guest_has(share: pathlib.Path, monkeypatch: Any, has: str,
+                                                 running: bool) -> None:
+    """Nobody heard what became of a branch."""
+    domain = Domain(*chain(share, has, 'one', 'base'), running=running)
+    found = driver(domain, monkeypatch).volume_file(make_instance(), device('two'), 'three')
+    assert (found['name'], found['format']) == (has, 'qcow2')
