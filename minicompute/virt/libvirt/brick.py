@@ -85,4 +85,4 @@ def _ask(device: BlockDevice, verb: str, *args: Any) -> Any:
     except Exception as error:
         LOG.exception('os-brick: %s of volume %s', verb, device.volume_id)
         raise exception.InvalidVolume(
-            reason=f'this host cannot reach volume {device.volume_id} by {kind}: {error}'[:500]) from error
+            reason=f'this host cannot reach volume {device.volume_id} by {kind}') from error

@@ -25,7 +25,8 @@ _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._-]{0,250}')
 _EXPORT = re.compile(r'[^\s:,]+:/[^\s,]*|\[[0-9a-fA-F:]+\]:/[^\s,]*')
 _MAGIC, _BACKING_FORMAT, _EXTERNAL_DATA = b'QFI\xfb', 0xE2792ACA, 1 << 2
 _HEAD = 1 << 16
-_mounting = threading.Lock()
+#: one for each share: a server that does not answer keeps nobody from the others
+_mounting: dict[str, threading.Lock] = {}
 
 
 def directory_of(export: str) -> str:
@@ -47,15 +48,16 @@ def ready(export: str, options: str | None, path: str, form: str) -> None:
     """The file can be given to QEMU. Raises InvalidVolume, VolumeLost."""
     mount(export, options)
     if not os.path.isfile(path) or os.path.islink(path):
-        raise exception.InvalidVolume(reason=f'{os.path.basename(path)} is no file in the share {export}')
+        LOG.error('%s is no file in the share %s', path, export)
+        raise exception.InvalidVolume(reason=f'{os.path.basename(path)} is no file in its share')
     if form == 'qcow2':
         check_chain(path)
 
 
 def mount(export: str, options: str | None) -> None:
-    """Raises InvalidVolume with what mount(8) said."""
+    """Raises InvalidVolume, which tenants read: what the share is and what mount(8) said is for the log."""
     where = directory_of(export)
-    with _mounting:
+    with _mounting.setdefault(where, threading.Lock()):
         if is_mounted(where):
             return
         os.makedirs(where, mode=0o755, exist_ok=True)
@@ -69,11 +71,13 @@ def mount(export: str, options: str | None) -> None:
             said = 'mount did not end' if isinstance(error, subprocess.TimeoutExpired) else str(error)
     if said:
         LOG.error('The share %s cannot be mounted at %s: %s', export, where, said)
-        raise exception.InvalidVolume(reason=f'this host cannot mount the share {export}: {said}'[:500])
+        raise exception.InvalidVolume(reason='this host cannot reach the share where the volume is')
 
 
 def is_mounted(where: str) -> bool:
-    real = os.path.realpath(where)
+    """Without a look at the place itself, which may be a share that does not answer."""
+    directory, name = os.path.split(where)
+    real = os.path.join(os.path.realpath(directory), name)
     with open('/proc/mounts', encoding='utf-8', errors='surrogateescape') as mounts:
         return any(_plain(line.split()[1]) == real for line in mounts)
 

@@ -52,11 +52,14 @@ class Source:
     def is_in(self, disk: Element) -> bool:
         """Whether this <disk> is it."""
         found = disk.find('source')
-        return (found is not None and found.get(_ATTRIBUTE[self.kind]) == self.place
-                and found.get('protocol') == self.protocol)
+        if found is None or (found.get(_ATTRIBUTE[self.kind]) or '') != self.place:
+            return False
+        # An NBD server may have one disk without a name, or names that others have as well.
+        return found.get('protocol') == self.protocol and (self.protocol != NBD or self.hosts == tuple(
+            (host.get('name', ''), host.get('port', '')) for host in found.findall('host')))
 
     def xml(self) -> Element:
-        where: dict[str, Any] = {_ATTRIBUTE[self.kind]: self.place, 'protocol': self.protocol}
+        where: dict[str, Any] = {_ATTRIBUTE[self.kind]: self.place or None, 'protocol': self.protocol}
         secret = self.secret
         return element(
             'source', *(element('host', name=name, port=port) for name, port in self.hosts),

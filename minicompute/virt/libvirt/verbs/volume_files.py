@@ -87,7 +87,7 @@ class LibvirtVolumeFiles(LibvirtBase, VolumeFileVerbs):
         try:
             upper, lower = (shares.path_of(export, name) if name else None for name in (top, base))
         except ValueError as error:
-            raise exception.InvalidVolume(reason=f'no such {error} in the share {export}') from None
+            raise exception.InvalidVolume(reason=f'no such {error} in the share') from None
         domain = self._running(instance)
         disk = hotplug.disk_of(source)(domain.tree()) if domain is not None else None
         if domain is None:

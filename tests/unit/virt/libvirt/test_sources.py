@@ -4,6 +4,9 @@ from __future__ import annotations
 import os
 import pathlib
 import struct
+import sys
+import threading
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -95,6 +98,28 @@ def test_what_cannot_be(info: dict[str, Any]) -> None:
         sources.of(device(info))
 
 
+@pytest.mark.parametrize('name', ['', 'disk'])
+def test_an_nbd_disk_is_known_by_its_server(name: str) -> None:
+    one = {'driver_volume_type': 'nbd', 'host': 'h', 'port': 10809, 'name': name}
+    made = ElementTree.tostring(xml(one)).decode()
+    tree = ElementTree.fromstring(f'<domain><devices>{made}</devices></domain>')
+    assert ("name=''" not in made and 'name=""' not in made) or name
+    assert hotplug.disk_of(sources.of(device(one)))(tree) is not None
+    for other in ({**one, 'port': 10810}, {**one, 'host': 'i'}, {**one, 'name': 'other'}):
+        assert hotplug.disk_of(sources.of(device(other)))(tree) is None
+
+
+def test_what_os_brick_says_is_not_for_tenants(monkeypatch: Any) -> None:
+    def factory(*args: Any, **more: Any) -> Any:
+        raise RuntimeError('target 10.1.2.3 refuses')
+    connector = SimpleNamespace(InitiatorConnector=SimpleNamespace(factory=factory))
+    monkeypatch.setitem(sys.modules, 'os_brick', SimpleNamespace())
+    monkeypatch.setitem(sys.modules, 'os_brick.initiator', SimpleNamespace(connector=connector))
+    with pytest.raises(exception.InvalidVolume, match='cannot reach volume') as raised:
+        volumes.reach(device({'driver_volume_type': 'fibre_channel'}))
+    assert '10.1.2.3' not in str(raised.value)
+
+
 def test_other_kinds_need_os_brick(conf: Any, tmp_path: pathlib.Path, monkeypatch: Any) -> None:
     conf.set_override('instances_path', str(tmp_path))
     monkeypatch.setitem(__import__('sys').modules, 'os_brick.initiator', None)
@@ -163,5 +188,30 @@ def test_files_that_name_others(share: pathlib.Path, tmp_path: pathlib.Path) -> 
 
 def test_a_share_that_cannot_be_mounted(conf: Any, tmp_path: pathlib.Path) -> None:
     conf.set_override('nfs_mount_point_base', str(tmp_path), 'libvirt')
-    with pytest.raises(exception.InvalidVolume, match='cannot mount the share'):
+    with pytest.raises(exception.InvalidVolume, match='cannot reach the share') as raised:
         reach('volume', 'raw')
+    assert EXPORT not in str(raised.value)      # a tenant reads it
+
+
+def test_a_share_that_does_not_answer_keeps_nobody_from_the_others(
+        conf: Any, tmp_path: pathlib.Path, monkeypatch: Any) -> None:
+    conf.set_override('nfs_mount_point_base', str(tmp_path), 'libvirt')
+    dead, real = shares.directory_of('dead:/x'), os.lstat
+
+    def lstat(path: Any, **more: Any) -> os.stat_result:
+        assert path != dead, 'it would wait for ever'
+        return real(path, **more)
+    monkeypatch.setattr(os, 'lstat', lstat)
+    assert not shares.is_mounted(dead)
+    done: list[str] = []
+
+    def run(command: list[str], **more: Any) -> Any:
+        if command[-1] == dead:
+            other = threading.Thread(target=shares.mount, args=('alive:/x', None), daemon=True)
+            other.start()
+            other.join(20)
+        done.append(command[-2])
+        return SimpleNamespace(returncode=0, stderr='')
+    monkeypatch.setattr(shares.subprocess, 'run', run)
+    shares.mount('dead:/x', None)
+    assert done == ['alive:/x', 'dead:/x']
