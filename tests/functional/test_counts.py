@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import time
 from typing import Any
 
 import pytest
 
+from minicompute.compute.manager.firewalls import LOOK
 from minicompute.conf import CONF
 from tests.functional.cloud import Cloud
 from tests.functional.counting import Counts, as_text, counting
@@ -26,7 +28,14 @@ def cloud(make_cloud: Any) -> Cloud:
     CONF.set_override('update_resources_interval', 3600)
     made: Cloud = make_cloud(computes=2)
     made.wait(warm_up(made))
+    made.until(lambda: all(_has_looked(made, name) for name in ('compute1', 'compute2')), 'the computes to know their filters')
     return made
+
+
+def _has_looked(cloud: Cloud, name: str) -> bool:
+    """A compute that has just started asks for the rules of its cards once, and then seldom."""
+    firewalls = cloud.services[name].manager.firewalls    # type: ignore[attr-defined]
+    return bool(firewalls._due > time.monotonic() + LOOK / 2)
 
 
 def warm_up(cloud: Cloud) -> str:
