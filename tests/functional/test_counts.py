@@ -28,7 +28,7 @@ def cloud(make_cloud: Any) -> Cloud:
     CONF.set_override('update_resources_interval', 3600)
     made: Cloud = make_cloud(computes=2)
     made.wait(warm_up(made))
-    made.until(lambda: all(_has_looked(made, name) for name in ('compute1', 'compute2')), 'the computes to know their filters')
+    made.until(lambda: all(_has_looked(made, name) for name in ('compute1', 'compute2')), 'the computes to know')
     return made
 
 
