@@ -6,6 +6,7 @@ holds at once for all cards that have it; one that nobody uses is forgotten at t
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any
 from xml.etree import ElementTree
@@ -24,6 +25,8 @@ from minicompute.virt.libvirt.host import Host, call
 LOG = logging.getLogger(__name__)
 
 OURS = 'minicompute-sg-'
+#: seconds after which a card that was plugged has a domain, or the build is dead
+DOMAIN_FOLLOWS = 600.0
 
 
 def filter_of(wall: dict[str, Any] | None) -> str | None:
@@ -37,28 +40,49 @@ class Firewalls:
 
     def __init__(self, host: Host) -> None:
         self._host, self._lock = host, threading.Lock()
+        #: when a card that comes asked for a filter: its domain follows soon
+        self._wanted: dict[str, float] = {}
 
     def define(self, walls: Iterable[dict[str, Any]]) -> None:
-        """Before a card refers to them. Raises InternalError."""
-        for name, rules in {str(wall['name']): wall['rules'] for wall in walls}.items():
-            described = NetworkFilter(name, CONF.libvirt.port_filter or None, rules)
-            with self._lock:
+        """Before a card refers to them. One that is there is newer than a server's record and stays as it is. Raises
+        InternalError."""
+        wanted = {str(wall['name']): wall['rules'] for wall in walls}
+        if not wanted:
+            return
+        with self._lock:
+            self._wanted |= dict.fromkeys(wanted, time.monotonic())
+            present = {call(one.name) for one in call(self._host.connection().listAllNWFilters, 0)}
+            for name in wanted.keys() - present:
                 try:
-                    call(self._host.connection().nwfilterDefineXML, render(described))
+                    self._define(name, wanted[name])
                 except libvirt.libvirtError as error:
                     raise exception.InternalError(reason=f'The rules of the security groups cannot be kept on this '
                                                          f'host: {error.get_error_message()}') from error
 
+    def _define(self, name: str, rules: list[list[Any]]) -> None:
+        described = NetworkFilter(name, CONF.libvirt.port_filter or None, rules)
+        call(self._host.connection().nwfilterDefineXML, render(described))
+
     def keep(self, cards: dict[str, dict[str, Any]]) -> bool:
         """See `ComputeDriver.keep_firewalls`."""
-        walls = [wall for some in cards.values() for wall in some.values() if wall]
-        self.define(walls)
+        walls = {str(wall['name']): wall['rules'] for some in cards.values() for wall in some.values() if wall}
+        refused = []
+        for name, rules in walls.items():
+            try:
+                with self._lock:
+                    self._define(name, rules)
+            except libvirt.libvirtError as error:    # one tenant's rules must not keep the others' from holding
+                refused.append(name)
+                LOG.error('Filter %s keeps the rules that it had: libvirt refuses the new ones: %s', name,
+                          error.get_error_message())
         for uuid, wanted in cards.items():
             try:
                 self._keep(guest.find(self._host, uuid), wanted)
             except exception.DomainNotFound:
                 continue
-        self._forget({str(wall['name']) for wall in walls})
+        self._forget(set(walls))
+        if refused:
+            raise exception.InternalError(reason=f'Filters that libvirt refuses: {", ".join(sorted(refused))}')
         return bool(walls)
 
     def _keep(self, domain: Guest, wanted: dict[str, Any]) -> None:
@@ -77,13 +101,16 @@ class Firewalls:
                                   domain.uuid, error.get_error_message())
 
     def _forget(self, used: set[str]) -> None:
-        for one in call(self._host.connection().listAllNWFilters, 0):
-            name = call(one.name)
-            if name.startswith(OURS) and name not in used:
-                try:
-                    call(one.undefine)
-                except libvirt.libvirtError as error:   # a card that comes or goes has it
-                    LOG.debug('Filter %s stays: %s', name, error.get_error_message())
+        with self._lock:
+            young = time.monotonic() - DOMAIN_FOLLOWS
+            self._wanted = {name: when for name, when in self._wanted.items() if when > young}
+            for one in call(self._host.connection().listAllNWFilters, 0):
+                name = call(one.name)
+                if name.startswith(OURS) and name not in used and name not in self._wanted:
+                    try:
+                        call(one.undefine)
+                    except libvirt.libvirtError as error:   # a card that comes or goes has it
+                        LOG.debug('Filter %s stays: %s', name, error.get_error_message())
 
 
 def _set_filter(card: Element, name: str | None) -> bool:

@@ -33,7 +33,7 @@ from minicompute.virt.libvirt import hybrid_plug, routes
 from minicompute.virt.libvirt.config.base import Element, parse, render
 from minicompute.virt.libvirt.config.interface import Interface
 from minicompute.virt.libvirt.config.network import DhcpHost, NatNetwork
-from minicompute.virt.libvirt.firewall import Firewalls, filter_of
+from minicompute.virt.libvirt.firewall import DOMAIN_FOLLOWS, Firewalls, filter_of
 from minicompute.virt.libvirt.host import Host, call, code_of
 
 LOG = logging.getLogger(__name__)
@@ -42,8 +42,6 @@ OURS = 'minicompute-'
 _HOSTNAME = re.compile(r'^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$')
 #: beyond this a guest's driver gains nothing
 MOST_QUEUES = 16
-#: seconds after which a card that was plugged has a domain, or the build is dead
-DOMAIN_FOLLOWS = 600.0
 
 
 class Networks:

@@ -68,8 +68,11 @@ class Host:
             for name in list(self.filters)])
 
     def _define(self, xml):
-        self.defined.append(parse(xml).get('name'))
-        self.filters.append(self.defined[-1])
+        name = parse(xml).get('name')
+        if name.endswith('refused'):
+            raise libvirt.libvirtError('no')
+        self.defined.append(name)
+        self.filters.append(name)
 
     def _undefine(self, name):
         if name.endswith('used'):
@@ -132,6 +135,35 @@ def test_a_server_that_is_not_here(monkeypatch):
         raise exception.DomainNotFound(instance_id=uuid)
     monkeypatch.setattr(guest, 'find', nowhere)
     assert firewall.Firewalls(Host()).keep({'u': {MAC: WALL}}) is True
+
+
+def test_a_filter_stays_until_the_domain_that_asked_for_it_has_come(monkeypatch):
+    """A live migration: the ports are still the source's when this host asks what it has."""
+    host = Host()
+    walls = firewall.Firewalls(host)
+    walls.define([WALL])
+    assert walls.keep({}) is False and host.filters == ['minicompute-sg-a']
+    monkeypatch.setattr(firewall, 'DOMAIN_FOLLOWS', -1.0)
+    assert walls.keep({}) is False and host.filters == []
+
+
+def test_a_filter_that_is_there_is_not_taken_from_a_record():
+    host = Host(['minicompute-sg-a'])
+    firewall.Firewalls(host).define([WALL])
+    assert host.defined == []
+
+
+def test_a_filter_that_libvirt_refuses_keeps_nobody_from_the_others(monkeypatch, caplog):
+    host, domain = Host(['minicompute-sg-old']), Domain(DOMAIN % (MAC, CLEAN))
+    monkeypatch.setattr(guest, 'find', lambda _host, uuid: domain)
+    bad = {'name': 'minicompute-sg-refused', 'rules': []}
+    walls = firewall.Firewalls(host)
+    with pytest.raises(exception.InternalError, match='sg-refused'):    # the manager tries again soon
+        walls.keep({'v': {'fa:16:3e:00:00:09': bad}, 'u': {MAC: WALL}})
+    assert host.filters == ['minicompute-sg-a'] and len(domain.changes) == 2
+    assert 'refuses' in caplog.text
+    with pytest.raises(exception.InternalError):
+        walls.define([bad])
 
 
 def test_what_ec2_tells_of_groups():
