@@ -27,11 +27,10 @@ def run(args: argparse.Namespace) -> tuple[list[list[Any]], Plan]:
     source = Source(args.nova_database, args.nova_api_database)
     hosts = set(args.hosts) if args.hosts else None
     try:
-        if args.apply:
+        with session.read() as conn:
+            plan = make(conn, source, hosts, force=args.force)
+        if args.apply:      # anew, of what was read: while Nova is asked nothing of ours is locked
             plan = session.write(_apply, source, hosts, args.force)
-        else:
-            with session.read() as conn:
-                plan = make(conn, source, hosts, force=args.force)
     finally:
         source.close()
     new = plan.new()

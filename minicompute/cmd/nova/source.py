@@ -79,10 +79,11 @@ def _there(conn: sa.Connection, tables: dict[str, Any]) -> dict[str, set[str]]:
 
 
 class Database:
-    """One of them, in one transaction that reads."""
+    """One of them, in one transaction that reads. What was read is kept: who asks again, for no more, gets the same."""
 
     def __init__(self, url: str, columns: dict[str, str], what: str) -> None:
         self._tables = _tables(columns)
+        self._kept: dict[tuple[str, str], tuple[frozenset[Any] | None, list[Any]]] = {}
         try:
             self._engine = sa.create_engine(url)
             self._conn = self._engine.connect()
@@ -96,6 +97,14 @@ class Database:
 
     def rows(self, name: str, among: Iterable[Any] | None = None, by: str = 'instance_uuid') -> list[Any]:
         """All rows, or those whose column `by` is in `among`; in the order of their ids."""
+        wanted = None if among is None else frozenset(among)
+        known, rows = self._kept.get((name, by), (frozenset(), []))
+        if (name, by) not in self._kept or known is not None and (wanted is None or not wanted <= known):
+            rows = self._read(name, wanted, by)
+            self._kept[name, by] = wanted, rows
+        return list(rows) if wanted is None else [row for row in rows if row._mapping[by] in wanted]
+
+    def _read(self, name: str, among: frozenset[Any] | None, by: str) -> list[Any]:
         table, there = self._tables[name], self._there[name]
         if not there:
             return []
