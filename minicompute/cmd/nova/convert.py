@@ -40,7 +40,7 @@ def image_properties(system_metadata: dict[str, str]) -> dict[str, Any]:
 
 
 def cards(text: str | None) -> list[VIF]:
-    """The info cache. What it does not know, such as the tag, the network service says at its next word."""
+    """The info cache. What it does not know, as tags and security groups, the network service says at its next word."""
     return [_card(one) for one in document(text) or []]
 
 
@@ -52,7 +52,7 @@ def _card(one: dict[str, Any]) -> VIF:
                active=bool(one.get('active')), preserve_on_delete=bool(one.get('preserve_on_delete')))
     card.details = {name: details[name] for name in _FROM_DETAILS if name in details}
     card.details.update(port_filter=bool(details.get('port_filter')), vnic_type=one.get('vnic_type') or 'normal',
-                        profile=one.get('profile') or {}, security_groups=[])
+                        profile=one.get('profile') or {})
     if card.kind in ('ovs', 'bridge'):
         card.details['bridge'] = network.get('bridge') or details.get('bridge_name')
     for subnet in network.get('subnets') or []:
