@@ -14,10 +14,12 @@ import pytest
 import sqlalchemy as sa
 
 from minicompute.cmd import nova
+from minicompute.cmd.nova import catalog
+from minicompute.cmd.nova.source import Source
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import aggregates, allocations, flavors, instance_groups, instances, keypairs, quotas, services
-from minicompute.db.models import instance_actions, instance_actions_events, migrations
+from minicompute.db.models import compute_nodes, instance_actions, instance_actions_events, migrations
 from minicompute.db.models import instances as table
 from tests.functional.cloud import Cloud
 
@@ -184,6 +186,45 @@ def test_a_compute_that_reports(there: Nova) -> None:
     assert there.server('web') not in reasons(plan)
 
 
+def test_a_host_that_is_ours_already(there: Nova) -> None:
+    """Under an id that our compute made: a second node for it would be filled beside the first."""
+    source = Source(f'sqlite:///{there.cell}', f'sqlite:///{there.api}')
+    host = there.sql('SELECT host FROM instances WHERE uuid = ?', there.server('web'))[0][0]
+    [theirs] = [row for row in source.nova.rows('compute_nodes') if row.host == host]
+    source.close()
+    made = {**catalog._node(theirs), 'uuid': '6a1f6a7e-8d0c-4c8c-9d86-07b0d1a6e3a1'}
+    session.write(lambda conn: conn.execute(compute_nodes.insert().values(**made)))
+    _, plan = there.take()
+    assert 'compute_id' in reasons(plan, 'compute node')[theirs.hypervisor_hostname]
+    assert 'is not taken over' in reasons(plan)[there.server('web')]
+    with session.read() as conn:
+        assert conn.scalars(sa.select(compute_nodes.c.uuid).where(compute_nodes.c.host == host)).all() == [made['uuid']]
+
+
+def test_nova_is_read_before_anything_is_locked(there: Nova, monkeypatch: Any) -> None:
+    """While we write, nobody else of us can: a Nova that answers slowly must not make all wait."""
+    writing, read = [False], []
+    real = nova._apply
+
+    def apply(*args: Any) -> Any:
+        writing[0] = True
+        try:
+            return real(*args)
+        finally:
+            writing[0] = False
+
+    def note(conn: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if writing[0] and conn.engine.url.database in (str(there.cell), str(there.api)):
+            read.append(statement)
+    monkeypatch.setattr(nova, '_apply', apply)
+    sa.event.listen(sa.Engine, 'before_cursor_execute', note)
+    try:
+        counts, _ = there.take()
+    finally:
+        sa.event.remove(sa.Engine, 'before_cursor_execute', note)
+    assert not read and counts['server'] == (6, 0, 1)
+
+
 def test_one_host(there: Nova) -> None:
     host = there.sql('SELECT host FROM instances WHERE uuid = ?', there.server('web'))[0][0]
     there.take(host=[host])
@@ -267,6 +308,7 @@ def test_volumes_and_ports(there: Nova) -> None:
         PORT['id'], PORT['address'], 'ovs', 'private')
     assert card.details['bridge'] == 'br-int' and card.mtu == 1442 and card.active and card.preserve_on_delete
     assert [(ip.address, ip.floating_ips) for ip in card.fixed_ips] == [('10.0.0.7', ['203.0.113.9'])]
+    assert 'security_groups' not in card.details     # nobody has said that it has none
     assert card.subnets[0].gateway == '10.0.0.1'
 
 

@@ -153,11 +153,16 @@ def _services(conn: sa.Connection, source: Source, plan: Plan, hosts: set[str] |
                  version=servicegroup.SERVICE_VERSION, disabled=bool(row.disabled), disabled_reason=row.disabled_reason,
                  forced_down=bool(row.forced_down), report_count=row.report_count or 0, last_seen_up=row.last_seen_up,
                  created_at=row.created_at, updated_at=utcnow())
+    of_hosts = {node.host: node for node in nodes.values()}
     for row in source.nova.rows('compute_nodes'):
         if hosts is not None and row.host not in hosts:
             continue
         found = nodes.get(row.uuid)
-        if found is None:
+        if found is None and row.host in of_hosts:      # two for one host would be filled twice
+            plan.refuse('compute node', row.hypervisor_hostname,
+                        f'its uuid is {row.uuid}, and that of host {row.host} is {of_hosts[row.host].uuid} here: stop '
+                        'our compute there, delete its service, and give it the compute_id of Nova')
+        elif found is None:
             plan.add('compute node', models.compute_nodes, **_node(row))
         elif found.host != row.host:
             plan.refuse('compute node', row.hypervisor_hostname, f'its uuid {row.uuid} is of host {found.host} here')

@@ -95,8 +95,10 @@ def take_all(conn: sa.Connection, source: Source, plan: Plan, hosts: set[str] | 
 
 def _known(conn: sa.Connection, source: Source, plan: Plan, force: bool) -> Known:
     servers = conn.execute(sa.select(models.instances.c.uuid, models.instances.c.id)).all()
-    nodes = {(row.host, row.hypervisor_hostname): row.id for row in conn.execute(sa.select(models.compute_nodes))}
-    highest = max([0, *nodes.values()])
+    theirs = {(row.host, row.hypervisor_hostname): row.uuid for row in source.nova.rows('compute_nodes')}
+    ours = conn.execute(sa.select(models.compute_nodes)).all()
+    nodes = {key: row.id for row in ours if theirs.get(key := (row.host, row.hypervisor_hostname)) == row.uuid}
+    highest = max([0, *(row.id for row in ours)])
     for kind, _, values in plan.rows:
         if kind == 'compute node':      # its claims name it by its number
             highest += 1
