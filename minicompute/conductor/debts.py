@@ -42,6 +42,7 @@ def discard_snapshot(ref: str, data: dict[str, Any]) -> None:
 #: {kind: pay(ref, data)}
 PAYERS: dict[str, Callable[[str, dict[str, Any]], None]] = {
     'image': discard_image, 'volume': connections.settle_volume, 'device': connections.settle_device,
+    'migration': connections.settle_migration,
     'snapshot': discard_snapshot, 'tell': assist.tell, 'ports': ports.pay_ports, 'port': ports.pay_port,
     'bind': ports.pay_bind, 'unbind': ports.pay_unbind}
 

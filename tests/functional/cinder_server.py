@@ -192,7 +192,7 @@ class CinderServer:
             found['size'] = body['os-extend']['new_size']
             return 202, {}
         if 'os-migrate_volume_completion' in body:
-            found['migration_status'] = 'success'
+            found['migration_status'] = 'error' if body['os-migrate_volume_completion']['error'] else 'success'
             self.volumes.pop(body['os-migrate_volume_completion']['new_volume'], None)
             return 200, {'save_volume_id': one}
         raise Refused(400, 'There is no such action')

@@ -2,14 +2,19 @@
 Cinder is through with what it does."""
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from minicompute.conductor import debts
+from minicompute.conductor.flow import Flow
 from minicompute.db import session
+from minicompute.db.api import stuck as stuck_actions
 from minicompute.db.models import services
-from tests.functional.cinder_server import CinderServer
+from minicompute.virt.fake import FakeDriver
+from tests.functional.cinder_server import CinderServer, always, once
 from tests.functional.cloud import Cloud
 from tests.functional.test_broken_off import held, record, reset
 from tests.functional.test_cinder import attach, mapped, plugged, quiet
@@ -69,8 +74,7 @@ def test_a_swap_on_a_host_that_falls_silent_keeps_both(cloud: Cloud, cinder: Cin
     attach(cloud, server, old)
     quiet(cloud)
     with held('swap_volume.after') as there:
-        cloud.api('PUT', f'/servers/{server}/os-volume_attachments/{old}', {'volumeAttachment': {'volumeId': new}},
-                  expect=202, version='2.84')
+        swap(cloud, server, old, new)
         assert there.wait(20)
         silence(cloud, server)
         cloud.until(lambda: engine.load()['waiting'], 'the swap to be undone, and to wait')
@@ -107,3 +111,86 @@ def test_what_cinder_has_back_is_not_plugged_in_again(cloud: Cloud, cinder: Cind
     cinder.faults.clear()
     quiet(cloud)
     assert plugged(cloud, server) == set() and not mapped(server) and not cinder.attachments
+
+
+# -- one takes the place of another ----------------------------------------------------
+
+def swapping(cloud: Cloud, cinder: CinderServer, uuid: str, *, size: int = 1, moves: bool = True) -> tuple[str, str]:
+    """-> (the old volume, the new one)"""
+    old, new = cinder.volume(), cinder.volume(size)
+    attach(cloud, uuid, old)
+    quiet(cloud)
+    if moves:
+        cinder.volumes[old]['migration_status'] = 'migrating'
+    return old, new
+
+
+def swap(cloud: Cloud, uuid: str, old: str, new: str) -> None:
+    cloud.api('PUT', f'/servers/{uuid}/os-volume_attachments/{old}', {'volumeAttachment': {'volumeId': new}},
+              expect=202, version='2.84')
+
+
+@pytest.mark.parametrize('asked', ['complete', 'give_back'])
+def test_what_is_refused_behind_a_swap_is_counted(cloud: Cloud, cinder: CinderServer, server: str, conf: Any,
+                                                  asked: str) -> None:
+    conf.set_override('stuck_after', 3, 'conductor')
+    old, new = swapping(cloud, cinder, server, moves=False)
+    cinder.faults[asked] = always(409)
+    before = cinder.count(asked)
+    swap(cloud, server, old, new)
+
+    def stuck() -> bool:
+        with session.read() as conn:
+            return bool(stuck_actions.find(conn, ['stuck']))
+    cloud.until(stuck, 'somebody to be told')
+    assert cinder.count(asked) - before == 3 and plugged(cloud, server) == {new}
+
+
+def test_the_service_hears_that_a_move_failed(cloud: Cloud, cinder: CinderServer, server: str) -> None:
+    def refuse(driver: Any, uuid: str) -> None:
+        raise RuntimeError('no room')
+    old, new = swapping(cloud, cinder, server)
+    FakeDriver.faults['swap_volume'] = refuse
+    swap(cloud, server, old, new)
+    quiet(cloud)
+    assert cinder.volumes[old]['migration_status'] == 'error' and new not in cinder.volumes
+    assert attachments(cinder, server) == known(server) and plugged(cloud, server) == {old}
+
+
+def test_a_moved_volume_keeps_its_id_when_the_answer_is_lost(cloud: Cloud, cinder: CinderServer, server: str) -> None:
+    old, new = swapping(cloud, cinder, server)
+    cinder.faults['volume_action'] = once(500, after=True)
+    swap(cloud, server, old, new)
+    quiet(cloud)
+    (device,) = mapped(server)
+    assert (device.volume_id, cinder.count('volume_action')) == (old, 1)
+
+
+@pytest.mark.parametrize('fails', [False, True])
+def test_a_service_that_is_away_hears_of_a_move_later(cloud: Cloud, cinder: CinderServer, server: str, fails: bool,
+                                                      monkeypatch: Any) -> None:
+    def refuse(driver: Any, uuid: str) -> None:
+        cinder.faults['*'] = always(503)
+        raise RuntimeError('no room')
+
+    def away(driver: Any, uuid: str) -> None:
+        cinder.faults['*'] = always(503)
+    steps = tuple(dataclasses.replace(step, deadline=lambda: 2) for step in Flow.registry['swap_volume'].steps)
+    monkeypatch.setattr(Flow.registry['swap_volume'], 'steps', steps)
+    old, new = swapping(cloud, cinder, server)
+    FakeDriver.faults['swap_volume' if fails else 'swap_volume.after'] = refuse if fails else away
+    swap(cloud, server, old, new)
+    quiet(cloud)
+    cinder.faults.clear()
+    debts.pay()
+    (device,) = mapped(server)
+    assert device.volume_id == old and new not in cinder.volumes
+    assert cinder.volumes[old]['migration_status'] == ('error' if fails else 'success')
+    assert device.attachment_id in cinder.attachments
+
+
+def test_the_larger_one_is_known_to_be(cloud: Cloud, cinder: CinderServer, server: str) -> None:
+    old, new = swapping(cloud, cinder, server, size=3, moves=False)
+    swap(cloud, server, old, new)
+    quiet(cloud)
+    assert [one.volume_size for one in mapped(server)] == [3]

@@ -322,8 +322,9 @@ DETACH_VOLUME = Flow('detach_volume', Step(check_volume),
                           owed_when_down=True),
                      finished=volume_detached, failed=volume_not_detached)
 SWAP_VOLUME = Flow('swap_volume', Step(check_volume), *connections.TO_SWAP,
+                   # The guest writes to the new one then: whatever the service says, there is no way back.
                    Step(copy_volume, undo=call_off, undone=called_off, retry=lambda: 0, undo_waits=True,
-                        undo_owes=False, deadline=snapshot.copying),
+                        undo_owes=False, deadline=snapshot.copying, pivot=True),
                    *connections.SWAPPED,
                    finished=volume_swapped, failed=volume_not_swapped)
 ATTACH_INTERFACE = Flow('attach_interface', Step(make_port, undo=drop_port, debts=undropped), Step(find_port),

@@ -26,7 +26,7 @@ from minicompute.context import admin_context
 from minicompute.db import session
 from minicompute.db.api import actions, block_devices, instances
 from minicompute.db.api import owed as debts
-from minicompute.objects import BlockDevice, VolumeStatus
+from minicompute.objects import ActionState, BlockDevice, VolumeStatus
 from minicompute.volume import remote
 from minicompute.volume.remote import Attachment, RemoteVolumes
 
@@ -362,13 +362,14 @@ def settle_volume(ref: str, data: dict[str, Any]) -> None:
     backend, uuid = remote.load(), str(data['instance'])
     if backend is None:
         return
+    held = backend.attachments(uuid)    # first: what an action makes that begins behind the next look is its own
     with session.read() as conn:
         if actions.any_running(conn, [uuid]):
             raise Busy(instance_uuid=uuid)
         server = instances.get_many(conn, [uuid]).get(uuid)
     mine = [one for one in server.block_devices if one.volume_id == ref] if server is not None else []
-    current = {one.attachment_id for one in mine}
-    for found in backend.attachments(uuid):
+    current = {one.attachment_id for one in server.block_devices} if server is not None else set()
+    for found in held:
         if found.volume_id == ref and found.id not in current:
             backend.give_back(found.id)
     if server is not None and server.host:
@@ -418,12 +419,48 @@ def disconnect_new(task: Task) -> Outcome:
     if one is not None and not task.data.get('too_late') and not in_doubt(task):
         _give_back(task, {str(one.volume_id)})
         keep(task, one, None, None)
+        _end_migration(task.data['volume_id'], task.data['new_volume_id'], error=True)
     return {}
 
 
 def left_of_new(task: Task) -> list[Debt]:
     one = new_device(task)
-    return owed(task.uuid, [*devices(task), *([one] if one is not None else [])])
+    if one is None:
+        return owed(task.uuid, devices(task))
+    failed = task.action.state == ActionState.UNWINDING and not task.data.get('too_late')
+    moved = [] if failed and in_doubt(task) else [Debt('cinder', 'migration', task.data['volume_id'], {
+        'instance': task.uuid, 'new': task.data['new_volume_id'], 'error': failed})]
+    return [*owed(task.uuid, [*devices(task), one]), *moved]
+
+
+def _end_migration(old: str, new: str, *, error: bool) -> str | None:
+    """A service that moves a volume waits for our word. -> the old one's id, if it stays that of the volume: also when
+    an earlier word was heard, whose answer was lost"""
+    backend = _backend()
+    found = backend.show_many(admin_context(), [old, new])
+    if old in found and found[old].migrating:
+        try:
+            return backend.end_migration(old, new, error=error)
+        except (exception.InvalidVolume, exception.NotFound) as refused:
+            if not error:
+                raise
+            LOG.warning('The migration of volume %s to %s has failed, of which its service would not hear: %s', old,
+                        new, refused)
+    return old if old in found and new not in found else None
+
+
+def settle_migration(ref: str, data: dict[str, Any]) -> None:
+    """Pay: the service hears what came of the move of volume `ref`. Raises Busy."""
+    uuid, new = str(data['instance']), str(data['new'])
+    if remote.load() is None:
+        return
+    with session.read() as conn:
+        if actions.any_running(conn, [uuid]):
+            raise Busy(instance_uuid=uuid)
+        mine = [one for one in block_devices.all_of_volume(conn, new) if one.instance_uuid == uuid]
+    saved = _end_migration(ref, new, error=bool(data['error']))
+    for one in mine if saved and not data['error'] else ():
+        session.write(block_devices.update, str(one.uuid), volume_id=saved)
 
 
 def complete_new(task: Task) -> Outcome:
@@ -437,17 +474,16 @@ def give_back_old(task: Task) -> Outcome:
     """A volume that the service moves keeps its id: the record stays with that."""
     if not swaps(task):
         return {}
-    backend, old, new = _backend(), task.data['volume_id'], task.data['new_volume_id']
+    old, new = task.data['volume_id'], task.data['new_volume_id']
     _give_back(task, {old})
-    found = backend.show_many(admin_context(), [old]).get(old)
-    if found is not None and found.migrating:
-        return {'saved_volume': backend.end_migration(old, new, error=False)}
-    return {}
+    saved = _end_migration(old, new, error=False)
+    return {'saved_volume': saved} if saved else {}
 
 
 def swapped(conn: sa.Connection, old: str, other: BlockDevice, saved: str | None) -> None:
     """The mapping `old` has what `other` had at the service."""
     block_devices.update(conn, old, attachment_id=other.attachment_id, volume_id=saved or other.volume_id,
+                         volume_size=other.volume_size,
                          connection_info={**other.connection_info, 'state': block_devices.ATTACHED})
 
 
