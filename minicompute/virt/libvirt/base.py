@@ -111,12 +111,13 @@ class LibvirtBase:
         if source is not None:
             secrets.forget(self._host, source)
 
-    def _give_up(self, device: BlockDevice) -> None:
+    def _give_up(self, *devices: BlockDevice) -> None:
         """As `_let_go`, where there is no way back."""
-        try:
-            self._let_go(device)
-        except exception.InvalidVolume as error:
-            LOG.error('Volume %s of instance %s stays connected: %s', device.volume_id, device.instance_uuid, error)
+        for one in devices:
+            try:
+                self._let_go(one)
+            except exception.InvalidVolume as error:
+                LOG.error('Volume %s of instance %s stays connected: %s', one.volume_id, one.instance_uuid, error)
 
     def _grow_in_guest(self, instance: Instance, domain: Guest) -> None:
         """Volumes that have grown while the guest slept."""
@@ -134,8 +135,7 @@ class LibvirtBase:
         """The domain and its ports, and the disks unless they are another host's, which shares our directory."""
         guest.remove(self._host, instance.uuid)
         self._networks.unplug(instance)
-        for device in instance.block_devices:
-            self._give_up(device)     # what fails there must not keep a server from being deleted
+        self._give_up(*instance.block_devices)      # what fails there must not keep a server from being deleted
         carrier.Landing(self._host, instance.uuid).close()
         if disks.is_made_for(instance.uuid, instance.host):
             self._disks.remove(instance.uuid)

@@ -5,6 +5,8 @@ os-brick is not among our requirements: a host needs it only for such volumes, a
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import os
 import platform
 from typing import Any
@@ -51,10 +53,26 @@ def link_of(instance_uuid: str, volume_id: str) -> str:
     return os.path.join(CONF.instances_path, instance_uuid, f'volume-{volume_id}')
 
 
+def _note_of(instance_uuid: str, volume_id: str) -> str:
+    """Where this host notes what it connected: the record names the connection of the host where the server lives, and
+    the directory of the server may be several hosts'."""
+    return os.path.join(CONF.state_path, 'connections', CONF.host, f'{instance_uuid}.{volume_id}')
+
+
 def connect(device: BlockDevice) -> None:
     """Raises InvalidVolume where this host has no os-brick, or its kernel lacks what the volume needs."""
     info = device.connection_info['connection']
-    path = _ask(device, 'connect_volume', info)['path']
+    note = _note_of(str(device.instance_uuid), str(device.volume_id))
+    known = os.path.exists(note)
+    if not known:       # who dies here must be able to disconnect it
+        _write(note, {'connection': info})
+    try:
+        path = _ask(device, 'connect_volume', info)['path']
+    except exception.InvalidVolume:
+        if not known:
+            os.unlink(note)
+        raise
+    _write(note, {'connection': info, 'path': path})
     link = link_of(str(device.instance_uuid), str(device.volume_id))
     with contextlib.suppress(FileNotFoundError):
         os.unlink(link)
@@ -62,13 +80,36 @@ def connect(device: BlockDevice) -> None:
 
 
 def disconnect(device: BlockDevice) -> None:
-    """Nothing connected is fine."""
-    link = link_of(str(device.instance_uuid), str(device.volume_id))
-    if not os.path.islink(link):
+    """What this host connected, whatever the record says now; nothing connected is fine. Raises InvalidVolume."""
+    note, volume_id = _note_of(str(device.instance_uuid), str(device.volume_id)), str(device.volume_id)
+    try:
+        with open(note, encoding='utf-8') as file:
+            said = json.load(file)
+    except FileNotFoundError:
         return
-    _ask(device, 'disconnect_volume', device.connection_info['connection'], {'path': os.readlink(link)})
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(link)
+    path = said.get('path')
+    others = [name for name in os.listdir(os.path.dirname(note))
+              if name.endswith(f'.{volume_id}') and name != os.path.basename(note)]
+    if not others:      # else another server of this host has it as well, by the same device
+        there = dataclasses.replace(device, connection_info={'connection': said['connection']})
+        try:
+            _ask(there, 'disconnect_volume', said['connection'], {'path': path} if path else None)
+        except exception.InvalidVolume:
+            if path:        # else it was perhaps never connected
+                raise
+    link = link_of(str(device.instance_uuid), volume_id)
+    with contextlib.suppress(OSError):
+        if os.readlink(link) == path:      # not that of another host
+            os.unlink(link)
+    os.unlink(note)
+
+
+def _write(place: str, said: dict[str, Any]) -> None:
+    os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
+    temp = f'{place}.new'
+    with open(os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 'w', encoding='utf-8') as file:
+        json.dump(said, file)
+    os.replace(temp, place)
 
 
 def _ask(device: BlockDevice, verb: str, *args: Any) -> Any:

@@ -65,11 +65,9 @@ def reach(device: BlockDevice) -> None:
 
 def let_go(device: BlockDevice) -> None:
     """No domain of this host uses the volume any more; never connected is fine. Raises InvalidVolume."""
-    source = source_of(device)
-    if source is not None and source.remote and source.kind == 'block':
-        from minicompute.virt.libvirt import brick
+    from minicompute.virt.libvirt import brick
 
-        brick.disconnect(device)
+    brick.disconnect(device)
 
 
 def make(device: BlockDevice, image: ImageMeta | None, cache: ImageCache, progress: Progress = no_progress,

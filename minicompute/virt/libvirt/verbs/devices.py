@@ -80,9 +80,10 @@ class LibvirtDevices(LibvirtBase, DeviceVerbs):
 
     def end_swap(self, instance: Instance, device: BlockDevice, new: BlockDevice) -> bool:
         domain = self._domain(instance)
-        if domain is None:
-            return False
-        return blockcopy.call_off(domain, sources.of(device), sources.of(new))
+        too_late = domain is not None and blockcopy.call_off(domain, sources.of(device), sources.of(new))
+        if not too_late:
+            self._give_up(new)
+        return too_late
 
     def attach_interface(self, instance: Instance, vif: VIF) -> None:
         one = dataclasses.replace(instance, network_info=[vif])

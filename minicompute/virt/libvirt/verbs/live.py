@@ -269,6 +269,7 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
         with self._watch.quiet(instance.uuid):
             guest.remove(self._host, instance.uuid)
             self._networks.unplug(instance)
+            self._give_up(*instance.block_devices)
             if disks.is_own(instance.uuid):     # the next evacuation asks whose they are
                 disks.own(instance.uuid, host)
 

@@ -137,6 +137,7 @@ class LibvirtMoves(LibvirtBase, MoveVerbs):
                 switch_off(guest.find(self._host, uuid), timeout)
             except exception.DomainNotFound:
                 LOG.warning('Instance %s had no domain when it left', uuid)
+            self._give_up(*instance.block_devices)      # a start here connects them again
         return {'shared': shared, 'power_state': PowerState.SHUTDOWN}
 
     def send_disks(self, instance: Instance, dest: dict[str, Any], progress: Progress = no_progress,

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
@@ -11,7 +13,7 @@ import pytest
 
 from minicompute import exception
 from minicompute.objects import BlockDevice
-from minicompute.virt.libvirt import blockcopy, brick, guest, secrets, sources
+from minicompute.virt.libvirt import blockcopy, brick, guest, secrets, sources, volumes
 from minicompute.virt.libvirt.driver import LibvirtDriver
 from minicompute.virt.libvirt.verbs import devices
 
@@ -171,6 +173,82 @@ def test_os_brick_keeps_no_server_from_being_deleted(driver: LibvirtDriver, monk
     assert tried == [VOLUME, OTHER]
 
 
+class Brick:
+    """os-brick: it has a device of each volume that is connected."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Any, Any]] = []
+
+    def factory(self, *args: Any, **more: Any) -> Brick:
+        return self
+
+    def connect_volume(self, info: dict[str, Any]) -> dict[str, str]:
+        self.asked.append(('connect', info['target_wwn'], None))
+        return {'path': f"/dev/of-{info['target_wwn']}"}
+
+    def disconnect_volume(self, info: dict[str, Any], found: Any) -> None:
+        self.asked.append(('disconnect', info['target_wwn'], found))
+
+
+@pytest.fixture
+def bricks(monkeypatch: pytest.MonkeyPatch) -> Brick:
+    made = Brick()
+    connector = SimpleNamespace(InitiatorConnector=made)
+    monkeypatch.setitem(sys.modules, 'os_brick', SimpleNamespace())
+    monkeypatch.setitem(sys.modules, 'os_brick.initiator', SimpleNamespace(connector=connector))
+    return made
+
+
+def connected(name: str, instance_uuid: str | None = None) -> BlockDevice:
+    one = device({**FIBRE, 'target_wwn': name})
+    one.instance_uuid = instance_uuid or one.instance_uuid
+    os.makedirs(os.path.dirname(brick.link_of(str(one.instance_uuid), VOLUME)))
+    volumes.reach(one)
+    return one
+
+
+@pytest.mark.parametrize('info', [{**FIBRE, 'target_wwn': 'there'}, {}, SENSELESS])
+def test_a_host_disconnects_what_it_connected(driver: LibvirtDriver, bricks: Brick, info: dict[str, Any]) -> None:
+    """The record names the connection of the host where the server lives now, which may share the directory."""
+    one = connected('here')
+    link = brick.link_of(str(one.instance_uuid), VOLUME)
+    assert os.readlink(link) == '/dev/of-here'
+    os.unlink(link)
+    os.symlink('/dev/of-there', link)
+    one.connection_info = {'connection': info}
+    for _ in range(2):
+        driver._give_up(one)
+    assert bricks.asked == [('connect', 'here', None), ('disconnect', 'here', {'path': '/dev/of-here'})]
+    assert os.readlink(link) == '/dev/of-there'
+
+
+def test_a_volume_of_two_servers_of_a_host_is_disconnected_with_the_second(
+        driver: LibvirtDriver, bricks: Brick) -> None:
+    first, second = connected('here'), connected('here')
+    driver._give_up(first)
+    assert [verb for verb, _, _ in bricks.asked] == ['connect', 'connect']
+    driver._give_up(second)
+    assert [verb for verb, _, _ in bricks.asked] == ['connect', 'connect', 'disconnect']
+
+
+@pytest.mark.parametrize('verb', ['leave', 'end_swap', 'give_back'])
+def test_who_has_no_use_for_a_volume_disconnects_it(driver: LibvirtDriver, bricks: Brick, verb: str,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(host: Any, uuid: str) -> Any:
+        raise exception.DomainNotFound(instance_id=uuid)
+    monkeypatch.setattr(guest, 'find', gone)
+    monkeypatch.setattr(LibvirtDriver, '_builder', SimpleNamespace(disks=lambda one: []))
+    one = connected('here')
+    server = make_instance(uuid=str(one.instance_uuid), block_devices=[one])
+    if verb == 'leave':
+        driver.leave(server, server.flavor, {'marker': 'x'}, 0)  # type: ignore[arg-type]
+    elif verb == 'give_back':
+        driver.give_back(server, 'h2')
+    else:
+        assert not driver.end_swap(server, device(ISCSI, OTHER), one)
+    assert [asked[0] for asked in bricks.asked] == ['connect', 'disconnect']
+
+
 def test_a_suspended_server_finds_its_volumes_after_a_restart_of_its_host(
         libvirtd: Libvirtd, driver: LibvirtDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     domain = has(monkeypatch, Domain(running=False))
@@ -181,3 +259,20 @@ def test_a_suspended_server_finds_its_volumes_after_a_restart_of_its_host(
     monkeypatch.setattr(LibvirtDriver, '_grow_in_guest', lambda self, one, found: None)
     driver.resume(make_instance(block_devices=[device(ISCSI), device(FIBRE, OTHER)]))
     assert domain.started and connected == [OTHER] and libvirtd.secrets == {f'volume-{VOLUME}': b's3cret'}
+
+
+def test_what_could_not_be_connected_leaves_nothing_to_disconnect(
+        driver: LibvirtDriver, bricks: Brick, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: Any) -> Any:
+        raise RuntimeError('no path')
+    monkeypatch.setattr(Brick, 'disconnect_volume', fails)
+    one = connected('here')
+    monkeypatch.setattr(Brick, 'connect_volume', fails)
+    with pytest.raises(exception.InvalidVolume):
+        volumes.reach(one)
+    with pytest.raises(exception.InvalidVolume):    # it is connected still
+        volumes.let_go(one)
+    other = device({**FIBRE, 'target_wwn': 'x'}, OTHER)
+    with pytest.raises(exception.InvalidVolume):
+        volumes.reach(other)
+    volumes.let_go(other)
