@@ -59,5 +59,7 @@ OPTIONS = {
         cfg.IntOpt('max_security_groups', default=10, min=-1, help='Security groups a project may have. -1: no bound.'),
         cfg.IntOpt('max_security_group_rules', default=100, min=-1,
                    help='Rules that all security groups of a project may have. -1: no bound.'),
+        cfg.IntOpt('max_ports', default=500, min=-1,
+                   help='With this many ports, those of servers too, a project makes no more by hand. -1: no bound.'),
     ],
 }

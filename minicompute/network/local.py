@@ -84,7 +84,7 @@ class LocalNetworks(LocalSecurityGroups, NetworkBackend):
             # What a first server costs: no look at groups that nobody has made or changed.
             touched = any(port.security_groups is not None for port in ports)
             found = [card.network for card in cards]
-            return ports, vifs(conn, found, ports) if touched else [
+            return ports, vifs(conn, found, ports, strict=True) if touched else [
                 vif(network, port) for network, port in zip(found, ports, strict=True)]
         ports, found = session.write(write)
         self.came(ports)
@@ -244,10 +244,11 @@ def port_requests(cards: Sequence[Card], instance_uuid: str, project_id: str | N
             for number, card in enumerate(cards)]
 
 
-def vifs(conn: sa.Connection, found: Sequence[Network], ports: Sequence[Port]) -> list[VIF]:
-    """The cards that these ports of these networks are, with what they may be sent and may send."""
+def vifs(conn: sa.Connection, found: Sequence[Network], ports: Sequence[Port], *, strict: bool = False) -> list[VIF]:
+    """The cards that these ports of these networks are, with what they may be sent and may send. `strict`: raises
+    OverQuota when that is too much to be kept."""
     groups = security.of_ports(conn, ports) if ports else {}
-    walls = security.firewalls(conn, groups)
+    walls = security.firewalls(conn, groups, strict=strict)
     cards = [vif(network, port) for network, port in zip(found, ports, strict=True)]
     for card, port in zip(cards, ports, strict=True):
         security.describe(card.details, port.security_groups, groups[port.id], walls[port.id])

@@ -93,7 +93,7 @@ class LocalSecurityGroups(SecurityGroups):
             if rule.remote_group_id not in (None, group.id):
                 db.hold(conn, other)
             db.add_rule(conn, db.hold(conn, group), rule)
-            return db.rewrite(conn, db.members_of(conn, group))
+            return db.rewrite(conn, db.members_of(conn, group), strict=True)
         _tell(session.write(write))
         return rule
 
@@ -158,7 +158,7 @@ class LocalSecurityGroups(SecurityGroups):
             for card in cards:
                 card.security_groups = change(_ids(card), group_id)
                 db.set_groups(conn, card.id, card.security_groups)
-            return db.rewrite(conn, _with(cards, db.concerned(conn, group)))
+            return db.rewrite(conn, _with(cards, db.concerned(conn, group)), strict=not must_be_in)
         _tell(session.write(write))
 
     def set_port_groups(self, context: RequestContext, port: Port, wanted: Sequence[str]) -> None:
@@ -167,7 +167,8 @@ class LocalSecurityGroups(SecurityGroups):
             groups = checked(conn, port.project_id or '', wanted, before=_ids(port))
             port.security_groups = list(dict.fromkeys(wanted))
             db.set_groups(conn, port.id, port.security_groups)
-            return db.rewrite(conn, _with([port], [card for group in groups for card in db.concerned(conn, group)]))
+            others = [card for group in groups for card in db.concerned(conn, group)]
+            return db.rewrite(conn, _with([port], others), strict=bool(wanted))
         _tell(session.write(write))
 
     def came(self, ports: Iterable[Port]) -> None:

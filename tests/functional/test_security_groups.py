@@ -1,12 +1,14 @@
 """Security groups of the local networks: the Network API, servers, and what the hosts are told."""
 from __future__ import annotations
 
+import ipaddress
 import json
 from typing import Any
 
 import pytest
 from webob import Request
 
+from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import security_groups
 from tests.functional.cloud import Cloud
@@ -58,6 +60,8 @@ def rules_of(cloud: Cloud, uuid: str) -> Any:
 
 
 OUT = ('egress', None, None, None, None)
+#: what Neutron answers beyond a quota
+QUOTA = 409
 SSH = {'protocol': 'tcp', 'port_range_min': 22, 'port_range_max': 22}
 
 
@@ -120,12 +124,32 @@ def test_who_is_in_a_group_may_be_let_in(cloud: Cloud) -> None:
     one = cloud.show(first)['addresses'].popitem()[1][0]['addr']
     second = boot(cloud, web)
     two = cloud.show(second)['addresses'].popitem()[1][0]['addr']
-    wanted = sorted([OUT] + [('ingress', None, None, None, f'{address}/32') for address in (one, two)], key=str)
+    wanted = sorted([OUT] + [('ingress', None, None, None, str(prefix)) for prefix in
+                             ipaddress.collapse_addresses(map(ipaddress.ip_network, (one, two)))], key=str)
     for uuid in (first, second):
         cloud.until(lambda uuid=uuid: rules_of(cloud, uuid) == [wanted], 'both to be let in')
     (shown,) = [rule for rule in net(cloud, 'GET', f'/security-groups/{web}')['security_group']['security_group_rules']
                 if rule['direction'] == 'ingress']
     assert shown['remote_group_id'] == web
+
+
+def test_ports_and_what_rules_come_to_are_bounded(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    web, ssh = group(cloud, 'web'), group(cloud, 'ssh')
+    uuid = boot(cloud, 'ssh')
+    network = net(cloud, 'GET', f'/ports?device_id={uuid}')['ports'][0]['network_id']
+    body = {'port': {'network_id': network, 'security_groups': [web], 'fixed_ips': []}}
+    for last in (20, 30, 40):
+        body['port']['fixed_ips'] = [{'ip_address': f'10.77.0.{last}'}]
+        net(cloud, 'POST', '/ports', body)
+    monkeypatch.setattr(security_groups, 'MOST_ENTRIES', 6)
+    rule = {'security_group_id': ssh, 'direction': 'ingress', 'remote_group_id': web}
+    add_rule(cloud, ssh, remote_group_id=web, protocol='tcp')
+    net(cloud, 'POST', '/security-group-rules', {'security_group_rule': {**rule, 'protocol': 'udp'}}, expect=QUOTA)
+    cloud.until(lambda: rules_of(cloud, uuid) and len(rules_of(cloud, uuid)[0]) == 4, 'the host to know the first')
+    CONF.set_override('max_ports', 4, 'local_networks')
+    body['port']['fixed_ips'] = []
+    answer = net(cloud, 'POST', '/ports', body, expect=QUOTA)
+    assert 'port' in str(answer)
 
 
 def test_a_lost_word_is_made_good(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +185,7 @@ def test_what_is_refused(cloud: Cloud) -> None:
     for rule, code in (({**SSH}, 409), ({'protocol': 'carp'}, 400), ({'protocol': 'tcp', 'port_range_min': 5}, 400),
                        ({'protocol': 'icmp', 'port_range_min': 256}, 400), ({'protocol': 'esp', 'port_range_min': 1,
                                                                              'port_range_max': 2}, 400),
+                       ({'protocol': 136, 'port_range_min': 5, 'port_range_max': 5}, 400),
                        ({'protocol': 'tcp', 'port_range_min': '1', 'port_range_max': '70000'}, 400),
                        ({'remote_ip_prefix': 'fe80::%' + 'x' * 40 + '/64', 'ethertype': 'IPv6'}, 400),
                        ({'remote_ip_prefix': 'x'}, 400), ({'remote_ip_prefix': 'fd00::/8'}, 400),

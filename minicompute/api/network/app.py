@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from minicompute import exception
 from minicompute.api.image.table import Row, Table
 from minicompute.api.network import constant, networks, ports, security_groups, subnets
 from minicompute.api.openstack.answer import Answer
@@ -48,9 +49,19 @@ def wording(_code: int, message: str, error: Exception) -> dict[str, Any]:
     return {'NeutronError': {'type': type(error).__name__, 'message': message, 'detail': ''}}
 
 
-def app_factory(_global_conf: dict[str, Any], **_local_conf: Any) -> Table:
+class NetworkTable(Table):
+
+    def fault(self, error: Exception, environ: WSGIEnvironment) -> Answer:
+        """Of a quota Neutron says 409."""
+        answer = super().fault(error, environ)
+        if isinstance(error, exception.QuotaError):
+            answer.code = 409
+        return answer
+
+
+def app_factory(_global_conf: dict[str, Any], **_local_conf: Any) -> NetworkTable:
     """Answers at /v2.0/networks as well as at /networks below a mount that ends in /v2.0."""
-    return Table(ROUTES, wording, prefix='/v2.0')
+    return NetworkTable(ROUTES, wording, prefix='/v2.0')
 
 
 class Versions:

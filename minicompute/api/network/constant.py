@@ -43,6 +43,6 @@ def quotas(req: Request, project_id: str) -> dict[str, Any]:
     if not req.context.is_admin and project_id != req.context.project_id:
         raise exception.Forbidden('Quotas of another project are shown to an administrator only.')
     conf = CONF.local_networks
-    return {'quota': dict.fromkeys(('network', 'subnet', 'port', 'router', 'floatingip', 'rbac_policy', 'subnetpool'),
-                                   -1) | {'security_group': conf.max_security_groups,
+    return {'quota': dict.fromkeys(('network', 'subnet', 'router', 'floatingip', 'rbac_policy', 'subnetpool'),
+                                   -1) | {'port': conf.max_ports, 'security_group': conf.max_security_groups,
                                           'security_group_rule': conf.max_security_group_rules}}

@@ -118,6 +118,7 @@ def update(req: Request, port_id: str) -> dict[str, Any]:
 
 
 def _insert(conn: Any, request: db.PortRequest) -> None:
+    db.refuse_beyond_quota(conn, request.project_id)
     if request.security_groups is not None:
         local_security.checked(conn, request.project_id or '', request.security_groups)
     if request.mac_address and db.list_ports(conn, {'mac_address': [request.mac_address]}):

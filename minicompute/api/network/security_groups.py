@@ -150,8 +150,8 @@ def checked_ports(protocol: Any, least: int | None, greatest: int | None) -> tup
         return name, least, greatest
     if least is None and greatest is None:
         return name, None, None
-    if name not in ('tcp', 'udp', 'sctp', 'udplite'):
-        raise exception.Invalid('port_range_min, port_range_max: only tcp, udp, sctp and udplite have ports.')
+    if name not in ('tcp', 'udp', 'sctp'):    # libvirt cannot tell the ports of udplite apart
+        raise exception.Invalid('port_range_min, port_range_max: only rules for tcp, udp and sctp can name ports.')
     if least is None or greatest is None or least > greatest or least < 1:
         raise exception.Invalid('port_range_min, port_range_max: both are given, from 1 on, and the first is not the '
                                 'greater.')

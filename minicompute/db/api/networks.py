@@ -17,7 +17,9 @@ import sqlalchemy as sa
 from oslo_db import exception as db_exc
 
 from minicompute import exception
+from minicompute.conf import CONF
 from minicompute.db import session
+from minicompute.db.api import instances
 from minicompute.db.api.security_groups import default_id
 from minicompute.db.models import networks, ports, security_groups
 from minicompute.objects import Network, Port
@@ -189,6 +191,16 @@ def list_ports(conn: sa.Connection, equal: dict[str, Sequence[Any]] | None = Non
 
 def count_ports(conn: sa.Connection, instance_uuid: str) -> int:
     return int(conn.scalar(sa.select(sa.func.count()).where(ports.c.instance_uuid == instance_uuid)) or 0)
+
+
+def refuse_beyond_quota(conn: sa.Connection, project_id: str | None) -> None:
+    """Before a port is made by hand: raises OverQuota. Others of the project wait until the transaction ends."""
+    most = CONF.local_networks.max_ports
+    if most < 0:
+        return
+    instances.lock_project(conn, project_id or '')
+    if int(conn.scalar(sa.select(sa.func.count()).where(ports.c.project_id == project_id)) or 0) >= most:
+        raise exception.OverQuota(overs="['port']")
 
 
 def has_port(conn: sa.Connection, instance_uuid: str, port_id: str) -> bool:

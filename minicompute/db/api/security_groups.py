@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from oslo_log import log as logging
 
 from minicompute import exception
 from minicompute.conf import CONF
@@ -21,7 +22,11 @@ from minicompute.db.api import instances as servers
 from minicompute.db.models import instances, ports, security_group_rules, security_groups
 from minicompute.objects import Port, SecurityGroup, SecurityGroupRule, from_primitive
 
+LOG = logging.getLogger(__name__)
+
 DEFAULT = 'default'
+#: rules of a card's filter at most, once those that name groups are written out
+MOST_ENTRIES = 4000
 #: what a card's filter is called on its host begins so
 PREFIX = 'minicompute-sg-'
 _IDS = uuid.UUID('3b7a6c1e-52c0-5d3c-8f43-6d696e696370')
@@ -122,22 +127,33 @@ def _ids(card: Port) -> list[str]:
     return [default_id(card.project_id or '')] if card.security_groups is None else card.security_groups
 
 
-def firewalls(conn: sa.Connection, groups: dict[str, list[SecurityGroup]]) -> dict[str, Firewall | None]:
-    """{id of a port: what its groups come to}."""
+def firewalls(conn: sa.Connection, groups: dict[str, list[SecurityGroup]], *,
+              strict: bool = False) -> dict[str, Firewall | None]:
+    """{id of a port: what its groups come to}. Beyond MOST_ENTRIES nothing more is let through, or, `strict`, it raises
+    OverQuota."""
     remote = {rule.remote_group_id for many in groups.values() for group in many for rule in group.rules
               if rule.remote_group_id}
     projects = {group.project_id for many in groups.values() for group in many}
     members = _members(conn, projects, remote) if remote else {}
-    return {port: _firewall(many, members) for port, many in groups.items()}
+    # Many cards are in few sets of groups.
+    known: dict[tuple[str, ...], Firewall | None] = {}
+    found = {}
+    for port, many in groups.items():
+        key = tuple(group.id for group in many)
+        if key not in known:
+            known[key] = _firewall(many, members, strict)
+        found[port] = known[key]
+    return found
 
 
 def _members(conn: sa.Connection, projects: Collection[str], wanted: Collection[str | None]) -> dict[str, list[str]]:
-    """{group: addresses of the cards in it}"""
-    found: dict[str, list[str]] = {}
+    """{group: the fewest prefixes that hold the addresses of the cards in it, and no others}"""
+    found: dict[str, list[ipaddress.IPv4Network]] = {}
     for card in _cards(conn, ports.c.project_id.in_(sorted(projects))):
         for group_id in set(_ids(card)).intersection(wanted):
-            found.setdefault(str(group_id), []).append(card.address)
-    return {group_id: sorted(many, key=ipaddress.ip_address) for group_id, many in found.items()}
+            found.setdefault(str(group_id), []).append(ipaddress.IPv4Network(card.address))
+    return {group_id: [str(prefix) for prefix in ipaddress.collapse_addresses(many)]
+            for group_id, many in found.items()}
 
 
 def _cards(conn: sa.Connection, *where: Any) -> list[Port]:
@@ -145,22 +161,29 @@ def _cards(conn: sa.Connection, *where: Any) -> list[Port]:
     return [Port(**row._mapping) for row in conn.execute(query)]
 
 
-def _firewall(groups: Sequence[SecurityGroup], members: dict[str, list[str]]) -> Firewall | None:
-    rules: list[list[Any]] = []
-    for rule in (rule for group in groups for rule in group.rules if rule.ethertype == 'IPv4'):
-        prefixes: list[str | None] = [rule.remote_ip_prefix]
+def _firewall(groups: Sequence[SecurityGroup], members: dict[str, list[str]], strict: bool = False) -> Firewall | None:
+    rules: dict[tuple[Any, ...], None] = {}
+    # Those that name a group last: what they come to depends on who is in it, and only they can be too many.
+    for rule in sorted((rule for group in groups for rule in group.rules if rule.ethertype == 'IPv4'),
+                       key=lambda rule: bool(rule.remote_group_id)):
+        prefixes: Sequence[str | None] = [rule.remote_ip_prefix]
         if rule.remote_group_id:
-            prefixes = [f'{address}/32' for address in members.get(rule.remote_group_id, ())]
+            prefixes = members.get(rule.remote_group_id, [])
+            if len(rules) + len(prefixes) > MOST_ENTRIES:
+                if strict:
+                    raise exception.OverQuota(overs="['security_group_rule']: rules that name groups come to more than "
+                                                    f'{MOST_ENTRIES} addresses')
+                LOG.warning('Rule %s of security group %s lets nobody in: with it more than %d addresses would have '
+                            'to be kept for a card', rule.id, rule.security_group_id, MOST_ENTRIES)
+                continue
         for prefix in prefixes:
             everywhere = prefix is None or ipaddress.ip_network(prefix, strict=False).prefixlen == 0
-            one = [rule.direction, rule.protocol, rule.port_range_min, rule.port_range_max,
-                   None if everywhere else prefix]
-            if one not in rules:
-                rules.append(one)
-    if all([way, None, None, None, None] in rules for way in ('ingress', 'egress')):
+            rules[rule.direction, rule.protocol, rule.port_range_min, rule.port_range_max,
+                  None if everywhere else prefix] = None
+    if all((way, None, None, None, None) in rules for way in ('ingress', 'egress')):
         return None
     name = hashlib.sha256(' '.join(sorted(group.id for group in groups)).encode()).hexdigest()[:20]
-    return {'name': PREFIX + name, 'rules': rules}
+    return {'name': PREFIX + name, 'rules': [list(one) for one in rules]}
 
 
 def on_host(conn: sa.Connection, host: str) -> dict[str, dict[str, Firewall | None]]:
@@ -263,10 +286,11 @@ def set_groups(conn: sa.Connection, port_id: str, groups: list[str] | None) -> N
     conn.execute(ports.update().where(ports.c.id == port_id).values(security_groups=groups))
 
 
-def rewrite(conn: sa.Connection, cards: Sequence[Port]) -> list[str]:
-    """Let the records of the servers that have these cards say what holds now. -> the hosts that must be told."""
+def rewrite(conn: sa.Connection, cards: Sequence[Port], *, strict: bool = False) -> list[str]:
+    """Let the records of the servers that have these cards say what holds now. -> the hosts that must be told.
+    `strict` as in `firewalls`."""
     groups = of_ports(conn, cards)
-    walls = firewalls(conn, groups) if cards else {}
+    walls = firewalls(conn, groups, strict=strict) if cards else {}
     uuids = sorted({card.instance_uuid for card in cards if card.instance_uuid})
     rows = conn.execute(sa.select(instances.c.uuid, instances.c.network_info).where(
         instances.c.uuid.in_(uuids), instances.c.deleted == 0).with_for_update()).all() if uuids else ()
