@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -25,6 +26,7 @@ from minicompute.virt.libvirt.host import Host, call
 LOG = logging.getLogger(__name__)
 
 OURS = 'minicompute-sg-'
+BRIDGED = Path('/proc/sys/net/bridge/bridge-nf-call-iptables')
 #: seconds after which a card that was plugged has a domain, or the build is dead
 DOMAIN_FOLLOWS = 600.0
 
@@ -42,6 +44,8 @@ class Firewalls:
         self._host, self._lock = host, threading.Lock()
         #: when a card that comes asked for a filter: its domain follows soon
         self._wanted: dict[str, float] = {}
+        #: whether the firewall saw what passes between guests of a bridge at the last look
+        self._bridged = True
 
     def define(self, walls: Iterable[dict[str, Any]]) -> None:
         """Before a card refers to them. One that is there is newer than a server's record and stays as it is. Raises
@@ -81,9 +85,23 @@ class Firewalls:
             except exception.DomainNotFound:
                 continue
         self._forget(set(walls))
+        if walls:
+            self._check_bridges()
         if refused:
             raise exception.InternalError(reason=f'Filters that libvirt refuses: {", ".join(sorted(refused))}')
         return bool(walls)
+
+    def _check_bridges(self) -> None:
+        """libvirt's filters for protocols are rules of iptables, which frames within a bridge pass by unless the kernel
+        is told otherwise; libvirt does not tell it."""
+        try:
+            kept = BRIDGED.read_text().strip() == '1'
+        except OSError:
+            kept = False
+        if not kept and self._bridged:
+            LOG.error('Security groups do not hold between guests of one bridge on this host: %s is not 1. Load the '
+                      'module br_netfilter and set net.bridge.bridge-nf-call-iptables=1.', BRIDGED)
+        self._bridged = kept
 
     def _keep(self, domain: Guest, wanted: dict[str, Any]) -> None:
         trees = [(libvirt.VIR_DOMAIN_AFFECT_CONFIG, domain.tree(inactive=True))]

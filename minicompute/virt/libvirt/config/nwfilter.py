@@ -37,6 +37,8 @@ class NetworkFilter:
             _accept('in', element('udp', srcportstart=67, dstportstart=68), DHCP),
             *rules,
             element('rule', element('all'), action='drop', direction='inout', priority=REST),
+            # Frames, so that it holds whatever the kernel hands to ip6tables; `base` may be nothing.
+            element('rule', element('mac', protocolid='ipv6'), action='drop', direction='inout', priority=REST),
             name=self.name, chain='root')
 
 
@@ -57,4 +59,6 @@ def _rule(direction: str, protocol: str | None, least: int | None, greatest: int
         said |= {'type_': least, 'code': greatest}
     elif kind in _WITH_PORTS and least is not None:
         said |= {'dstportstart': least, 'dstportend': greatest if greatest is not None else least}
+    elif least is not None:
+        return None    # it would open all ports
     return _accept(_WAYS[direction], element(kind, **said))

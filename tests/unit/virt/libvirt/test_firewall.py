@@ -28,10 +28,11 @@ def rules(*some):
 
 
 def test_only_dhcp_passes_without_rules():
-    first, second, last = rules()
+    first, second, last, frames = rules()
     assert first == ('accept', 'out', 'udp', {'srcportstart': '68', 'dstportstart': '67'})
     assert second == ('accept', 'in', 'udp', {'srcportstart': '67', 'dstportstart': '68'})
     assert last == ('drop', 'inout', 'all', {})
+    assert frames == ('drop', 'inout', 'mac', {'protocolid': 'ipv6'})
 
 
 @pytest.mark.parametrize(('rule', 'wanted'), [
@@ -43,11 +44,11 @@ def test_only_dhcp_passes_without_rules():
         'dstipaddr': '10.0.0.1', 'dstipmask': '32', 'type': '8', 'code': '0'})),
     (['ingress', 'esp', None, None, None], ('accept', 'in', 'esp', {}))])
 def test_rules(rule, wanted):
-    assert rules(rule)[2:-1] == [wanted]
+    assert rules(rule)[2:-2] == [wanted]
 
 
 def test_of_a_protocol_that_libvirt_does_not_know_nothing_passes():
-    assert rules(['ingress', 'vrrp', None, None, None])[2:-1] == []
+    assert rules(['ingress', 'vrrp', None, None, None], ['ingress', 'udplite', 53, 53, None])[2:-2] == []
 
 
 def test_a_filter_keeps_its_uuid():
@@ -164,6 +165,17 @@ def test_a_filter_that_libvirt_refuses_keeps_nobody_from_the_others(monkeypatch,
     assert 'refuses' in caplog.text
     with pytest.raises(exception.InternalError):
         walls.define([bad])
+
+
+def test_a_host_where_bridges_pass_the_firewall_by_says_so(monkeypatch, caplog, tmp_path):
+    setting = tmp_path / 'bridge-nf-call-iptables'
+    monkeypatch.setattr(firewall, 'BRIDGED', setting)
+    monkeypatch.setattr(guest, 'find', lambda _host, uuid: Domain(DOMAIN % (MAC, CLEAN)))
+    walls = firewall.Firewalls(Host())
+    for content, said in (('1\n', 0), ('0\n', 1), ('0\n', 1), ('1\n', 1), ('0\n', 2)):
+        setting.write_text(content)
+        walls.keep({'u': {MAC: WALL}})
+        assert caplog.text.count('do not hold between guests') == said
 
 
 def test_what_ec2_tells_of_groups():
