@@ -36,7 +36,10 @@ def discard_image(ref: str, data: dict[str, Any]) -> None:
 
 
 def discard_snapshot(ref: str, data: dict[str, Any]) -> None:
-    volume.load().discard_snapshots([ref])
+    try:
+        volume.load().discard_snapshots([ref])
+    except exception.InvalidVolume as error:    # it is being made still
+        raise connections.Busy(str(error)) from None
 
 
 #: {kind: pay(ref, data)}

@@ -272,7 +272,7 @@ def _stuck(task: Task, error: Exception) -> None:
 
 def _end(task: Task, state: str, message: str | None = None) -> None:
     task.action.state, task.action.message = state, message
-    task.action.data.pop(journal.SECRET, None)
+    journal.drop_secrets(task.action.data)
 
 
 def _backoff(failures: int) -> float:

@@ -1,5 +1,5 @@
-"""Sees that each snapshot of a volume that no server has ends: finds a host, asks again when nothing is heard, takes
-another when that is down, gives up in the end.
+"""Sees that each snapshot of a volume that no server has ends: finds a host, takes another when nothing is heard of it
+(it is down, or too old to know what it was asked for), asks again when there is no other, gives up in the end.
 
 Nobody may attach, change or delete the volume meanwhile, so that two hosts that copy it, because one was not heard for
 a while, make the same.
@@ -60,7 +60,7 @@ def sweep() -> None:
             LOG.error('Snapshot %s could not be made: %s', one.id, 'no host did so in time')
             session.write(db.copied, one.id, VolumeStatus.ERROR)
         elif hosts:
-            host = one.host if one.host in hosts else random.choice(hosts)
+            host = random.choice([other for other in hosts if other != one.host] or hosts)
             if session.write(db.take, one, host):
                 compute.copy_volume(str(host), one.id, _device(one, held[one.volume_id]))
 

@@ -221,7 +221,8 @@ class CinderServer:
         return 200, {'snapshots': list(self.snapshots.values())}
 
     def _delete_snapshot(self, _request: Any, _body: Any, one: str) -> tuple[int, Any]:
-        self._find('snapshots', one)
+        if self._find('snapshots', one)['status'] not in ('available', 'error'):
+            raise Refused(400, 'Invalid snapshot: Snapshot status must be available or error')
         del self.snapshots[one]
         return 202, {}
 

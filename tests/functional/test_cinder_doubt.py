@@ -3,16 +3,23 @@ Cinder is through with what it does."""
 from __future__ import annotations
 
 import dataclasses
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from minicompute import exception
+from minicompute.compute.api import volume_orders
 from minicompute.conductor import debts
 from minicompute.conductor.flow import Flow
+from minicompute.context import admin_context
 from minicompute.db import session
 from minicompute.db.api import stuck as stuck_actions
-from minicompute.db.models import services
+from minicompute.db.models import instance_actions, services
+from minicompute.image import base as image_base
+from minicompute.objects import BlockDevice
 from minicompute.virt.fake import FakeDriver
 from tests.functional.cinder_server import CinderServer, always, once
 from tests.functional.cloud import Cloud
@@ -194,3 +201,67 @@ def test_the_larger_one_is_known_to_be(cloud: Cloud, cinder: CinderServer, serve
     swap(cloud, server, old, new)
     quiet(cloud)
     assert [one.volume_size for one in mapped(server)] == [3]
+
+
+# -- what cinder is at work with -------------------------------------------------------
+
+ROOT = {'source_type': 'blank', 'destination_type': 'volume', 'volume_size': 1, 'delete_on_termination': True}
+
+
+def test_a_volume_that_is_being_made_goes_when_it_is(cloud: Cloud, cinder: CinderServer) -> None:
+    cinder.pending = 10**6
+    made = cloud.boot(block_device_mapping_v2=[ROOT], imageRef=cloud.image())['id']
+    cloud.until(lambda: cinder.volumes and cinder.count('show') > 2, 'the server to wait for its volume')
+    cloud.api('DELETE', f'/servers/{made}', expect=204)
+    cloud.wait_gone(made)
+    quiet(cloud)
+    assert debts.pay() == 0 and len(cinder.volumes) == 1
+    for one in cinder.volumes.values():
+        one['pending'] = 0
+    assert debts.pay() == 1 and not cinder.volumes
+
+
+def test_a_server_that_goes_while_its_volume_is_ordered(cloud: Cloud, cinder: CinderServer) -> None:
+    """Nobody is told that the accepted request was bad."""
+    cinder.pending = 1
+    device = BlockDevice(uuid=str(uuid.uuid4()), instance_uuid=str(uuid.uuid4()), source_type='blank',
+                         destination_type='volume', volume_size=1)
+    volume_orders.place(admin_context(), [device], None)
+    assert debts.pay() == 1
+    assert cinder.count('create') == 1 and not cinder.volumes
+
+
+def test_an_image_that_is_broken_off_owes_its_snapshots(cloud: Cloud, cinder: CinderServer) -> None:
+    one = cinder.volume(1, bootable='true')
+    made = cloud.wait(cloud.boot(block_device_mapping_v2=[{
+        'source_type': 'volume', 'uuid': one, 'destination_type': 'volume', 'boot_index': 0}],
+        flavorRef=cloud.flavor(disk=0))['id'])['id']
+    cinder.pending = 10**6
+    answer = cloud.api('POST', f'/servers/{made}/action', {'createImage': {'name': 'copy'}}, expect=202)
+    cloud.until(lambda: cinder.count('show_snapshot') > 1, 'the image to wait')
+    reset(cloud, made)
+    quiet(cloud)
+    with pytest.raises(exception.ImageNotFound):
+        image_base.load().show(admin_context(), answer['image_id'])
+    assert debts.pay() == 0 and len(cinder.snapshots) == 1
+    for copy in cinder.snapshots.values():
+        copy['status'] = 'available'
+    assert debts.pay() == 1 and not cinder.snapshots
+
+
+def test_passwords_of_volumes_go_with_the_action(cloud: Cloud, cinder: CinderServer, server: str,
+                                                 monkeypatch: Any) -> None:
+    """Also when what follows the switch is only owed."""
+    steps = tuple(dataclasses.replace(step, deadline=lambda: 2) if step.name == 'give_back_rest' else step
+                  for step in Flow.registry['resize'].steps)
+    monkeypatch.setattr(Flow.registry['resize'], 'steps', steps)
+    attach(cloud, server, cinder.volume())
+    quiet(cloud)
+    cinder.faults['give_back'] = always(503)
+    cloud.api('POST', f'/servers/{server}/action', {'migrate': None}, expect=202)
+    cloud.wait(server, 'VERIFY_RESIZE')
+    quiet(cloud)
+    with session.read() as conn:
+        found = list(conn.execute(sa.select(instance_actions.c.data).where(
+            instance_actions.c.instance_uuid == server)).scalars())
+    assert found and 'for_host' not in str(found)

@@ -262,3 +262,18 @@ def test_what_is_owed_waits_for_who_is_at_work(bench: Bench, cinder: CinderServe
     bench.finish([action_id])
     assert debts.pay() == 1
     check(bench, cinder)
+
+
+def test_what_is_owed_leaves_what_begins_meanwhile(bench: Bench, cinder: CinderServer) -> None:
+    uuid, bdm = with_volume(bench, cinder)
+    begun: list[int] = []
+
+    def begins(_name: str, done: bool) -> None:
+        if not done and not begun:
+            begun.append(bench.new_action(uuid, 'stop'))
+            cinder.attachments['young'] = {
+                'id': 'young', 'volume_id': volume_of(bdm), 'instance': uuid, 'status': 'reserved', 'connector': {},
+                'connection_info': {}}
+    cinder.faults['attachments'] = begins
+    session.write(owed.add_debt, 'cinder', uuid, f'volume {volume_of(bdm)}', {'instance': uuid}, 'it was away')
+    assert debts.pay() == 0 and 'young' in cinder.attachments

@@ -13,14 +13,16 @@ import pytest
 
 from minicompute import exception
 from minicompute.compute.manager import verbs
+from minicompute.conductor import volume_copies
 from minicompute.conductor.flow import Flow
 from minicompute.conf import CONF
 from minicompute.context import admin_context
 from minicompute.db import session
 from minicompute.db.api import volume_snapshots as db
+from minicompute.db.api import volumes
 from minicompute.db.models import volume_snapshots
 from minicompute.image import base as image_base
-from minicompute.objects import VolumeSnapshot
+from minicompute.objects import Volume, VolumeSnapshot
 from minicompute.virt.fake import FakeDriver
 from minicompute.volume import files
 from minicompute.volume.local import LocalVolumes
@@ -357,3 +359,18 @@ def test_what_an_image_says_is_checked(cloud: Cloud, said: str, why: str) -> Non
     assert why in refused['badRequest']['message']
 
 
+
+
+def test_a_host_of_which_nothing_is_heard_is_not_asked_for_ever(cloud: Cloud, monkeypatch: Any) -> None:
+    """It may be too old to know what it was asked for."""
+    asked: list[str] = []
+    monkeypatch.setattr(volume_copies.compute, 'copy_volume', lambda host, *_: asked.append(host))
+    volume_id = str(uuid.uuid4())
+    one = VolumeSnapshot(id=str(uuid.uuid4()), volume_id=volume_id, project_id='demo', size=1, host='compute1')
+    session.write(volumes.insert, [Volume(id=volume_id, project_id='demo', size=1, status='snapshotting')])
+    session.write(db.insert, [one])
+    long_ago = session.utcnow() - datetime.timedelta(seconds=60)
+    for _ in range(2):
+        session.write(lambda conn: conn.execute(volume_snapshots.update().values(updated_at=long_ago)))
+        volume_copies.sweep()
+    assert asked == ['compute2', 'compute1']

@@ -15,7 +15,7 @@ from oslo_log import log as logging
 from minicompute import exception
 from minicompute.context import RequestContext
 from minicompute.db import session
-from minicompute.db.api import block_devices
+from minicompute.db.api import block_devices, owed
 from minicompute.objects import BlockDevice
 from minicompute.volume import remote
 
@@ -39,8 +39,11 @@ def place(context: RequestContext, devices: Sequence[BlockDevice], zone: str | N
                 trouble = error
             else:
                 if not session.write(_note_made, str(device.uuid), volume_id):
+                    # It is being made, and cannot be deleted before it is.
                     LOG.info('Nobody wants volume %s any more: its server was deleted', volume_id)
-                    backend.remove(volume_id)
+                    said = {'instance': device.instance_uuid, 'delete': True}
+                    session.write(owed.add_debt, 'cinder', str(device.instance_uuid), f'volume {volume_id}', said,
+                                  'its server was deleted while it was ordered')
                 continue
         session.write(functools.partial(_note_trouble, uuid=str(device.uuid), error=trouble))
 

@@ -35,7 +35,11 @@ LOG = logging.getLogger(__name__)
 #: of a block device's `connection_info`: what its host needs, and why there is no volume
 CONNECTION, ERROR = 'connection', 'error'
 #: of an action's data: {'host', 'of': {block device: {'id', 'connection'}}} at the host that a server goes to
-THERE = 'attachments'
+THERE = actions.ATTACHMENTS
+
+#: what a volume is for a while, and cannot be deleted
+PASSING = ('creating', 'downloading', 'uploading', 'detaching', 'extending', 'retyping', 'backing-up',
+           'restoring-backup')
 
 
 def devices(task: Task) -> list[BlockDevice]:
@@ -245,13 +249,25 @@ def release_volumes(task: Task) -> Outcome:
         volume_id = one.volume_id or _ordered(backend, task, one)
         if volume_id and one.delete_on_termination:
             try:
-                backend.remove(volume_id)
-            except (exception.InvalidVolume, exception.Forbidden) as error:
-                LOG.warning('Volume %s was to go with instance %s and stays: %s', volume_id, task.uuid, error)
-                kept.append(f'volume {volume_id} stays: {error}')
+                kept += _remove(backend, volume_id, task.uuid)
+            except Busy as error:
+                owe(task, [Debt('cinder', 'volume', volume_id, {'instance': task.uuid, 'delete': True})], str(error))
     if kept:
         task.notes = '; '.join(kept)[:4000]
     return {}
+
+
+def _remove(backend: RemoteVolumes, volume_id: str, instance_uuid: str) -> list[str]:
+    """-> why it stays, if it does. Raises Busy while the service is at work with it, and will delete it later."""
+    found = backend.show_many(admin_context(), [volume_id]).get(volume_id)
+    if found is not None and found.status in PASSING:
+        raise Busy(f'Volume {volume_id} is {found.status}.')
+    try:
+        backend.remove(volume_id)
+    except (exception.InvalidVolume, exception.Forbidden) as error:
+        LOG.warning('Volume %s was to go with instance %s and stays: %s', volume_id, instance_uuid, error)
+        return [f'volume {volume_id} stays: {error}']
+    return []
 
 
 def _ordered(backend: RemoteVolumes, task: Task, one: BlockDevice) -> str | None:
@@ -377,10 +393,7 @@ def settle_volume(ref: str, data: dict[str, Any]) -> None:
             if one.attachment_id and one.connection_info.get('state') == block_devices.ATTACHED:
                 backend.complete(one.attachment_id)
     if data.get('delete') and server is None:
-        try:
-            backend.remove(ref)
-        except (exception.InvalidVolume, exception.Forbidden) as error:
-            LOG.warning('Volume %s was to go with instance %s and stays: %s', ref, uuid, error)
+        _remove(backend, ref, uuid)
 
 
 def settle_device(ref: str, data: dict[str, Any]) -> None:

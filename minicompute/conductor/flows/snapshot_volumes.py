@@ -16,8 +16,9 @@ import functools
 
 import sqlalchemy as sa
 
+from minicompute import exception
 from minicompute.conductor.flow import Asked, Debt, Flow, Later, Outcome, Step, StepFailed, Task
-from minicompute.conductor.flows import snapshot
+from minicompute.conductor.flows import connections, snapshot
 from minicompute.conf import CONF
 from minicompute.context import admin_context
 from minicompute.db import session
@@ -39,8 +40,16 @@ def reserve_image(task: Task) -> Outcome:
 
 
 def discard_image(task: Task) -> Outcome:
-    volume.load().discard_snapshots(_snapshots(task))
-    return snapshot.discard_image(task)
+    """A service deletes no snapshot that it still makes, and is owed that."""
+    snapshot.discard_image(task)
+    if made_here(task):
+        volume.load().discard_snapshots(_snapshots(task))
+    for one in _snapshots(task) if made_there(task) else ():
+        try:
+            volume.load().discard_snapshots([one])
+        except exception.InvalidVolume as error:
+            connections.owe(task, [Debt('cinder', 'snapshot', one)], str(error))
+    return {}
 
 
 def copy_volumes(task: Task) -> Asked:

@@ -22,6 +22,8 @@ from minicompute.objects import Action, ActionState
 _FIELDS = tuple(Action.__dataclass_fields__)
 #: key of `data` whose values are wiped when the action ends
 SECRET = 'secret'
+#: of its data: what another host needs to reach the volumes, with its passwords
+ATTACHMENTS = 'attachments'
 #: key of a server's `system_metadata`: a migration that was given up where it stood
 UNENDED = 'unended_move'
 #: a caller that is about to run an action directly has so long before the sweep steps in
@@ -165,11 +167,17 @@ def any_running(conn: sa.Connection, uuids: Collection[str]) -> bool:
     return conn.execute(_ANY_BUSY, {'uuids': list(uuids)}).first() is not None
 
 
+def drop_secrets(data: dict[str, Any]) -> None:
+    """What nobody needs any more once the action has ended."""
+    for name in (SECRET, ATTACHMENTS):
+        data.pop(name, None)
+
+
 def put_aside(conn: sa.Connection, action_id: int, message: str) -> None:
     """End a stuck action where it is; its secrets go with it. A move that is given up may have left the server on two
     hosts: whoever deletes it asks both."""
     found = load(conn, [action_id])[0]
-    found.data.pop(SECRET, None)
+    drop_secrets(found.data)
     if 'migration' in found.data:
         system_metadata.merge(conn, found.instance_uuid, {UNENDED: found.data['migration']})
     now = db_now(conn)
