@@ -76,7 +76,7 @@ def test_a_host_that_falls_silent_keeps_its_hold(cloud: Cloud, cinder: CinderSer
 
 
 def test_a_swap_on_a_host_that_falls_silent_keeps_both(cloud: Cloud, cinder: CinderServer, server: str) -> None:
-    engine: Any = cloud.services['conductor1'].manager.engine      # type: ignore[attr-defined]
+    """Nobody waits for one that is forced down."""
     old, new = cinder.volume(), cinder.volume()
     attach(cloud, server, old)
     quiet(cloud)
@@ -84,8 +84,6 @@ def test_a_swap_on_a_host_that_falls_silent_keeps_both(cloud: Cloud, cinder: Cin
         swap(cloud, server, old, new)
         assert there.wait(20)
         silence(cloud, server)
-        cloud.until(lambda: engine.load()['waiting'], 'the swap to be undone, and to wait')
-        reset(cloud, server)
         cloud.until(lambda: 'locks' not in cloud.leaks(), 'the swap to be given up')
     assert len(cinder.attachments) == 2 and attachments(cinder, server) == known(server)
 
