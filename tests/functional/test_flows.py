@@ -3,6 +3,7 @@ kill the conductor after each commit."""
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from minicompute.db import session
 from minicompute.db.api import stuck
 from minicompute.virt.fake import FakeDriver
 from tests.functional.beginnings import GONE, begin, last_way_back
-from tests.functional.bench import Bench
+from tests.functional.bench import PATIENCE, Bench
 
 NAMES = sorted(Flow.registry)
 STEPS = [(name, step.name) for name in NAMES for step in Flow.registry[name].steps]
@@ -163,9 +164,12 @@ def test_kill_after_each_commit(bench: Bench, monkeypatch: Any, name: str, broke
             change(monkeypatch, name, last, run=named(fails, last), many=None, when=None)
         mortal = bench.engine(f'mortal{commits}', commits=commits)
         mortal.ring([action_id])
+        end = time.monotonic() + PATIENCE
         while not mortal.dead.wait(0.02):
+            mortal.due()
             if bench.action(action_id).state in ('done', 'failed'):
                 break
+            assert time.monotonic() < end, (bench.action(action_id), mortal.load())
         mortal.dead.set()
         bench.expire_leases()
         heir = bench.engine(f'heir{commits}')
