@@ -197,6 +197,8 @@ def test_nobody_waits_for_the_broker(notified: Notified, monkeypatch: Any) -> No
     made.close(timeout=0.05)      # a daemon that leaves does not wait either
     assert not let_go.is_set()
     let_go.set()
+    assert made._thread is not None
+    made._thread.join(30)    # what it has left would be sent to the next test
 
 
 def test_without_a_driver_nothing_is_loaded() -> None:
