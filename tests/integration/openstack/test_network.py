@@ -1,6 +1,6 @@
 """A guest on a network of the real Neutron, by the unmodified openstacksdk, as a plain user.
 
-It needs a cloud that `tools/openstack_lab.sh up` has brought up: OPENSTACK_HOME (by default run/openstack) says which.
+The lab that runs is used (OPENSTACK_HOME, by default run/openstack, says where), or one is brought up.
 """
 from __future__ import annotations
 
@@ -14,16 +14,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import openstack
 import pytest
-
-openstack = pytest.importorskip('openstack')
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 HOME = pathlib.Path(os.environ.get('OPENSTACK_HOME') or ROOT / 'run' / 'openstack')
 PATIENCE = 120.0
 
-pytestmark = [pytest.mark.long, pytest.mark.skipif(
-    not (HOME / 'pids' / 'neutron.pid').exists(), reason='no cloud with Neutron: tools/openstack_lab.sh up')]
+pytestmark = pytest.mark.usefixtures('lab')
 
 
 def until(look: Callable[[], Any], what: str) -> Any:
