@@ -112,8 +112,10 @@ class LibvirtBase:
             secrets.forget(self._host, source)
 
     def _give_up(self, *devices: BlockDevice) -> None:
-        """As `_let_go`, where there is no way back."""
+        """As `_let_go`, where there is no way back; a disk of ours is no volume."""
         for one in devices:
+            if not one.volume_id:
+                continue
             try:
                 self._let_go(one)
             except exception.InvalidVolume as error:

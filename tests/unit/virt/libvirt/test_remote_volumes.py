@@ -162,6 +162,12 @@ def test_what_was_never_connected_is_let_go(driver: LibvirtDriver, monkeypatch: 
         driver.detach_volume(make_instance(), one)
 
 
+def test_a_disk_of_the_host_is_nothing_to_disconnect(driver: LibvirtDriver, bricks: Brick) -> None:
+    """An image's or an ephemeral disk is no volume: it has no id, and no server with one could be deleted."""
+    driver._give_up(BlockDevice(instance_uuid='i', source_type='image', destination_type='local', boot_index=0))
+    assert bricks.asked == []
+
+
 def test_os_brick_keeps_no_server_from_being_deleted(driver: LibvirtDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
 
