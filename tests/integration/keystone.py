@@ -11,7 +11,6 @@ import os
 import pathlib
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,8 @@ from typing import Any
 import msgpack
 import requests
 from cryptography.fernet import Fernet
+
+from tests.integration.stack import free_port
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
 WORK = REPO / 'run' / 'test'
@@ -93,11 +94,6 @@ token_cache_time = {cache}
 http_connect_timeout = {timeout}
 http_request_max_retries = 1
 """
-
-
-def free_port() -> int:
-    with socket.create_server(('127.0.0.1', 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def script(name: str) -> str:
