@@ -43,8 +43,13 @@ class There:
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
-        self.image, self.flavor = cloud.image(), cloud.flavor(disk=1)
+        self.flavor = cloud.flavor(disk=1)
         self._found: dict[str, str] = {}
+
+    @property
+    def image(self) -> str:
+        """Made again when there is none: up to 2.35 a request may have deleted the one before."""
+        return self.cloud.image()
 
     def of(self, path: str) -> dict[str, str]:
         """{variable: id} for '/servers/{server_id}/tags/{id}', as far as it is one of these."""
