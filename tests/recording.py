@@ -1,4 +1,4 @@
-"""With MINICOMPUTE_API_RECORD=DIRECTORY, which handlers the tests reach: a line `label version code test` each.
+"""With MINICOMPUTE_API_RECORD=DIRECTORY, which handlers the tests reach: a line `operation|version|code|test` each.
 
 docs/api-coverage.md is made of it (tests/unit/api/inventory.py).
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 def start(directory: str) -> None:
     """Of this process, from now on."""
-    from minicompute.api.openstack import wsgi
+    from minicompute.api.openstack import router, wsgi
 
     place = pathlib.Path(directory)
     place.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,8 @@ def start(directory: str) -> None:
             raise
         finally:
             test = os.environ.get('PYTEST_CURRENT_TEST', '?').split(' ')[0]
-            line = f'{self.label} {req.api_version} {code} {test}\n'
+            operation = ' '.join(filter(None, (req.environ.get(router.ENV_ROUTE), self.promise.action)))
+            line = f'{operation}|{req.api_version}|{code}|{test}\n'
             if line not in seen:
                 seen.add(line)
                 file.write(line)

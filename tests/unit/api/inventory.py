@@ -3,7 +3,7 @@
     python -m tests.unit.api.inventory [RECORD ...]     writes the document, with what a run of the tests has recorded
 
 `inventory.txt` says what Nova 34 has, handler by handler. A record is written by tests that run with
-MINICOMPUTE_API_RECORD=DIRECTORY (tests/recording.py): one line `label version code test` for each request.
+MINICOMPUTE_API_RECORD=DIRECTORY (tests/recording.py): one line `operation|version|code|test` for each request.
 """
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ OTHERWISE: dict[str, frozenset[int]] = {
 }
 #: tests that ask every handler by themselves say nothing of any
 ASKS_ALL = ('test_each_handler.py', 'test_every_route.py', 'test_every_role.py')
-#: answered by the application of the versions, before any route is looked for
+#: answered by the application of the versions, before any route is looked for; no record can know who asks for it
 ROOT = 'GET /'
+ROOT_ASKED = {'files': ['functional/contract/test_stories.py', 'unit/api/test_core.py'],
+              'versions': ['2.1', '2.36', '2.104']}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,20 +103,26 @@ def differences(handler: Handler, ours: Iterable[wsgi.Operation]) -> Iterator[st
 
 def gather(records: Iterable[pathlib.Path]) -> dict[str, dict[str, list[str]]]:
     """{operation: {'files': test files, 'versions': asked for}} of what tests have recorded."""
-    named = {one.label: name for name, some in operations().items() for one in some}
+    known = operations()
     files, asked = collections.defaultdict(set), collections.defaultdict(set)
     for record in records:
         for line in record.read_text().splitlines():
-            label, version, _code, test = line.split(' ', 3)
-            if label in named and not test.split('::')[0].endswith(ASKS_ALL):
-                files[named[label]].add(test.split('::')[0].removeprefix('tests/'))
-                asked[named[label]].add(version)
+            name, version, _code, test = line.split('|', 3)
+            file = test.split('::')[0]
+            if name in known and not file.endswith(ASKS_ALL):
+                files[name].add(file.removeprefix('tests/'))
+                asked[name].add(version)
     return {name: {'files': sorted(files[name]), 'versions': sorted(asked[name], key=versions.parse)}
             for name in sorted(files)}
 
 
+def asked_for() -> dict[str, dict[str, list[str]]]:
+    """As `gather`, of the last record."""
+    return {ROOT: ROOT_ASKED, **json.loads(COVERED.read_text())}
+
+
 def document() -> str:
-    ours, covered = operations(), json.loads(COVERED.read_text())
+    ours, covered = operations(), asked_for()
     known = handlers()
     lines = [
         '# The Compute API, handler by handler', '',
