@@ -63,7 +63,7 @@ parts() {
 }
 
 up() {
-    local part began=$SECONDS
+    local began=$SECONDS
     is_ours || fail "$RUN has files in it, and is no lab of this script: say OPENSTACK_HOME= another folder"
     make_directories
     : > "$RUN/$MARKER"
@@ -71,13 +71,10 @@ up() {
     printf '%s\n' "$PORTS" > "$RUN/ports"
     prepare_machine
     start_infrastructure
-    for part in $(parts); do
-        say "$part"
-        "${part}_up"
-    done
-    say 'minicompute'
-    compute_up
-    say 'Flavors, image and network'
+    note "after $((SECONDS - began)) s"
+    start_services
+    note "after $((SECONDS - began)) s"
+    say 'Flavors, image, networks and volume types'
     make_openstack_things
     say "All is up, after $((SECONDS - began)) s"
     say_what_next

@@ -10,7 +10,7 @@ import pytest
 TOOL = pathlib.Path(__file__).parents[2] / 'tools' / 'openstack_lab.sh'
 #: what the script calls that ends or removes anything, by harmless names
 STUBS = ('require_root', 'take_lock', 'compute_down', 'stop_infrastructure', 'close_paths', 'prepare_machine',
-         'start_infrastructure', 'compute_up', 'make_openstack_things', 'say_what_next', 'parts')
+         'start_infrastructure', 'start_services', 'make_openstack_things', 'say_what_next', 'parts')
 
 
 def lab(home: pathlib.Path, *words: str) -> subprocess.CompletedProcess[str]:

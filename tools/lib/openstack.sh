@@ -14,9 +14,13 @@
 #   os_start NAME COMMAND...       a process with a pid file and a log; one that runs under the same command is left
 #   os_await NAME URL              until it answers
 #   os_stop NAME [SECONDS]
+#   aside NAME COMMAND...          beside what goes on; what it says goes to a log
+#   joined NAME...                 waits for these, and fails if one of them did
+#
+# A neighbour may have a function NAME_early: what of it needs Debian's packages alone, run while pip works.
 
 # Services by their releases; what they need besides is what pip finds.
-OS_PACKAGES="keystone==30.0.0 glance==33.0.0 PyMySQL uwsgi pymemcache python-memcached ${OS_PACKAGES:-}"
+OS_PACKAGES="keystone==30.0.0 glance==33.0.0 PyMySQL pymemcache python-memcached ${OS_PACKAGES:-}"
 OS_ETC="$RUN/etc"
 KEYSTONE_URL="http://127.0.0.1:$((PORTS + 50))/v3"
 MEMCACHED_PORT=$((PORTS + 11))
@@ -35,11 +39,39 @@ prepare_machine() {
         if [ -e "$REPO/tools/debian-$part.list" ]; then lists+=("$REPO/tools/debian-$part.list"); fi
     done
     install_debian "${lists[@]}"
+    trap 'wait' EXIT
+    host_name > /dev/null
+    aside openstack install_openstack
+    aside infrastructure bring_infrastructure
+    # Keystone's records are made by our own environment.
     install_python run -e "$REPO" python-openstackclient python-novaclient
-    install_openstack
+    for part in $(parts); do
+        if declare -F "${part}_early" > /dev/null; then aside "$part-early" "${part}_early"; fi
+    done
     install_novnc
     [ -s "$REPO/run/images/minicompute-guest.qcow2" ] || say 'Building the guest image'
     must 'tools/build_guest.sh' guest "$REPO/tools/build_guest.sh" "$REPO/run/images"
+}
+
+declare -A ASIDE=()
+
+aside() {
+    local name="$1"
+    shift
+    "$@" > "$LOGS/aside-$name.log" 2>&1 < /dev/null &
+    ASIDE[$name]=$!
+}
+
+joined() {
+    local name code
+    for name in "$@"; do
+        [ -n "${ASIDE[$name]:-}" ] || continue
+        code=0
+        wait "${ASIDE[$name]}" || code=$?
+        unset "ASIDE[$name]"
+        sed '/^$/d' "$LOGS/aside-$name.log"
+        [ "$code" = 0 ] || fail "$name failed: see $LOGS/aside-$name.log"
+    done
 }
 
 install_openstack() {
@@ -52,18 +84,53 @@ install_openstack() {
         must 'python -m venv' openstack-pip "$python" -m venv "$venv"
     fi
     say "Installing OpenStack from PyPI into $venv"
-    # uWSGI is linked with the Python that builds it: one from pip's cache may be another's, of the same version.
-    must 'pip install' openstack-pip "$venv/bin/python" -m pip install --disable-pip-version-check -q --no-cache-dir uwsgi
+    # uWSGI is linked with the Python that builds it: one from pip's cache may be another's, of the same version. It is
+    # C, and takes as long as half of the rest.
+    rm -rf "$RUN/wheels"
+    aside uwsgi must 'pip wheel' uwsgi-pip "$venv/bin/python" -m pip wheel --disable-pip-version-check -q --no-cache-dir \
+        --use-pep517 --no-deps -w "$RUN/wheels" uwsgi
+    # Compiled is what is imported, when it is: that is less than half.
     # shellcheck disable=SC2086  # a list of words
-    must 'pip install' openstack-pip "$venv/bin/python" -m pip install --disable-pip-version-check -q $OS_PACKAGES
+    must 'pip install' openstack-pip "$venv/bin/python" -m pip install --disable-pip-version-check -q --no-compile $OS_PACKAGES
+    joined uwsgi
+    must 'pip install' openstack-pip "$venv/bin/python" -m pip install --disable-pip-version-check -q --no-index "$RUN"/wheels/*.whl
     printf '%s' "$want" > "$stamp"
 }
 
+# start_infrastructure: all that was begun aside is done.
 start_infrastructure() {
+    joined "${!ASIDE[@]}"
+    bring_infrastructure
+}
+
+# bring_infrastructure: databases, broker, what each service has in them.
+bring_infrastructure() {
+    local name
     mkdir -p "$OS_ETC" "$TEST_DIR" "$RUN/commands"
     start_mariadb
     start_broker
     os_start memcached memcached -l 127.0.0.1 -p "$MEMCACHED_PORT" -u nobody -m 64
+    for name in neutron cinder minicompute; do os_transport "$name" > /dev/null; done
+}
+
+# start_services: Keystone, and then all others at once.
+start_services() {
+    local part
+    # What two of them want is made before: accounts, and libvirtd for the secret of Ceph and for the computes.
+    say 'keystone'
+    keystone_up
+    for part in nova $(parts); do
+        [ "$part" = keystone ] || os_service_user "$part" > /dev/null
+    done
+    secret "$RUN/metadata_secret" > /dev/null
+    start_libvirtd
+    write_clients
+    say "minicompute, and $(parts | grep -v keystone | xargs)"
+    for part in $(parts); do
+        [ "$part" = keystone ] || aside "$part" "${part}_up"
+    done
+    aside minicompute compute_up
+    joined $(parts | grep -v keystone) minicompute
 }
 
 stop_infrastructure() {
@@ -186,7 +253,7 @@ os_again() {
 }
 
 os_await() {
-    wait_until "${3:-90}" os_answers_or_dead "$1" "$2" || true
+    wait_until "${3:-180}" os_answers_or_dead "$1" "$2" || true
     os_answers "$2" && return 0
     tail -n 5 "$LOGS/$1.out" | cut -c1-300 | sed 's/^/    | /' >&2
     fail "$1 does not answer at $2: see $LOGS/$1.log and $LOGS/$1.out"

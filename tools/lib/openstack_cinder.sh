@@ -12,6 +12,11 @@ SHARE_AT="$CINDER/mnt/$(printf %s "$SHARE" | md5sum | cut -d' ' -f1)"
 
 os_packages cinder==29.0.0
 
+cinder_early() {
+    ceph_secret > /dev/null
+    start_ceph
+}
+
 cinder_up() {
     local etc="$OS_ETC/cinder" service
     mkdir -p "$etc" "$CINDER"/{state/lock,state/coord,share}
@@ -41,8 +46,6 @@ cinder_up() {
     os_await cinder-api "$CINDER_URL/"
     start_libvirtd
     keep_ceph_secret
-    write_clients
-    make_volume_types
     note "Cinder answers at $CINDER_URL"
 }
 
@@ -135,18 +138,6 @@ $(os_credentials nova)
 [libvirt]
 nfs_mount_point_base = $CINDER/mnt
 CONF
-}
-
-# make_volume_types: one for each of the two.
-make_volume_types() {
-    local kind have
-    [ ! -e "$RUN/cinder.types" ] || return 0
-    have="$(openstack_do volume type list -f value -c Name 2>> "$LOGS/demo.log")" || fail "Cinder lists no volume types: see $LOGS/demo.log"
-    for kind in nfs1 rbd1; do
-        has_line "$kind" <<< "$have" ||
-            must 'volume type' demo openstack_do volume type create --public --property "volume_backend_name=$kind" "$kind"
-    done
-    touch "$RUN/cinder.types"
 }
 
 # -- the share ---------------------------------------------------------------------------

@@ -145,25 +145,14 @@ RC
 # cli WORD...: our own command, as the administrator.
 cli() { (. "$RUN/openrc" && "$VENV/bin/minicompute" "$@"); }
 
-# openstack_do WORD...: the unmodified client, as the administrator.
-openstack_do() { (. "$RUN/openrc" && "$VENV/bin/openstack" "$@"); }
-
 make_openstack_things() {
-    make_flavors
-    make_keypair
-    openstack_do image list -f value -c Name 2>> "$LOGS/demo.log" | has_line minicompute-guest || {
-        note 'uploading the guest image'
-        must 'image upload' demo openstack_do image create minicompute-guest --public --disk-format qcow2 \
-            --container-format bare --file "$REPO/run/images/minicompute-guest.qcow2"
-    }
-    if declare -F neutron_things > /dev/null; then
-        neutron_things
-    else
-        openstack_do network list -f value -c Name 2>> "$LOGS/demo.log" | has_line demo || {
-            must 'network' demo openstack_do network create --share demo
-            must 'subnet' demo openstack_do subnet create demo --network demo --subnet-range "${MINICOMPUTE_DEMO_CIDR:-10.78.0.0/24}"
-        }
-    fi
+    local public='' kinds=()
+    if declare -F neutron_up > /dev/null; then public="$PUBLIC_PREFIX"; fi
+    if declare -F cinder_up > /dev/null; then kinds=(nfs1 rbd1); fi
+    [ -s "$KEY" ] || must 'ssh-keygen' demo ssh-keygen -q -t ed25519 -N '' -C minicompute-demo -f "$KEY"
+    must 'openstack_things.py' demo env OS_CLIENT_CONFIG_FILE="$RUN/clouds.yaml" "$VENV/bin/python" \
+        "$REPO/tools/lib/openstack_things.py" "$REPO/run/images/minicompute-guest.qcow2" "$KEY.pub" \
+        "${MINICOMPUTE_DEMO_CIDR:-10.78.0.0/24}" "$public" "${kinds[@]}"
 }
 
 say_what_next() {

@@ -10,7 +10,7 @@ NEUTRON_PORT=$((PORTS + 96))
 NEUTRON_URL="http://127.0.0.1:$NEUTRON_PORT"
 NEUTRON_ETC="$OS_ETC/neutron"
 NEUTRON_STATE="$RUN/neutron"
-OVSDB_PORT=$((PORTS + 40))
+OVSDB_PORT=$((PORTS + 61))
 # libvirt's ovs-vsctl looks here; the agents' in OVS_RUNDIR.
 OVS_SOCKET=/var/run/openvswitch/db.sock
 NEUTRON_BRIDGE=br-osphys
@@ -19,6 +19,11 @@ NEUTRON_AGENTS='neutron-ovs-agent neutron-dhcp-agent neutron-l3-agent neutron-me
 PUBLIC_PREFIX=198.51.100
 
 export OVS_RUNDIR="$NEUTRON_STATE/ovs" OVS_DBDIR="$NEUTRON_STATE/ovs" OVS_LOGDIR="$LOGS" OVS_SYSCONFDIR="$NEUTRON_STATE/ovs"
+
+neutron_early() {
+    mkdir -p "$NEUTRON_STATE/ovs"
+    start_openvswitch
+}
 
 neutron_up() {
     mkdir -p "$NEUTRON_ETC" "$NEUTRON_STATE"/{ovs,lock,state}
@@ -154,7 +159,7 @@ datapath_type = netdev
 ovsdb_connection = tcp:127.0.0.1:$OVSDB_PORT
 integration_bridge = br-int
 of_listen_address = 127.0.0.1
-of_listen_port = $((PORTS + 33))
+of_listen_port = $((PORTS + 60))
 bridge_mappings = physnet1:$NEUTRON_BRIDGE
 [database]
 connection = $(os_database neutron)
@@ -208,17 +213,4 @@ network_backend = neutron
 [neutron]
 $(os_credentials nova)
 CONF
-}
-
-# neutron_things: a network for all projects, behind a router to `public`, whose floating addresses this host reaches.
-neutron_things() {
-    openstack_do network list -f value -c Name 2>> "$LOGS/demo.log" | has_line demo && return 0
-    note 'making the networks demo and public, and a router between them'
-    must 'network' demo openstack_do network create --share demo
-    must 'subnet' demo openstack_do subnet create demo --network demo --subnet-range "${MINICOMPUTE_DEMO_CIDR:-10.78.0.0/24}"
-    must 'network' demo openstack_do network create --external --provider-network-type flat --provider-physical-network physnet1 public
-    must 'subnet' demo openstack_do subnet create public --network public --no-dhcp --subnet-range "$PUBLIC_PREFIX.0/24" \
-        --gateway "$PUBLIC_PREFIX.1" --allocation-pool "start=$PUBLIC_PREFIX.100,end=$PUBLIC_PREFIX.200"
-    must 'router' demo openstack_do router create --external-gateway public demo
-    must 'router' demo openstack_do router add subnet demo demo
 }
