@@ -71,8 +71,8 @@ def pull_card(task: Task) -> Outcome:
 
 
 def card_gone(task: Task) -> None:
-    assert task.instance is not None
-    task.set(network_info=[card for card in task.instance.network_info if card.id != task.data['port']])
+    if task.instance is not None:       # its server may have gone meanwhile: that is often why the port is
+        task.set(network_info=[card for card in task.instance.network_info if card.id != task.data['port']])
     task.on_commit(functools.partial(_release, port=task.data['port'], uuid=task.uuid))
 
 
