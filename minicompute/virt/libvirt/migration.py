@@ -183,10 +183,10 @@ class Copy:
             libvirt.VIR_MIGRATE_TUNNELLED)
         if CONF.libvirt.live_migration_permit_auto_converge:
             flags |= libvirt.VIR_MIGRATE_AUTO_CONVERGE
-        if self._there['shared']:
+        if self._there['shared'] or self._there.get('seen'):
             # libvirt judges by the kind of file system whether both hosts see the disks; we have looked.
             flags |= libvirt.VIR_MIGRATE_UNSAFE
-        elif self._there['copy']:
+        if self._there['copy'] and not self._there['shared']:
             flags |= libvirt.VIR_MIGRATE_NON_SHARED_DISK if self._there['full'] else libvirt.VIR_MIGRATE_NON_SHARED_INC
         return flags
 

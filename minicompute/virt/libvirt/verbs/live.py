@@ -109,11 +109,14 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
             if not shared:
                 with space.checked(f'the disks of instance {uuid}'):
                     there = self._make_room(request, offer)
+        # Files that this host has found: what is no server's own is copied by nobody.
+        seen = bool(offer['elsewhere']) or any(
+            sources.of(one).kind == 'file' for one in instance.block_devices if volumes.is_remote(one))
         # A MAC address is written in small letters in our records and by libvirt.
         cards = {card.mac.lower(): render(card) for card in vif.interfaces(
             instance, self._builder.hardware(instance), instance.flavor.vcpus if instance.flavor else 1)}
-        return {**there, 'host': CONF.host, 'address': remote.address(self._host), 'shared': shared, 'cards': cards,
-                'directory': layout.directory(uuid), 'vnc': CONF.vnc.server_listen,
+        return {**there, 'host': CONF.host, 'address': remote.address(self._host), 'shared': shared, 'seen': seen,
+                'cards': cards, 'directory': layout.directory(uuid), 'vnc': CONF.vnc.server_listen,
                 'spice': CONF.spice.server_listen, 'serial_address': CONF.serial_console.proxyclient_address,
                 'serial_port': self._serial_ports.of(uuid)}
 

@@ -180,3 +180,14 @@ BACKUP = {'type': libvirt.VIR_DOMAIN_JOB_UNBOUNDED, 'operation': libvirt.VIR_DOM
 def test_where_a_domain_is(state: Any, job: Any, expect: str) -> None:
     host: Any = Told(state, job)
     assert migration.find(host, 'u') == expect
+
+
+@pytest.mark.parametrize(('there', 'unsafe', 'copied'), [
+    ({'shared': True, 'copy': []}, True, False), ({'shared': False, 'copy': ['vda']}, False, True),
+    ({'shared': False, 'copy': ['vda'], 'seen': True}, True, True)])
+def test_files_that_the_destination_has_seen(there: dict[str, Any], unsafe: bool, copied: bool) -> None:
+    """A volume in a share beside a disk of the host: libvirt would refuse the file system of the first, unless told,
+    and must copy the second nevertheless."""
+    flags = migration.Copy(None, 'u', {'full': False, **there}, None)._flags()    # type: ignore[arg-type]
+    assert bool(flags & libvirt.VIR_MIGRATE_UNSAFE) == unsafe
+    assert bool(flags & libvirt.VIR_MIGRATE_NON_SHARED_INC) == copied
