@@ -131,7 +131,8 @@ def test_no_password_is_told_since_2_14(cloud: Cloud) -> None:
 
 
 def test_shared_disks_are_kept(cloud: Cloud, monkeypatch: Any) -> None:
-    monkeypatch.setattr(FakeDriver, 'sees_disks_of', lambda self, instance, host: True)
+    heard: list[bool] = []
+    monkeypatch.setattr(FakeDriver, 'sees_disks_of', lambda self, instance, host, said: heard.append(said) or True)
     done: list[str] = []
     for verb in ('adopt', 'take_over', 'spawn', 'power_off'):
         FakeDriver.faults[verb] = lambda driver, uuid, verb=verb: done.append(verb)
@@ -141,7 +142,7 @@ def test_shared_disks_are_kept(cloud: Cloud, monkeypatch: Any) -> None:
     lose(cloud, source)
     evacuate(cloud, uuid, version='2.13', onSharedStorage=True)
     cloud.wait(uuid)
-    assert done == ['adopt', 'take_over']
+    assert done == ['adopt', 'take_over'] and heard == [True], 'the word of the operator'
 
 
 def test_what_is_said_of_the_disks_must_be_right(cloud: Cloud) -> None:
@@ -169,7 +170,7 @@ def test_a_host_that_is_back_before_the_rebuild(cloud: Cloud, monkeypatch: Any) 
     before = booted(cloud)
     uuid, source = before['id'], before[HOST]
 
-    def look(driver: Any, instance: Any, host: str) -> bool:
+    def look(driver: Any, instance: Any, host: str, said: bool) -> bool:
         force_down(cloud, source, False)
         return False
     monkeypatch.setattr(FakeDriver, 'sees_disks_of', look)

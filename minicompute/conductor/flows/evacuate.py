@@ -48,7 +48,7 @@ def _check_lost(task: Task) -> None:
 
 
 def look_at_disks(task: Task) -> Asked:
-    return move.at_dest(task, 'evacuate_look', source=move.source(task))
+    return move.at_dest(task, 'evacuate_look', source=move.source(task), said=bool(task.data.get('said_shared')))
 
 
 def looked(task: Task) -> dict[str, Any]:

@@ -142,7 +142,7 @@ class FakeLive(FakeBase, LiveVerbs):
 
     # -- a lost host -------------------------------------------------------
 
-    def sees_disks_of(self, instance: Instance, host: str) -> bool:
+    def sees_disks_of(self, instance: Instance, host: str, *, said: bool = False) -> bool:
         return False
 
     def adopt(self, instance: Instance, host: str, *, start: bool) -> None:

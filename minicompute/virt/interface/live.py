@@ -87,8 +87,10 @@ class LiveVerbs:
 
     # -- a lost host -------------------------------------------------------
 
-    def sees_disks_of(self, instance: Instance, host: str) -> bool:
-        """Whether the disks that `host` made for the server are visible here."""
+    def sees_disks_of(self, instance: Instance, host: str, *, said: bool = False) -> bool:
+        """Whether the disks that `host` made for the server are visible here: its own, no copy of them. `said`: an
+        operator says so, which counts where nothing else proves it. Raises InvalidSharedStorage when they may be a
+        copy."""
         raise exception.NotImplementedHere()
 
     def adopt(self, instance: Instance, host: str, *, start: bool) -> None:

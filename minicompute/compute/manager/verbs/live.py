@@ -116,7 +116,8 @@ def live_leave(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
 # -- a lost host ---------------------------------------------------------------
 
 def evacuate_look(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
-    return {'shared': driver.sees_disks_of(instance_of(request), request.args['source'])}
+    said = bool(request.args.get('said'))
+    return {'shared': driver.sees_disks_of(instance_of(request), request.args['source'], said=said)}
 
 
 def evacuate_make(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:

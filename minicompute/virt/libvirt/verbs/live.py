@@ -246,11 +246,20 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
 
     # -- a lost host -------------------------------------------------------------------
 
-    def sees_disks_of(self, instance: Instance, host: str) -> bool:
+    def sees_disks_of(self, instance: Instance, host: str, *, said: bool = False) -> bool:
         # Ours while the server lives there: an evacuation to here that nobody could undo. A directory that is a copy of
         # the other host's says the same, and its disks are of yesterday.
         owner = disks.owner(instance.uuid)
-        return (owner == host and not sharers.known_apart(host)) or (owner == CONF.host and sharers.knows_us(host))
+        if owner not in (host, CONF.host) or sharers.known_apart(host):
+            return False
+        if sharers.proven(host) or (said and (owner == host or sharers.shares(host))):
+            return True
+        if owner == CONF.host:
+            return False    # left here long ago
+        raise exception.InvalidSharedStorage(path=f'Instance {instance.uuid}', reason=(
+            f'{CONF.host} sees disks of {host}, but nothing proves that they are its own and not a copy: no host that '
+            f'{host} had met there has met {CONF.host}. If you know that they are, evacuate it with onSharedStorage '
+            '(before microversion 2.14), or to a host that was there before'))
 
     def adopt(self, instance: Instance, host: str, *, start: bool) -> None:
         uuid = instance.uuid

@@ -142,20 +142,69 @@ def test_the_marker_of_a_copied_directory_is_nobodys(state, neighbour):
     place(instance)
     disks.check_free(instance.uuid, neighbour)
     sharers.register()
-    assert not sharers.shares(neighbour) and not sharers.knows_us(neighbour)
+    assert not sharers.shares(neighbour) and not sharers.proven(neighbour)
 
 
-def test_whom_to_believe(state, neighbour, option):
+@pytest.fixture
+def as_host(option):
+    """as_host(name, fn): what the daemon of that host does."""
+    def run(name: str, do) -> None:
+        option('DEFAULT', host=name)
+        sharers._seen.clear()
+        do()
+        option('DEFAULT', host='h1')
+        sharers._seen.clear()
+    return run
+
+
+def test_whom_to_believe(state, neighbour, as_host):
     """Who has seen our marker in its own directory."""
     sharers.register()
-    assert sharers.shares(neighbour) and not sharers.knows_us(neighbour), 'it has started before us'
-    option('DEFAULT', host=neighbour)
-    sharers.refresh()
-    option('DEFAULT', host='h1')
-    assert sharers.knows_us(neighbour)
+    assert sharers.shares(neighbour) and not sharers.proven(neighbour), 'it has started before us'
+    as_host(neighbour, sharers.refresh)
+    assert sharers.proven(neighbour)
     sharers.register()
-    assert sharers.knows_us(neighbour), 'a new start is the same host'
-    assert not sharers.knows_us('far away') and not sharers.knows_us('h1')
+    assert sharers.proven(neighbour), 'a new start is the same host'
+    assert not sharers.proven('far away') and not sharers.proven('h1')
+
+
+def test_a_spare_that_came_late_is_vouched_for(state, neighbour, as_host):
+    """The neighbour is lost before we came; a third host has met it, and now meets us."""
+    as_host('third', sharers.register)
+    as_host(neighbour, sharers.refresh)
+    as_host('third', sharers.refresh)
+    sharers.register()
+    assert not sharers.proven(neighbour) and not sharers.proven('third')
+    as_host('third', sharers.refresh)
+    assert sharers.proven('third') and sharers.proven(neighbour)
+
+
+def test_one_that_never_met_the_lost_host_vouches_for_nobody(state, neighbour, as_host):
+    as_host('third', sharers.register)      # the neighbour is lost already, and has never read this
+    sharers.register()
+    as_host('third', sharers.refresh)
+    assert sharers.proven('third') and not sharers.proven(neighbour)
+
+
+def test_a_copy_of_the_blocks_proves_nothing(state, neighbour, as_host, monkeypatch):
+    """The same inodes and markers, also our own of the time when we lived there: but on another device."""
+    sharers.register()
+    as_host(neighbour, sharers.refresh)
+    assert sharers.proven(neighbour)
+    monkeypatch.setattr(sharers, '_mount', lambda: 'the copy')
+    assert not sharers.proven(neighbour), 'mounted while the daemon runs'
+    sharers.register()
+    assert not sharers.proven(neighbour)
+    for _ in range(2):
+        sharers.refresh()
+    assert sharers.shares(neighbour) and not sharers.proven(neighbour)
+
+
+def test_a_start_of_the_machine_ends_what_we_were_known_by(state):
+    boot = pathlib.Path('/proc/sys/kernel/random/boot_id').read_text().strip()
+    sharers.register()
+    mine = json.loads((state / 'instances' / '.host-h1').read_text())
+    assert mine['mount'].split() == [boot, str(os.stat(CONF.instances_path).st_dev)]
 
 
 def test_a_marker_is_written_when_something_is_new(state, neighbour):
@@ -187,7 +236,8 @@ def test_a_start_writes_the_marker_anew(state):
 def test_markers_of_an_earlier_version(state):
     (state / 'instances' / '.host-older').write_text('older')
     sharers.register()
-    assert sharers.shares('older') and sharers.knows_us('older') and not sharers.known_apart('older')
+    assert sharers.shares('older') and not sharers.known_apart('older')
+    assert not sharers.proven('older'), 'it could not say whom it has met'
 
 
 class Driver(LibvirtLive):
@@ -197,21 +247,26 @@ class Driver(LibvirtLive):
         pass
 
 
-def test_what_an_evacuation_takes_for_shared(state, neighbour, option):
+def test_what_an_evacuation_takes_for_shared(state, neighbour, as_host):
     instance = make_instance()
     place(instance)
     sharers.register()
     disks.own(instance.uuid, neighbour)
-    assert Driver().sees_disks_of(instance, neighbour)
+    with pytest.raises(exception.InvalidSharedStorage, match=f'h1 sees disks of {neighbour}.*not a copy'):
+        Driver().sees_disks_of(instance, neighbour)
+    assert Driver().sees_disks_of(instance, neighbour, said=True), 'the operator knows'
     disks.own(instance.uuid)
     assert not Driver().sees_disks_of(instance, neighbour), 'ours of long ago, and nobody knows what the other has'
-    option('DEFAULT', host=neighbour)
-    sharers.refresh()
-    option('DEFAULT', host='h1')
+    as_host(neighbour, sharers.refresh)
     assert Driver().sees_disks_of(instance, neighbour)
+    disks.own(instance.uuid, neighbour)
+    assert Driver().sees_disks_of(instance, neighbour)
+    disks.own(instance.uuid, 'a third')
+    assert not Driver().sees_disks_of(instance, neighbour, said=True)
     disks.own(instance.uuid, neighbour)
     copied(state)
     assert not Driver().sees_disks_of(instance, neighbour), 'the disks of yesterday'
+    assert not Driver().sees_disks_of(instance, neighbour, said=True), 'which is sure'
 
 
 # -- an evacuation that is broken off ------------------------------------------------------
