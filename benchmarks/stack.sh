@@ -157,6 +157,13 @@ osapi_compute_listen_port = $PORT
 [api]
 auth_strategy = noauth2
 
+# The computes, which are of one machine, have a state folder each: what all of them share is not below it.
+[local_images]
+path = $STATE/images
+
+[local_volumes]
+path = $STATE/volumes
+
 [database]
 connection = $(database_url)
 
