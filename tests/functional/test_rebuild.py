@@ -179,7 +179,7 @@ def test_delete_while_it_is_rebuilt(cloud: Cloud, server: str) -> None:
 
 @pytest.mark.parametrize('body, named', [
     ({}, 'imageRef'), ({'imageRef': 'x'}, 'imageRef'), ({'name': 'n' * 256}, 'name'), ({'metadata': []}, 'metadata'),
-    ({'personality': []}, 'personality'), ({'user_data': 'no base64!'}, 'user_data'), ({'hostname': '-'}, 'hostname'),
+    ({'personality': []}, 'personality'), ({'user_data': 'eHg'}, 'user_data'), ({'hostname': '-'}, 'hostname'),
     ({'preserve_ephemeral': 'perhaps'}, 'preserve_ephemeral'), ({'more': 1}, 'more'),
     ({'trusted_image_certificates': []}, 'trusted_image_certificates'), ({'key_name': 'gone'}, 'key_name'),
     ({'imageRef': str(uuid.uuid4())}, 'image')])

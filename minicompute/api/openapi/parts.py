@@ -16,9 +16,9 @@ SUMMARY = 'Compute API v2.1, as OpenStack Nova has it.'
 DESCRIPTION = (
     'Made of the handlers themselves: each schema here is the one that requests and answers are checked with.\n\n'
     'Formats that OpenAPI does not know are ours: `name` and `name_with_spaces` (printable, not empty, without space '
-    'around it or of more than space), `printable`, `text` (no NUL), `base64`, `cidr`, `keypair_name`, '
-    '`keypair_name_2_92`, `iso-8601` (without a zone it is UTC), and for numbers in strings `non_negative_int`, '
-    '`positive_int`, `positive_number` and `limit_int` (from -1 on).')
+    'around it or of more than space), `printable`, `text` (no NUL), `regex` (of Python), `base64`, `cidr`, '
+    '`keypair_name`, `keypair_name_2_92`, `iso-8601` (without a zone it is UTC), and for numbers in strings '
+    '`non_negative_int`, `positive_int`, `positive_number` and `limit_int` (from -1 on).')
 #: what every answer of the router has, whatever was asked
 ALWAYS = Operation.ALWAYS | {404, 406}
 

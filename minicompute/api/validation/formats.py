@@ -27,7 +27,6 @@ FORMATS: dict[str, Format] = {}
 CHECKER = FormatChecker(formats=())
 
 _UUID = re.compile(r'^[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$(?!\n)')
-_BASE64 = re.compile(r'^[A-Za-z0-9+/=\s]*$', re.ASCII)    # base64 knows no other space
 
 
 def _format(name: str) -> Callable[[Callable[[str], None]], Callable[[str], None]]:
@@ -143,12 +142,20 @@ def is_uri(value: str) -> None:
 
 @_format('base64')
 def is_base64(value: str) -> None:
+    """As Nova sees it: letters that base64 does not know count for nothing."""
     try:
-        if not _BASE64.match(value):
-            _refuse()
-        base64.b64decode(''.join(value.split()), validate=True)
+        base64.b64decode(value)
     except (ValueError, binascii.Error):
         raise FormatError('It is not base64.') from None
+
+
+@_format('regex')
+def regex(value: str) -> None:
+    text(value)
+    try:
+        re.compile(value)
+    except (re.error, OverflowError, RecursionError):
+        raise FormatError(f"'{value[:64]}' is not a 'regex'") from None
 
 
 @_format('non_negative_int')

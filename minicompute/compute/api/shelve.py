@@ -58,16 +58,21 @@ def shelve_offload(context: RequestContext, instance: Instance) -> None:
                host_must_be_up=False, changes={'due_at': None})
 
 
+def check_unshelve(context: RequestContext, instance: Instance, zone: str | None | Unset, host: str | None) -> None:
+    """What can be said before anything else is looked up. Raises NotOffloaded, and as `shelve` does."""
+    begin.check(context, instance, 'unshelve', 'unshelve')
+    if (host or not isinstance(zone, Unset)) and instance.vm_state != VMState.SHELVED_OFFLOADED:
+        raise NotOffloaded(instance_uuid=instance.uuid, state=instance.vm_state.upper())
+
+
 def unshelve(context: RequestContext, instance: Instance, zone: str | None | Unset = UNSET,
              host: str | None = None) -> None:
     """Where it stands, or for an offloaded server wherever there is room: in `zone`, on `host`.
 
     Raises Invalid (no such zone or host), NotOffloaded, HostNotInZone, and as `shelve` does.
     """
-    begin.check(context, instance, 'unshelve', 'unshelve')
+    check_unshelve(context, instance, zone, host)
     offloaded = instance.vm_state == VMState.SHELVED_OFFLOADED
-    if (host or not isinstance(zone, Unset)) and not offloaded:
-        raise NotOffloaded(instance_uuid=instance.uuid, state=instance.vm_state.upper())
     _check_place(instance, zone, host)
 
     def pin(conn: sa.Connection, action: Action) -> None:

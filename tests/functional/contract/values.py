@@ -26,6 +26,7 @@ STRATEGIES: dict[str, st.SearchStrategy[str]] = {
     'cidr': st.ip_addresses(v=4).map(lambda address: f'{address}/32'),
     'date-time': st.datetimes().map(lambda moment: f'{moment.isoformat()}Z'),
     'iso-8601': st.datetimes().map(lambda moment: moment.isoformat()),
+    'regex': st.sampled_from(('^vm', 'a|b', '[0-9]+', '.*')),
     'base64': st.binary(max_size=20).map(lambda data: base64.b64encode(data).decode()),
     'non_negative_int': DIGITS,
     'positive_int': DIGITS,

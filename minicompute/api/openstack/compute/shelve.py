@@ -41,6 +41,7 @@ class ShelveController(wsgi.Controller):
         if req.since('2.77') and 'availability_zone' in asked:
             zone = asked['availability_zone']
         host = asked.get('host') if req.since('2.91') else None
+        shelve.check_unshelve(req.context, instance, zone, host)    # Nova looks at the state first
         if host is not None:
             policy.authorize(req.context, RULE % 'unshelve_to_host',
                              {'project_id': instance.project_id, 'user_id': instance.user_id})

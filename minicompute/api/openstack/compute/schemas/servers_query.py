@@ -17,7 +17,7 @@ SORT_KEYS = (
 #: parameters that once named joined tables: known, and refused to those who may use all filters
 JOINED = ('block_device_mapping', 'services', 'metadata', 'system_metadata', 'info_cache', 'security_groups',
           'pci_devices')
-_REGEX = {'type': 'string', 'format': 'text', 'maxLength': 255}
+_REGEX = {'type': 'string', 'format': 'regex', 'maxLength': 255}
 _TIMES = ('created_at', 'launched_at', 'terminated_at')
 _TEXTS = ('user_id', 'project_id', 'tenant_id', 'launch_index', 'image_ref', 'image', 'vm_state', 'task_state', 'host',
           'uuid', 'sort_dir', 'all_tenants', 'soft_deleted', 'deleted', 'status', *JOINED)
