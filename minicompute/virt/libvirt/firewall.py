@@ -44,19 +44,21 @@ class Firewalls:
         self._host, self._lock = host, threading.Lock()
         #: when a card that comes asked for a filter: its domain follows soon
         self._wanted: dict[str, float] = {}
+        #: what cards of this host had at the last look
+        self._kept: set[str] = set()
         #: whether the firewall saw what passes between guests of a bridge at the last look
         self._bridged = True
 
     def define(self, walls: Iterable[dict[str, Any]]) -> None:
-        """Before a card refers to them. One that is there is newer than a server's record and stays as it is. Raises
-        InternalError."""
+        """Before a card refers to them. One that `keep` has seen to is newer than a server's record and stays as it is;
+        of another nobody knows for whom, and when, it was made. Raises InternalError."""
         wanted = {str(wall['name']): wall['rules'] for wall in walls}
         if not wanted:
             return
         with self._lock:
             self._wanted |= dict.fromkeys(wanted, time.monotonic())
             present = {call(one.name) for one in call(self._host.connection().listAllNWFilters, 0)}
-            for name in wanted.keys() - present:
+            for name in wanted.keys() - (present & self._kept):
                 try:
                     self._define(name, wanted[name])
                 except libvirt.libvirtError as error:
@@ -79,6 +81,8 @@ class Firewalls:
                 refused.append(name)
                 LOG.error('Filter %s keeps the rules that it had: libvirt refuses the new ones: %s', name,
                           error.get_error_message())
+        with self._lock:
+            self._kept = set(walls)
         for uuid, wanted in cards.items():
             try:
                 self._keep(guest.find(self._host, uuid), wanted)

@@ -148,12 +148,6 @@ def test_a_filter_stays_until_the_domain_that_asked_for_it_has_come(monkeypatch)
     assert walls.keep({}) is False and host.filters == []
 
 
-def test_a_filter_that_is_there_is_not_taken_from_a_record():
-    host = Host(['minicompute-sg-a'])
-    firewall.Firewalls(host).define([WALL])
-    assert host.defined == []
-
-
 def test_a_filter_that_libvirt_refuses_keeps_nobody_from_the_others(monkeypatch, caplog):
     host, domain = Host(['minicompute-sg-old']), Domain(DOMAIN % (MAC, CLEAN))
     monkeypatch.setattr(guest, 'find', lambda _host, uuid: domain)
@@ -184,3 +178,15 @@ def test_what_ec2_tells_of_groups():
              for details in ({}, {'security_groups': ['web', 'default']})]
     md = metadata.from_instance(Instance(uuid='u', project_id='p', user_id='u', network_info=cards))
     assert md.security_groups == ['default', 'web']
+
+
+def test_a_filter_without_a_card_may_be_of_yesterday(monkeypatch):
+    host = Host(['minicompute-sg-a'])
+    walls = firewall.Firewalls(host)
+    walls.define([WALL])
+    assert host.defined == ['minicompute-sg-a']     # nobody kept it up to date while no card here had it
+    domain = Domain(DOMAIN % (MAC, CLEAN))
+    monkeypatch.setattr(guest, 'find', lambda _host, uuid: domain)
+    walls.keep({'u': {MAC: WALL}})
+    walls.define([{**WALL, 'rules': []}])           # what a server's record says is older than that
+    assert host.defined == ['minicompute-sg-a'] * 2
