@@ -1,8 +1,9 @@
-"""Sees that each snapshot of a volume that no server has ends: finds a host, takes another when nothing is heard of it
-(it is down, or too old to know what it was asked for), asks again when there is no other, gives up in the end.
+"""Sees that each snapshot of a volume that no server has ends: finds a host, asks it again when nothing is heard of it
+(it may have too much to do), takes another when it is down or stays silent (it may be too old to know what it was asked
+for), gives up in the end.
 
 Nobody may attach, change or delete the volume meanwhile, so that two hosts that copy it, because one was not heard for
-a while, make the same.
+a while, make the same; and the one that was given up, should it come to its end later than the other, changes nothing.
 """
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ from minicompute.volume import files
 LOG = logging.getLogger(__name__)
 
 INTERVAL = 5
-#: seconds without a word after which a host is asked again
+#: seconds without a word after which a host is asked again, and after as many more another one
 UNHEARD = 15
 
 
@@ -34,7 +35,7 @@ def note(items: list[dict[str, Any]]) -> None:
     for item in items:
         if item['status'] == 'copying':
             session.write(db.heard, item['id'], item['host'])
-        elif session.write(db.copied, item['id'], item['status']):
+        elif session.write(db.copied, item['id'], item['status'], item['host']):
             if item['status'] == VolumeStatus.ERROR:
                 LOG.error('Snapshot %s could not be made on %s: %s', item['id'], item['host'], item['message'])
         elif item['status'] == VolumeStatus.AVAILABLE:
@@ -59,10 +60,16 @@ def sweep() -> None:
         if one.volume_id not in held or session.utcnow() - (one.created_at or session.utcnow()) > most:
             LOG.error('Snapshot %s could not be made: %s', one.id, 'no host did so in time')
             session.write(db.copied, one.id, VolumeStatus.ERROR)
+        elif one.host in hosts and not _twice_unheard(one):
+            compute.copy_volume(str(one.host), one.id, _device(one, held[one.volume_id]))
         elif hosts:
             host = random.choice([other for other in hosts if other != one.host] or hosts)
             if session.write(db.take, one, host):
                 compute.copy_volume(str(host), one.id, _device(one, held[one.volume_id]))
+
+
+def _twice_unheard(one: VolumeSnapshot) -> bool:
+    return one.updated_at is None or session.utcnow() - one.updated_at > datetime.timedelta(seconds=2 * UNHEARD)
 
 
 def _hosts(conn: sa.Connection) -> list[str]:

@@ -98,14 +98,15 @@ def create_overlay(path: str, backing_path: str, backing_fmt: str, size_bytes: i
 
 
 def convert(src: str, src_fmt: str, dst: str, dst_fmt: str, *, compress: bool = False, in_use: bool = False,
-            limits: Limits = LONG, stop: Stop | None = None, watch: Watch = contextlib.nullcontext) -> None:
+            limits: Limits = LONG, stop: Stop | None = None, watch: Watch = contextlib.nullcontext,
+            first: bool = False) -> None:
     """The whole content of `src`, with what lies in its backing files, as one file.
 
     `stop` is asked twice a second; once it says True, the work ends with ImageToolFailed. `watch(path)` surrounds the
-    work: at that path the file grows.
+    work: at that path the file grows. `first`: a file that has come to `dst` meanwhile stays.
     """
     flags = ['-q', '-t', 'writeback'] + ['-c'] * compress + ['-U'] * in_use
-    with published(dst) as temp, watch(temp):
+    with published(dst, first=first) as temp, watch(temp):
         _qemu_img('convert', dst, [*flags, '-f', src_fmt, '-O', dst_fmt, _absolute(src), temp], limits, stop)
 
 
@@ -173,8 +174,9 @@ def make_swap(path: str, size_bytes: int) -> None:
 # -- how files appear -------------------------------------------------------
 
 @contextlib.contextmanager
-def published(path: str, mode: int | None = None) -> Iterator[str]:
-    """A temporary name beside `path`; what lies there at the end becomes `path` at once.
+def published(path: str, mode: int | None = None, *, first: bool = False) -> Iterator[str]:
+    """A temporary name beside `path`; what lies there at the end becomes `path` at once. `first`: unless another has
+    published it meanwhile.
 
     An exception removes it, a killed daemon leaves it to `remove_leftovers`.
     """
@@ -185,7 +187,11 @@ def published(path: str, mode: int | None = None) -> Iterator[str]:
         if mode is not None:
             os.chmod(temp, mode)
         _sync(temp)
-        os.replace(temp, path)
+        if first:
+            with contextlib.suppress(FileExistsError):
+                os.link(temp, path)
+        else:
+            os.replace(temp, path)
         _sync(directory)
     except OSError as e:
         if e.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -122,6 +122,17 @@ def test_a_host_that_is_lost(cloud: Cloud, blocks: Caller, monkeypatch: pytest.M
     assert not os.path.exists(files.snapshot_path(made))
 
 
+def test_a_host_that_was_given_up_says_nothing_of_it(cloud: Cloud, blocks: Caller,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr('minicompute.compute.rpcapi.copy_volume', lambda host, one, device: asked.append(host))
+    made = snap(blocks, volume(blocks))
+    cloud.until(lambda: asked, 'a host to be asked')
+    for host, status in (('elsewhere', 'creating'), (asked[0], 'error')):
+        volume_copies.note([{'id': made, 'host': host, 'status': 'error', 'message': 'no room'}])
+        assert blocks('GET', f'/snapshots/{made}')['snapshot']['status'] == status
+
+
 def _service(cloud: Cloud, host: str) -> str:
     found = cloud.api('GET', f'/os-services?host={host}&binary=nova-compute')['services']
     return str(found[0]['id'])

@@ -31,9 +31,8 @@ class VolumeCopies:
         with self._lock:
             waits = snapshot_id in self._ids
             self._ids.add(snapshot_id)
-        if waits:
-            self._say(snapshot_id, 'copying')
-        else:
+        self._say(snapshot_id, 'copying')      # it may have to wait for a thread
+        if not waits:
             self._submit(lambda: self._copy(snapshot_id, device))
 
     def _copy(self, snapshot_id: str, device: BlockDevice) -> None:

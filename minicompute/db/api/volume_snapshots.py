@@ -107,8 +107,12 @@ def heard(conn: sa.Connection, snapshot_id: str, host: str) -> None:
         snapshots.c.host == host).values(updated_at=session.utcnow()))
 
 
-def copied(conn: sa.Connection, snapshot_id: str, status: str) -> bool:
-    """The end of it: `available` or `error`. Its volume is free again, and has a file now. -> whether it was awaited"""
+def copied(conn: sa.Connection, snapshot_id: str, status: str, host: str | None = None) -> bool:
+    """The end of it: `available` or `error`. Its volume is free again, and has a file now. -> whether it was awaited:
+    that it cannot be made only the `host` that is to make it can say."""
+    if status == VolumeStatus.ERROR and host is not None and conn.scalar(sa.select(snapshots.c.host).where(
+            snapshots.c.uuid == snapshot_id).with_for_update()) != host:
+        return False
     if not change_status(conn, [snapshot_id], VolumeStatus.CREATING, status):
         return False
     volume_id = conn.scalar(sa.select(snapshots.c.volume_id).where(snapshots.c.uuid == snapshot_id))

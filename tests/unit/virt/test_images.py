@@ -299,3 +299,15 @@ def test_swap(tmp_path: Path) -> None:
     with pytest.raises(exception.ImageToolFailed, match='mkswap failed on tiny'):
         images.make_swap(str(tmp_path / 'tiny'), 512)
     assert os.listdir(tmp_path) == ['swap']
+
+
+def test_the_first_to_publish_wins(base: str, tmp_path: Path) -> None:
+    made = str(tmp_path / 'made')
+    with pytest.raises(RuntimeError), images.published(made, first=True):
+        raise RuntimeError
+    assert not os.path.exists(made)
+    images.convert(base, 'raw', made, 'qcow2', first=True)
+    before = os.stat(made).st_ino
+    images.convert(base, 'raw', made, 'qcow2', first=True)
+    assert os.stat(made).st_ino == before
+    assert sorted(os.listdir(tmp_path)) == sorted({'made', os.path.basename(base)})

@@ -44,9 +44,10 @@ class LibvirtVolumeFiles(LibvirtBase, VolumeFileVerbs):
         made = files.snapshot_path(snapshot_id)
         if os.path.exists(made):
             return
-        path = volumes.make(device, None, self._cache)
+        path = volumes.make(device, None, self._cache, stop=stop)
         space.require(CONF.local_volumes.path, os.stat(path).st_blocks * 512, 'the snapshot of the volume')
-        images.convert(path, files.FORMAT, made, files.FORMAT, stop=stop)
+        # When another host was asked as well, and was faster, the volume may be written to by now.
+        images.convert(path, files.FORMAT, made, files.FORMAT, stop=stop, first=True)
 
     # -- chains --------------------------------------------------------------------
 
