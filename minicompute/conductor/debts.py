@@ -39,7 +39,7 @@ def discard_snapshot(ref: str, data: dict[str, Any]) -> None:
     try:
         volume.load().discard_snapshots([ref])
     except exception.InvalidVolume as error:    # it is being made still
-        raise connections.Busy(str(error)) from None
+        raise connections.NotYet(str(error)) from None
 
 
 #: {kind: pay(ref, data)}
@@ -54,7 +54,7 @@ def pay() -> int:
     """-> how many were paid. Nothing that one of them raises keeps the others from it: it is put off."""
     if CONF.image_backend == CONF.network_backend == CONF.volume_backend == 'local':
         return 0
-    paid, later, silent, tried = [], {}, set(), 0
+    paid, later, silent, tried = [], [], set(), 0
     for row in _due():
         kind, _, ref = row.verb.partition(' ')
         if row.host in silent or kind not in PAYERS:    # a kind that we do not know is a newer conductor's
@@ -73,13 +73,17 @@ def pay() -> int:
             LOG.debug('%s of instance %s waits: %s', row.verb, row.instance_uuid, error)
             tried -= 1      # nobody was asked
             continue
+        except connections.NotYet as error:
+            LOG.warning('%s of instance %s is still owed: %s', row.verb, row.instance_uuid, error)
+            later.append((row, _put_off(row.data or {})))
+            continue
         except Exception as error:
             LOG.exception('%s of instance %s is still owed: %s', row.verb, row.instance_uuid, error)
-            later[row.id] = _put_off(row.data or {})
+            later.append((row, _put_off(row.data or {})))
             continue
         LOG.info('%s of instance %s is done now, which %s did not answer before', row.verb, row.instance_uuid,
                  row.host.removeprefix(owed.NEIGHBOUR))
-        paid.append(row.id)
+        paid.append(row)
     if later:
         session.write(owed.put_off, later)
     if paid:

@@ -68,10 +68,11 @@ class Refused(Exception):
 
 class CinderServer:
     """`volumes`, `snapshots`, `attachments`: {id: record}. `asked`: names of operations, in their order.
-    `pending`: how many looks a new volume, or a snapshot, takes to be `available`."""
+    `pending`: how many looks a new volume, or a snapshot, takes to be `available`. `lingers`: what was left behind by a
+    move is a while in being deleted."""
 
     def __init__(self, project: str = 'demo') -> None:
-        self.project, self.pending = project, 0
+        self.project, self.pending, self.lingers = project, 0, False
         self.volumes: dict[str, dict[str, Any]] = {}
         self.snapshots: dict[str, dict[str, Any]] = {}
         self.attachments: dict[str, dict[str, Any]] = {}
@@ -192,8 +193,16 @@ class CinderServer:
             found['size'] = body['os-extend']['new_size']
             return 202, {}
         if 'os-migrate_volume_completion' in body:
-            found['migration_status'] = 'error' if body['os-migrate_volume_completion']['error'] else 'success'
-            self.volumes.pop(body['os-migrate_volume_completion']['new_volume'], None)
+            said = body['os-migrate_volume_completion']
+            found['migration_status'] = 'error' if said['error'] else 'success'
+            if self.lingers:
+                self.volumes[said['new_volume']]['status'] = 'deleting'
+            else:
+                self.volumes.pop(said['new_volume'], None)
+            for has in self.attachments.values():
+                if has['volume_id'] == said['new_volume'] and not said['error']:
+                    has['volume_id'] = one
+            self._settle(found)
             return 200, {'save_volume_id': one}
         raise Refused(400, 'There is no such action')
 

@@ -3,6 +3,7 @@ Cinder is through with what it does."""
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -14,8 +15,10 @@ from minicompute import exception
 from minicompute.compute.api import volume_orders
 from minicompute.conductor import debts
 from minicompute.conductor.flow import Flow
+from minicompute.conductor.flows import connections
 from minicompute.context import admin_context
 from minicompute.db import session
+from minicompute.db.api import block_devices
 from minicompute.db.api import stuck as stuck_actions
 from minicompute.db.models import instance_actions, services
 from minicompute.image import base as image_base
@@ -172,6 +175,49 @@ def test_a_moved_volume_keeps_its_id_when_the_answer_is_lost(cloud: Cloud, cinde
     assert (device.volume_id, cinder.count('volume_action')) == (old, 1)
 
 
+@pytest.mark.parametrize('lost', [False, True])
+def test_a_moved_volume_can_be_detached(cloud: Cloud, cinder: CinderServer, server: str, lost: bool) -> None:
+    """By the names that it has on its host; and what is left of its time under another id is not taken for it."""
+    old, new = swapping(cloud, cinder, server)
+    cinder.lingers = True
+    if lost:
+        cinder.faults['volume_action'] = once(500, after=True)
+    swap(cloud, server, old, new)
+    quiet(cloud)
+    (device,) = mapped(server)
+    assert device.volume_id == old and attachments(cinder, server) == known(server) and len(cinder.attachments) == 1
+    assert cinder.volumes[new]['status'] == 'deleting' and plugged(cloud, server) == {new}
+    cloud.api('DELETE', f'/servers/{server}/os-volume_attachments/{old}', expect=202)
+    quiet(cloud)
+    assert plugged(cloud, server) == set() and not mapped(server) and not cinder.attachments
+
+
+@pytest.mark.parametrize('what', ['begins', 'is swapped'])
+def test_what_begins_while_the_service_is_told_of_a_move(cloud: Cloud, cinder: CinderServer, server: str, what: str,
+                                                         monkeypatch: Any) -> None:
+    old, new, third = cinder.volume(), cinder.volume(), cinder.volume()
+    attach(cloud, server, new)
+    quiet(cloud)
+    (device,) = mapped(server)
+
+    def told(*_: Any, **_more: Any) -> str:
+        if what == 'begins':
+            session.write(lambda conn: conn.execute(instance_actions.update().where(
+                instance_actions.c.instance_uuid == server).values(busy=server)))
+        else:
+            session.write(block_devices.update, str(device.uuid), volume_id=third)
+        return old
+    monkeypatch.setattr(connections, '_end_migration', told)
+    said = {'instance': server, 'new': new, 'error': False}
+    if what == 'begins':
+        with pytest.raises(connections.Busy):
+            connections.settle_migration(old, said)
+    else:
+        connections.settle_migration(old, said)
+    assert [one.volume_id for one in mapped(server)] == [new if what == 'begins' else third]
+    session.write(lambda conn: conn.execute(instance_actions.update().values(busy=None)))
+
+
 @pytest.mark.parametrize('fails', [False, True])
 def test_a_service_that_is_away_hears_of_a_move_later(cloud: Cloud, cinder: CinderServer, server: str, fails: bool,
                                                       monkeypatch: Any) -> None:
@@ -207,7 +253,9 @@ def test_the_larger_one_is_known_to_be(cloud: Cloud, cinder: CinderServer, serve
 ROOT = {'source_type': 'blank', 'destination_type': 'volume', 'volume_size': 1, 'delete_on_termination': True}
 
 
-def test_a_volume_that_is_being_made_goes_when_it_is(cloud: Cloud, cinder: CinderServer) -> None:
+def test_a_volume_that_is_being_made_goes_when_it_is(cloud: Cloud, cinder: CinderServer, monkeypatch: Any,
+                                                     caplog: Any) -> None:
+    """Cinder says when; it is not asked all the time."""
     cinder.pending = 10**6
     made = cloud.boot(block_device_mapping_v2=[ROOT], imageRef=cloud.image())['id']
     cloud.until(lambda: cinder.volumes and cinder.count('show') > 2, 'the server to wait for its volume')
@@ -215,6 +263,10 @@ def test_a_volume_that_is_being_made_goes_when_it_is(cloud: Cloud, cinder: Cinde
     cloud.wait_gone(made)
     quiet(cloud)
     assert debts.pay() == 0 and len(cinder.volumes) == 1
+    assert f'is still owed: Volume {next(iter(cinder.volumes))}' in caplog.text
+    cinder.asked.clear()
+    assert debts.pay() == 0 and cinder.asked == []
+    later(monkeypatch)
     for one in cinder.volumes.values():
         one['pending'] = 0
     assert debts.pay() == 1 and not cinder.volumes
@@ -230,7 +282,13 @@ def test_a_server_that_goes_while_its_volume_is_ordered(cloud: Cloud, cinder: Ci
     assert cinder.count('create') == 1 and not cinder.volumes
 
 
-def test_an_image_that_is_broken_off_owes_its_snapshots(cloud: Cloud, cinder: CinderServer) -> None:
+def later(monkeypatch: Any) -> None:
+    """What was put off is due."""
+    now = debts.utils.utcnow() + datetime.timedelta(hours=2)
+    monkeypatch.setattr(debts.utils, 'utcnow', lambda: now)
+
+
+def test_an_image_that_is_broken_off_owes_its_snapshots(cloud: Cloud, cinder: CinderServer, monkeypatch: Any) -> None:
     one = cinder.volume(1, bootable='true')
     made = cloud.wait(cloud.boot(block_device_mapping_v2=[{
         'source_type': 'volume', 'uuid': one, 'destination_type': 'volume', 'boot_index': 0}],
@@ -245,6 +303,7 @@ def test_an_image_that_is_broken_off_owes_its_snapshots(cloud: Cloud, cinder: Ci
     assert debts.pay() == 0 and len(cinder.snapshots) == 1
     for copy in cinder.snapshots.values():
         copy['status'] = 'available'
+    later(monkeypatch)
     assert debts.pay() == 1 and not cinder.snapshots
 
 

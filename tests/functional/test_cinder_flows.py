@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import uuid as uuidlib
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from minicompute.compute.api import volumes as volumes_api
 from minicompute.conductor import debts
 from minicompute.conductor.flow import Asked, Flow, StepFailed
+from minicompute.conductor.flows import connections
 from minicompute.db import session
 from minicompute.db.api import block_devices, owed, stuck
 from minicompute.objects import Volume
@@ -276,4 +278,60 @@ def test_what_is_owed_leaves_what_begins_meanwhile(bench: Bench, cinder: CinderS
                 'connection_info': {}}
     cinder.faults['attachments'] = begins
     session.write(owed.add_debt, 'cinder', uuid, f'volume {volume_of(bdm)}', {'instance': uuid}, 'it was away')
-    assert debts.pay() == 0 and 'young' in cinder.attachments
+    assert debts.pay() == 0 and 'young' in cinder.attachments and begun
+
+
+def test_what_another_host_may_have_is_not_given_to_this_one(bench: Bench, cinder: CinderServer) -> None:
+    """An attachment that was kept while nobody could ask its host: that host's part of it has to end."""
+    uuid = bench.built()
+    bdm = mapping(cinder, uuid, 'attaching')
+    cinder.attachments['kept'] = {
+        'id': 'kept', 'volume_id': volume_of(bdm), 'instance': uuid, 'status': 'attached', 'connector': {'host': 'far'},
+        'connection_info': {'driver_volume_type': 'fake', 'for_host': 'far'}}
+    cinder.volumes[volume_of(bdm)]['status'] = 'in-use'
+    run(bench, uuid, 'attach_volume', bdm=bdm)
+    assert 'kept' not in cinder.attachments and cinder.count('give_back') == 1
+    check(bench, cinder)
+
+
+@pytest.mark.parametrize(('unreached', 'connector', 'doubt'), [
+    ([], 'a', False), (['a'], 'a', True), (['a', 'b'], 'b', True), (['a'], 'b', False), ([None], 'b', True),
+    (['a'], None, True)])
+def test_doubt_is_about_the_host_that_has_them(unreached: Any, connector: Any, doubt: bool) -> None:
+    task: Any = SimpleNamespace(data={'unreached': unreached, 'connector': {'host': connector}})
+    assert connections.in_doubt(task) is doubt
+
+
+def test_a_debt_that_becomes_more_is_all_owed(bench: Bench, cinder: CinderServer) -> None:
+    uuid, gone = str(uuidlib.uuid4()), cinder.volume()
+    session.write(owed.add_debt, 'cinder', uuid, f'volume {gone}',
+                  {'instance': uuid, 'not_before': '2999-01-01', 'refused': 9}, 'it was away')
+    session.write(owed.add_debt, 'cinder', uuid, f'volume {gone}', {'instance': uuid, 'delete': True}, 'it was away')
+    for error in (True, False):
+        session.write(owed.add_debt, 'cinder', uuid, f'migration {gone}', {'new': str(error), 'error': error}, 'away')
+    with session.read() as conn:
+        said = {row.verb.split()[0]: row.data for row in owed.of_neighbours(conn, 10)}
+    assert said == {'volume': {'instance': uuid, 'delete': True}, 'migration': {'new': 'False', 'error': False}}
+
+
+def test_what_is_owed_while_the_rest_is_paid(bench: Bench, cinder: CinderServer) -> None:
+    uuid, gone = str(uuidlib.uuid4()), cinder.volume()
+
+    def more(_name: str, done: bool) -> None:
+        cinder.faults.clear()
+        session.write(owed.add_debt, 'cinder', uuid, f'volume {gone}', {'delete': True}, 'it was away')
+    session.write(owed.add_debt, 'cinder', uuid, f'volume {gone}', {'instance': uuid}, 'it was away')
+    cinder.faults['attachments'] = more
+    debts.pay()
+    assert gone in cinder.volumes
+    debts.pay()
+    assert gone not in cinder.volumes
+    check(bench, cinder)
+
+
+def test_nobody_is_asked_for_whom_we_are_at_work(bench: Bench, cinder: CinderServer) -> None:
+    uuid, bdm = with_volume(bench, cinder)
+    bench.new_action(uuid, 'stop')
+    session.write(owed.add_debt, 'cinder', uuid, f'volume {volume_of(bdm)}', {'instance': uuid}, 'it was away')
+    cinder.asked.clear()
+    assert debts.pay() == 0 and cinder.asked == []

@@ -34,6 +34,8 @@ LOG = logging.getLogger(__name__)
 
 #: of a block device's `connection_info`: what its host needs, and why there is no volume
 CONNECTION, ERROR = 'connection', 'error'
+#: which host that is, and the id that the volume had when it was connected there, if it has another one since
+AT, NAMED = 'at', 'named'
 #: of an action's data: {'host', 'of': {block device: {'id', 'connection'}}} at the host that a server goes to
 THERE = actions.ATTACHMENTS
 
@@ -121,8 +123,13 @@ def told(task: Task) -> dict[str, Any]:
 def connect_volumes(task: Task) -> Outcome:
     """A server without a host only keeps others from them."""
     for one, found, info in _connected(task, devices(task), ()):
-        keep(task, one, found, info)
+        keep(task, one, found, info, _connector_of(task))
     return {}
+
+
+def _connector_of(task: Task) -> str | None:
+    """The host that volumes are connected to."""
+    return (task.data.get('connector') or {}).get('host')
 
 
 def _connected(task: Task, wanted: Collection[BlockDevice], besides: Collection[str | None]
@@ -141,11 +148,30 @@ def _connected(task: Task, wanted: Collection[BlockDevice], besides: Collection[
             backend.give_back(found.id)
         for found in others:    # only beside what is complete Cinder takes another one
             backend.complete(found.id)
+        if first is not None and first.connected and not _is_here(task, one, first):
+            first = _anew(backend, first)
         known, info = _one(backend, task, one, first)
         if info.get('encrypted'):
             raise StepFailed(f'volume {one.volume_id} is encrypted, and no host here can decrypt it', code=400)
         made.append((one, known, info))
     return made
+
+
+def _is_here(task: Task, one: BlockDevice, found: Attachment) -> bool:
+    """Whether it connects the host that is to be connected, as far as the record knows."""
+    here = _connector_of(task)
+    return here is not None and found.id == one.attachment_id and one.connection_info.get(AT) == here
+
+
+def _anew(backend: RemoteVolumes, found: Attachment) -> Attachment:
+    """What another host has, or nobody knows who, is not given to this one: that host's part of it would never end."""
+    try:
+        backend.complete(found.id)      # only what is complete may have another one beside it
+    except exception.AttachmentNotFound as error:
+        raise Retry(str(error)) from None
+    made, _ = backend.reserve_one(found.volume_id, found.instance_uuid)
+    backend.give_back(found.id)
+    return Attachment(made, found.volume_id, found.instance_uuid)
 
 
 def _one(backend: RemoteVolumes, task: Task, one: BlockDevice, found: Attachment | None) -> tuple[str, dict[str, Any]]:
@@ -165,10 +191,11 @@ def _one(backend: RemoteVolumes, task: Task, one: BlockDevice, found: Attachment
         raise
 
 
-def keep(task: Task, one: BlockDevice, attachment_id: str | None, info: dict[str, Any] | None) -> None:
+def keep(task: Task, one: BlockDevice, attachment_id: str | None, info: dict[str, Any] | None,
+         host: str | None = None) -> None:
     """With the step's commit, and in the record at once."""
     one.attachment_id = attachment_id
-    one.connection_info = {**one.connection_info, CONNECTION: info or {}}
+    one.connection_info = {**one.connection_info, CONNECTION: info or {}, AT: host}
     task.on_commit(functools.partial(block_devices.update, uuid=str(one.uuid), attachment_id=attachment_id,
                                      connection_info=one.connection_info))
 
@@ -176,7 +203,8 @@ def keep(task: Task, one: BlockDevice, attachment_id: str | None, info: dict[str
 def in_doubt(task: Task) -> bool:
     """Whether a host that nobody could ask may have them in use. Then the server keeps its hold on them: nobody else
     may get what a guest still writes to. What ends the server, or its owner, gives them back."""
-    return bool(task.data.get('unreached'))
+    unreached, where = task.data.get('unreached') or [], _connector_of(task)
+    return where in unreached or None in unreached if where else bool(unreached)
 
 
 def disconnect_volumes(task: Task) -> Outcome:
@@ -250,7 +278,7 @@ def release_volumes(task: Task) -> Outcome:
         if volume_id and one.delete_on_termination:
             try:
                 kept += _remove(backend, volume_id, task.uuid)
-            except Busy as error:
+            except NotYet as error:
                 owe(task, [Debt('cinder', 'volume', volume_id, {'instance': task.uuid, 'delete': True})], str(error))
     if kept:
         task.notes = '; '.join(kept)[:4000]
@@ -258,10 +286,10 @@ def release_volumes(task: Task) -> Outcome:
 
 
 def _remove(backend: RemoteVolumes, volume_id: str, instance_uuid: str) -> list[str]:
-    """-> why it stays, if it does. Raises Busy while the service is at work with it, and will delete it later."""
+    """-> why it stays, if it does. Raises NotYet while the service is at work with it, and will delete it later."""
     found = backend.show_many(admin_context(), [volume_id]).get(volume_id)
     if found is not None and found.status in PASSING:
-        raise Busy(f'Volume {volume_id} is {found.status}.')
+        raise NotYet(f'Volume {volume_id} is {found.status}.')
     try:
         backend.remove(volume_id)
     except (exception.InvalidVolume, exception.Forbidden) as error:
@@ -337,7 +365,7 @@ def take_over(task: Task) -> None:
     there = task.data.get(THERE) or {'of': {}}
     for one in devices(task):
         if found := there['of'].get(str(one.uuid)):
-            keep(task, one, found['id'], found[CONNECTION])
+            keep(task, one, found['id'], found[CONNECTION], there['host'])
 
 
 # -- what is owed --------------------------------------------------------------------
@@ -370,18 +398,30 @@ def owe(task: Task, some: Iterable[Debt], reason: str) -> None:
 
 
 class Busy(exception.Conflict):
+    """We ourselves are at work: nobody was asked."""
+
     msg_fmt = 'Something else is being done with instance %(instance_uuid)s.'
 
 
+class NotYet(exception.Conflict):
+    """The neighbour was asked, and says that it is at work with it."""
+
+
+def _must_be_idle(conn: sa.Connection, uuid: str) -> None:
+    if actions.any_running(conn, [uuid]):
+        raise Busy(instance_uuid=uuid)
+
+
 def settle_volume(ref: str, data: dict[str, Any]) -> None:
-    """Pay: what a server has of this volume at the service becomes what the record says. Raises Busy."""
+    """Pay: what a server has of this volume at the service becomes what the record says. Raises Busy, NotYet."""
     backend, uuid = remote.load(), str(data['instance'])
     if backend is None:
         return
+    with session.read() as conn:
+        _must_be_idle(conn, uuid)
     held = backend.attachments(uuid)    # first: what an action makes that begins behind the next look is its own
     with session.read() as conn:
-        if actions.any_running(conn, [uuid]):
-            raise Busy(instance_uuid=uuid)
+        _must_be_idle(conn, uuid)
         server = instances.get_many(conn, [uuid]).get(uuid)
     mine = [one for one in server.block_devices if one.volume_id == ref] if server is not None else []
     current = {one.attachment_id for one in server.block_devices} if server is not None else set()
@@ -422,7 +462,7 @@ def swaps(task: Task) -> bool:
 def connect_new(task: Task) -> Outcome:
     one = new_device(task)
     for device, found, info in _connected(task, [one] if one is not None else [], ()):
-        keep(task, device, found, info)
+        keep(task, device, found, info, _connector_of(task))
     return {}
 
 
@@ -459,7 +499,8 @@ def _end_migration(old: str, new: str, *, error: bool) -> str | None:
                 raise
             LOG.warning('The migration of volume %s to %s has failed, of which its service would not hear: %s', old,
                         new, refused)
-    return old if old in found and new not in found else None
+    gone = new not in found or found[new].status in ('deleting', 'error_deleting')
+    return old if old in found and gone else None
 
 
 def settle_migration(ref: str, data: dict[str, Any]) -> None:
@@ -468,12 +509,25 @@ def settle_migration(ref: str, data: dict[str, Any]) -> None:
     if remote.load() is None:
         return
     with session.read() as conn:
-        if actions.any_running(conn, [uuid]):
-            raise Busy(instance_uuid=uuid)
-        mine = [one for one in block_devices.all_of_volume(conn, new) if one.instance_uuid == uuid]
+        _must_be_idle(conn, uuid)
     saved = _end_migration(ref, new, error=bool(data['error']))
-    for one in mine if saved and not data['error'] else ():
-        session.write(block_devices.update, str(one.uuid), volume_id=saved)
+    if saved and not data['error']:
+        session.write(_rename, uuid, new, saved)
+
+
+def _rename(conn: sa.Connection, uuid: str, was: str, saved: str) -> None:
+    """The server's volume has its old id again. Raises Busy: what has begun since may swap it for another."""
+    _must_be_idle(conn, uuid)
+    for one in block_devices.all_of_volume(conn, was):
+        if one.instance_uuid == uuid:
+            block_devices.update(conn, str(one.uuid), was=was, **_with_id(one, saved))
+
+
+def _with_id(one: BlockDevice, saved: str | None) -> dict[str, Any]:
+    """Columns. What its host has connected keeps its names there."""
+    if saved in (None, one.volume_id):
+        return {'volume_id': one.volume_id, 'connection_info': one.connection_info}
+    return {'volume_id': saved, 'connection_info': {NAMED: one.volume_id, **one.connection_info}}
 
 
 def complete_new(task: Task) -> Outcome:
@@ -485,19 +539,20 @@ def complete_new(task: Task) -> Outcome:
 
 def give_back_old(task: Task) -> Outcome:
     """A volume that the service moves keeps its id: the record stays with that."""
-    if not swaps(task):
+    one = new_device(task)
+    if one is None:
         return {}
     old, new = task.data['volume_id'], task.data['new_volume_id']
-    _give_back(task, {old})
+    _give_back(task, {old}, {one.attachment_id})    # which is one of the old id, once the service has moved it
     saved = _end_migration(old, new, error=False)
     return {'saved_volume': saved} if saved else {}
 
 
 def swapped(conn: sa.Connection, old: str, other: BlockDevice, saved: str | None) -> None:
     """The mapping `old` has what `other` had at the service."""
-    block_devices.update(conn, old, attachment_id=other.attachment_id, volume_id=saved or other.volume_id,
-                         volume_size=other.volume_size,
-                         connection_info={**other.connection_info, 'state': block_devices.ATTACHED})
+    facts = _with_id(other, saved)
+    facts['connection_info'] = {**facts['connection_info'], 'state': block_devices.ATTACHED}
+    block_devices.update(conn, old, attachment_id=other.attachment_id, volume_size=other.volume_size, **facts)
 
 
 #: what flows share that give a server's volumes to its host, or to the one that it goes to

@@ -41,9 +41,10 @@ def all_of_volume(conn: sa.Connection, volume_id: str) -> list[BlockDevice]:
         sa.select(bdms).where(bdms.c.volume_id == volume_id).order_by(bdms.c.id))]
 
 
-def update(conn: sa.Connection, uuid: str, **changes: Any) -> bool:
-    """-> whether it is there"""
-    return conn.execute(bdms.update().where(bdms.c.uuid == uuid).values(**changes)).rowcount == 1
+def update(conn: sa.Connection, uuid: str, *, was: str | None = None, **changes: Any) -> bool:
+    """`was`: the volume that it must have. -> whether it is there"""
+    same = (bdms.c.uuid == uuid, *((bdms.c.volume_id == was,) if was else ()))
+    return conn.execute(bdms.update().where(*same).values(**changes)).rowcount == 1
 
 
 def set_size(conn: sa.Connection, volume_id: str, size: int) -> None:

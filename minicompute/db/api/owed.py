@@ -5,7 +5,7 @@ What is left to do at a neighbour (Glance, Neutron, Cinder) is kept beside it, u
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,32 +19,47 @@ NEIGHBOUR = '@'
 
 def add_debt(conn: sa.Connection, service: str, instance_uuid: str, verb: str, data: dict[str, Any],
              reason: str) -> None:
-    """Once for each (service, server, verb); `verb` is a kind and an id, of 64 letters at most."""
+    """Once for each (service, server, verb); `verb` is a kind and an id, of 64 letters at most. One that is owed
+    already is due again, with all that both say; of a migration the last word counts."""
     host = f'{NEIGHBOUR}{service}'
     same = (owed.c.host == host, owed.c.instance_uuid == instance_uuid, owed.c.verb == verb)
-    if conn.execute(sa.select(owed.c.id).where(*same)).first() is None:
+    row = conn.execute(sa.select(owed.c.id, owed.c.data).where(*same).with_for_update()).first()
+    if row is None:
         conn.execute(owed.insert().values(host=host, instance_uuid=instance_uuid, verb=verb, data=data, reason=reason,
                                           created_at=utcnow()))
+        return
+    kept = {} if verb.startswith('migration ') else {
+        name: value for name, value in (row.data or {}).items() if name not in ('not_before', 'refused')}
+    # With a new time, by which who pays what he has read before knows that it is not all any more.
+    conn.execute(owed.update().where(owed.c.id == row.id).values(data={**kept, **data}, reason=reason,
+                                                                 created_at=utcnow()))
 
 
 def of_neighbours(conn: sa.Connection, limit: int, after: int = 0) -> list[sa.Row[Any]]:
-    """(id, host, instance_uuid, verb, data) of what is to be done at neighbours, the oldest first; `after` is an id."""
-    return list(conn.execute(sa.select(owed.c.id, owed.c.host, owed.c.instance_uuid, owed.c.verb, owed.c.data).where(
+    """(id, host, instance_uuid, verb, data, created_at) of what is to be done at neighbours, the oldest first; `after`
+    is an id."""
+    return list(conn.execute(sa.select(
+        owed.c.id, owed.c.host, owed.c.instance_uuid, owed.c.verb, owed.c.data, owed.c.created_at).where(
         owed.c.host.like(f'{NEIGHBOUR}%'), owed.c.id > after).order_by(owed.c.id).limit(limit)))
 
 
-def put_off(conn: sa.Connection, later: Mapping[int, dict[str, Any]]) -> None:
-    """{id: its `data`, with another `not_before`} of debts that could not be paid."""
-    for debt_id, data in later.items():
-        conn.execute(owed.update().where(owed.c.id == debt_id).values(data=data))
+def _as_read(row: sa.Row[Any]) -> sa.ColumnElement[bool]:
+    return sa.and_(owed.c.id == row.id, owed.c.created_at == row.created_at)
+
+
+def put_off(conn: sa.Connection, later: Sequence[tuple[sa.Row[Any], dict[str, Any]]]) -> None:
+    """(a row of `of_neighbours`, its `data` with another `not_before`) of debts that could not be paid."""
+    for row, data in later:
+        conn.execute(owed.update().where(_as_read(row)).values(data=data))
 
 
 def settle_debt(conn: sa.Connection, service: str, verb: str) -> None:
     conn.execute(owed.delete().where(owed.c.host == f'{NEIGHBOUR}{service}', owed.c.verb == verb))
 
 
-def settled(conn: sa.Connection, ids: Sequence[int]) -> None:
-    conn.execute(owed.delete().where(owed.c.id.in_(ids)))
+def settled(conn: sa.Connection, rows: Sequence[sa.Row[Any]]) -> None:
+    """Rows of `of_neighbours`. What has become more since then stays owed."""
+    conn.execute(owed.delete().where(sa.or_(*map(_as_read, rows))))
 
 
 def add(conn: sa.Connection, host: str, instance_uuid: str, verb: str, reason: str) -> None:

@@ -25,7 +25,7 @@ class FakeDevices(FakeBase, DeviceVerbs):
 
     def attach_volume(self, instance: Instance, device: BlockDevice, image: ImageMeta | None = None) -> None:
         self._fault('attach_volume', instance.uuid)
-        self._plug(instance.uuid, f'volume.{device.volume_id}')
+        self._plug(instance.uuid, _name(device))
         self._fault('attach_volume.after', instance.uuid)
 
     def make_volume(self, instance: Instance, device: BlockDevice, progress: Progress = no_progress,
@@ -36,7 +36,7 @@ class FakeDevices(FakeBase, DeviceVerbs):
 
     def detach_volume(self, instance: Instance, device: BlockDevice) -> None:
         self._fault('detach_volume', instance.uuid)
-        self._unplug(instance.uuid, f'volume.{device.volume_id}')
+        self._unplug(instance.uuid, _name(device))
         self._fault('detach_volume.after', instance.uuid)
 
     def swap_volume(self, instance: Instance, device: BlockDevice, new: BlockDevice, progress: Progress = no_progress,
@@ -45,15 +45,15 @@ class FakeDevices(FakeBase, DeviceVerbs):
         progress('swap', 0)
         if stop():
             raise exception.DeviceNotAttached(device=str(new.device_name), reason='the copy was stopped')
-        if f'volume.{new.volume_id}' not in self.plugged(instance.uuid):
+        if _name(new) not in self.plugged(instance.uuid):
             self._require_running(instance.uuid)
-            self._unplug(instance.uuid, f'volume.{device.volume_id}')
-            self._plug(instance.uuid, f'volume.{new.volume_id}')
+            self._unplug(instance.uuid, _name(device))
+            self._plug(instance.uuid, _name(new))
         self._fault('swap_volume.after', instance.uuid)
 
     def end_swap(self, instance: Instance, device: BlockDevice, new: BlockDevice) -> bool:
         self._fault('end_swap', instance.uuid)
-        too_late = f'volume.{new.volume_id}' in self.plugged(instance.uuid)
+        too_late = _name(new) in self.plugged(instance.uuid)
         self._fault('end_swap.after', instance.uuid)
         return too_late
 
@@ -101,3 +101,8 @@ class FakeDevices(FakeBase, DeviceVerbs):
         except FileNotFoundError:
             pass
         return super()._remove(uuid)
+
+
+def _name(device: BlockDevice) -> str:
+    """As names on a host are made."""
+    return f"volume.{device.connection_info.get('named') or device.volume_id}"
