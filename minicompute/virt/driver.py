@@ -105,6 +105,13 @@ class ComputeDriver(VolumeFileVerbs, AdminVerbs, GuestVerbs, SnapshotVerbs, Move
         removed only if somebody knows that they were deleted."""
         return set()
 
+    def connected(self) -> set[str]:
+        """The servers for which this host has connected volumes of a volume service, whatever became of them."""
+        return set()
+
+    def disconnect(self, uuid: str) -> None:
+        """Nothing is connected for this server any more, which has neither domain nor disks here."""
+
     def sweep(self, known: Container[str], minimum_age: int, gone: Container[str] = ()) -> list[str]:
         """Remove what is left of servers that are not in `known` (uuids) and of unused images older than
         `minimum_age` seconds, and of what was `abandoned` that of servers in `gone`; -> one line for each thing

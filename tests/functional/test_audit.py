@@ -378,6 +378,19 @@ def test_a_sweep_spares_what_lives_elsewhere(quiet_cloud: Cloud, monkeypatch: py
     assert swept[1:] == [(False, False, True)], 'only what the records know to be deleted'
 
 
+def test_what_is_connected_for_nobody_is_disconnected(quiet_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of servers that are gone, and of those that live elsewhere; not of who is here, or on its way."""
+    uuid, _ = healthy(quiet_cloud)
+    home = quiet_cloud.show(uuid)['OS-EXT-SRV-ATTR:host']
+    other = 'compute2' if home == 'compute1' else 'compute1'
+    monkeypatch.setattr(FakeDriver, 'connected', lambda driver: {uuid, GONE})
+    gone: list[tuple[str, str]] = []
+    monkeypatch.setattr(FakeDriver, 'disconnect', lambda driver, one: gone.append((driver.host, one)))
+    for name in (home, other):
+        quiet_cloud.services[name].manager.housekeeping.clean_up()    # type: ignore[attr-defined]
+    assert sorted(gone) == sorted([(home, GONE), (other, GONE), (other, uuid)])
+
+
 def test_a_move_that_an_operator_gave_up_is_only_told(quiet_cloud: Cloud) -> None:
     """Its guest may be at the destination: ended, the destination would remove it as a stranger."""
     uuid, node = healthy(quiet_cloud)

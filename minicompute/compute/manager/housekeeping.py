@@ -239,7 +239,8 @@ class Housekeeping:
         began = time.monotonic()
         answer = self._conductor.servers(admin_context(), self._host)
         recorded = {i.uuid for i in answer['instances']} | set(answer['busy'])
-        doubtful, abandoned = self._driver.present() - recorded, self._driver.abandoned() - recorded
+        present, connected = self._driver.present(), self._driver.connected()
+        doubtful, abandoned = (present | connected) - recorded, self._driver.abandoned() - recorded
         strangers = self._conductor.strangers(admin_context(), self._host, sorted(doubtful)) if doubtful else {}
         gone = self._conductor.deleted(admin_context(), sorted(abandoned)) if abandoned else []
         # What lives elsewhere, or is under way, is not for a sweep: its disks may be all that there is of it.
@@ -248,6 +249,11 @@ class Housekeeping:
         minimum = CONF.image_cache.remove_unused_original_minimum_age_seconds
         for line in self._driver.sweep(known, minimum, set(gone)):
             LOG.info('%s', line)
+        for uuid in sorted(connected & strangers.keys() - present):     # wherever it lives: it needs nothing here
+            with self._guard.alone(uuid, began) as free:
+                if free:
+                    LOG.warning('Volumes of instance %s are connected here for nobody', uuid)
+                    self._driver.disconnect(uuid)
         self._guard.forget(recorded)
 
 

@@ -14,6 +14,7 @@ from minicompute.objects import BlockDevice, Instance
 from minicompute.virt.interface.moves import Stop, never
 from minicompute.virt.libvirt import (
     adoption,
+    brick,
     capabilities,
     carrier,
     disks,
@@ -109,7 +110,7 @@ class LibvirtBase:
         volumes.let_go(device)
         source = volumes.source_of(device)
         if source is not None:
-            secrets.forget(self._host, source)
+            secrets.forget(self._host, source, str(device.instance_uuid))
 
     def _give_up(self, *devices: BlockDevice) -> None:
         """As `_let_go`, where there is no way back; a disk of ours is no volume."""
@@ -118,8 +119,15 @@ class LibvirtBase:
                 continue
             try:
                 self._let_go(one)
-            except exception.InvalidVolume as error:
-                LOG.error('Volume %s of instance %s stays connected: %s', one.volume_id, one.instance_uuid, error)
+            except Exception as error:      # what is left of one keeps nobody from the rest
+                (LOG.error if isinstance(error, exception.InvalidVolume) else LOG.exception)(
+                    'Volume %s of instance %s stays connected: %s', one.volume_id, one.instance_uuid, error)
+
+    def _give_up_all(self, instance: Instance) -> None:
+        """Also what only this host knows of: who cleans up may have no record of the server."""
+        known = {sources.name_of(one) for one in instance.block_devices}
+        self._give_up(*instance.block_devices, *(
+            one for one in brick.connected().get(instance.uuid, ()) if sources.name_of(one) not in known))
 
     def _grow_in_guest(self, instance: Instance, domain: Guest) -> None:
         """Volumes that have grown while the guest slept."""
@@ -137,7 +145,7 @@ class LibvirtBase:
         """The domain and its ports, and the disks unless they are another host's, which shares our directory."""
         guest.remove(self._host, instance.uuid)
         self._networks.unplug(instance)
-        self._give_up(*instance.block_devices)      # what fails there must not keep a server from being deleted
+        self._give_up_all(instance)     # what fails there must not keep a server from being deleted
         carrier.Landing(self._host, instance.uuid).close()
         if disks.is_made_for(instance.uuid, instance.host):
             self._disks.remove(instance.uuid)

@@ -20,7 +20,18 @@ from minicompute.virt.driver import (
     no_progress,
 )
 from minicompute.virt.interface.moves import Stop, never
-from minicompute.virt.libvirt import adoption, capabilities, console, guest, identity, layout, sharers, space, volumes
+from minicompute.virt.libvirt import (
+    adoption,
+    brick,
+    capabilities,
+    console,
+    guest,
+    identity,
+    layout,
+    sharers,
+    space,
+    volumes,
+)
 from minicompute.virt.libvirt.base import stop
 from minicompute.virt.libvirt.disks import complete
 from minicompute.virt.libvirt.events import Events
@@ -155,6 +166,12 @@ class LibvirtDriver(LibvirtAdmin, LibvirtGuest, LibvirtSnapshots, LibvirtMoves, 
     def abandoned(self) -> set[str]:
         return self._disks.abandoned()
 
+    def connected(self) -> set[str]:
+        return set(brick.connected())
+
+    def disconnect(self, uuid: str) -> None:
+        self._give_up(*brick.connected().get(uuid, ()))
+
     def sweep(self, known: Container[str], minimum_age: int, gone: Container[str] = ()) -> list[str]:
         removed, before = [], guest.cards(self._host)
         for domain, said in guest.everyone(self._host):
@@ -177,6 +194,7 @@ class LibvirtDriver(LibvirtAdmin, LibvirtGuest, LibvirtSnapshots, LibvirtMoves, 
 
     def power_off(self, instance: Instance, timeout: int = 0, hurry: Stop = never) -> None:
         with self._watch.quiet(instance.uuid):
+            self._must_be_ours(instance.uuid)
             stop(guest.find(self._host, instance.uuid), timeout, hurry)
 
     def reboot(self, instance: Instance, *, hard: bool, hurry: Stop = never) -> None:

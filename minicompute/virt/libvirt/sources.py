@@ -21,6 +21,8 @@ from minicompute.volume import files
 #: libvirt's words for the attribute of <source> that names the place
 _ATTRIBUTE = {'file': 'file', 'block': 'dev', 'network': 'name'}
 RBD, NBD, ISCSI = 'rbd', 'nbd', 'iscsi'
+#: of `connection_info`: the id that the volume had when it was connected, if it has another one since
+NAMED = 'named'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,6 +67,12 @@ class Source:
             'source', *(element('host', name=name, port=port) for name, port in self.hosts),
             element('auth', element('secret', type_=secret.type, uuid=secret.uuid, usage=secret.usage),
                     username=secret.user) if secret else None, **where)
+
+
+def name_of(device: BlockDevice) -> str:
+    """What names on a host are made of: a service that moves a volume gives it its old id again, while the guest goes
+    on with what was connected by the new one."""
+    return str(device.connection_info.get(NAMED) or device.volume_id)
 
 
 def of(device: BlockDevice) -> Source:
@@ -116,7 +124,7 @@ def _iscsi(info: dict[str, Any], device: BlockDevice) -> Source:
     name = f"{info['target_iqn']}/{int(info['target_lun'])}"
     secret = None
     if info.get('auth_method') == 'CHAP':
-        secret = Secret(str(info['auth_username']), ISCSI, usage=f'volume-{device.volume_id}',
+        secret = Secret(str(info['auth_username']), ISCSI, usage=f'volume-{name_of(device)}',
                         value=str(info['auth_password']))
     return Source('network', name, protocol=ISCSI, hosts=((portal.strip('[]'), str(int(port))),), secret=secret)
 
@@ -124,7 +132,7 @@ def _iscsi(info: dict[str, Any], device: BlockDevice) -> Source:
 def _brick(info: dict[str, Any], device: BlockDevice) -> Source:
     from minicompute.virt.libvirt import brick
 
-    return Source('block', brick.link_of(str(device.instance_uuid), str(device.volume_id)))
+    return Source('block', brick.link_of(str(device.instance_uuid), name_of(device)))
 
 
 _KINDS: dict[str, Callable[[dict[str, Any], BlockDevice], Source]] = {

@@ -5,6 +5,8 @@ import dataclasses
 import os
 from typing import Any
 
+from oslo_log import log as logging
+
 from minicompute import exception
 from minicompute.objects import VIF, BlockDevice, ImageMeta, Instance
 from minicompute.virt.interface.devices import DeviceVerbs
@@ -17,6 +19,8 @@ from minicompute.virt.libvirt.guest import Guest
 from minicompute.virt.request import Progress, no_progress
 from minicompute.volume import files
 
+LOG = logging.getLogger(__name__)
+
 #: where QEMU takes disks out and in while the guest runs
 HOT = ('virtio', 'scsi', 'usb')
 
@@ -27,8 +31,14 @@ class LibvirtDevices(LibvirtBase, DeviceVerbs):
         return brick.connector()
 
     def attach_volume(self, instance: Instance, device: BlockDevice, image: ImageMeta | None = None) -> None:
-        domain, find = self._domain(instance), hotplug.disk_of(sources.of(device))
+        domain, source = self._domain(instance), volumes.source_of(device)
         trees = [domain.tree(), domain.tree(inactive=True)] if domain is not None else []
+        if all(source is None or hotplug.disk_of(source)(tree) is None for tree in trees) and _has_otherwise(
+                trees, instance, device):
+            LOG.warning('Volume %s of instance %s is attached already, by another place than its record names',
+                        device.volume_id, instance.uuid)
+            return
+        find = hotplug.disk_of(sources.of(device))
         if domain is None or not domain.running() or find(trees[0]) is None:    # else QEMU has the file open
             volumes.make(device, image, self._cache)
             secrets.keep(self._host, sources.of(device))
@@ -56,8 +66,11 @@ class LibvirtDevices(LibvirtBase, DeviceVerbs):
         if domain is not None and source is not None:
             blockcopy.end(domain, source)     # QEMU would go on writing to a volume that is nobody's
             hotplug.unplug(domain, hotplug.disk_of(source), str(device.device_name))
-        elif domain is not None and _says(domain, str(device.volume_id)):
+        trees = [domain.tree(), domain.tree(inactive=True)] if domain is not None else []
+        if _has_otherwise(trees, instance, device):
             sources.of(device)      # it made sense once: to be told why, not to be taken for one that never was here
+            raise exception.DeviceNotReleased(
+                f'The guest has volume {device.volume_id}, but not at the place that its record names.')
         self._let_go(device)
 
     def swap_volume(self, instance: Instance, device: BlockDevice, new: BlockDevice, progress: Progress = no_progress,
@@ -65,6 +78,7 @@ class LibvirtDevices(LibvirtBase, DeviceVerbs):
         domain, path = self._domain(instance), sources.of(new)
         if domain is None or not domain.running():
             if domain is not None and hotplug.disk_of(path)(domain.tree(inactive=True)) is not None:
+                self._give_up(device)
                 return      # it was, when the guest switched itself off
             raise exception.InstanceNotRunning(instance_id=instance.uuid)
         wanted = self._builder.hardware(instance)
@@ -81,8 +95,7 @@ class LibvirtDevices(LibvirtBase, DeviceVerbs):
     def end_swap(self, instance: Instance, device: BlockDevice, new: BlockDevice) -> bool:
         domain = self._domain(instance)
         too_late = domain is not None and blockcopy.call_off(domain, sources.of(device), sources.of(new))
-        if not too_late:
-            self._give_up(new)
+        self._give_up(device if too_late else new)
         return too_late
 
     def attach_interface(self, instance: Instance, vif: VIF) -> None:
@@ -111,9 +124,13 @@ class LibvirtDevices(LibvirtBase, DeviceVerbs):
             return None
 
 
-def _says(domain: Guest, volume_id: str) -> bool:
-    return any(serial.text == volume_id for inactive in (False, True)
-               for serial in domain.tree(inactive).findall('devices/disk/serial'))
+def _has_otherwise(trees: list[Element], instance: Instance, device: BlockDevice) -> bool:
+    """Whether a disk there says that it is this volume, and is none of the server's other ones: a volume that has
+    taken the place of another has the serial of that."""
+    others = [source for one in instance.block_devices if one.uuid != device.uuid and one.volume_id
+              and (source := volumes.source_of(one)) is not None]
+    return any(disk.findtext('serial') == device.volume_id and not any(one.is_in(disk) for one in others)
+               for tree in trees for disk in tree.findall('devices/disk'))
 
 
 def _target(trees: list[Element], find: hotplug.Finder) -> str | None:

@@ -92,6 +92,7 @@ class LibvirtGuest(LibvirtBase, GuestVerbs):
             if self._is_made(own):
                 rescue.remove(instance.uuid)
                 return
+            self._must_be_ours(instance.uuid)
             found = self._found(instance)
             if found is not None:
                 stop(found, 0)

@@ -104,11 +104,11 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
                 raise exception.Conflict(f'A domain of instance {uuid} is on {CONF.host} already.')
             guest.remove(self._host, uuid)
             self._networks.plug(instance)
-            self._reach(instance)
             there: dict[str, Any] = {'full': False, 'copy': [], 'send': []}
             if not shared:
                 with space.checked(f'the disks of instance {uuid}'):
                     there = self._make_room(request, offer)
+            self._reach(instance)       # in the directory that is there by now
         # Files that this host has found: what is no server's own is copied by nobody.
         seen = bool(offer['elsewhere']) or any(
             sources.of(one).kind == 'file' for one in instance.block_devices if volumes.is_remote(one))

@@ -126,6 +126,7 @@ class LibvirtMoves(LibvirtBase, MoveVerbs):
 
     def leave(self, instance: Instance, flavor: Flavor, dest: dict[str, Any], timeout: int) -> dict[str, Any]:
         uuid = instance.uuid
+        self._must_be_ours(uuid)
         shared = carrier.sees(uuid, str(dest['marker']))
         disks.settled(uuid)
         grown = copy.copy(instance)

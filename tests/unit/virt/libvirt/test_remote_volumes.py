@@ -2,8 +2,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import os
 import sys
+import threading
 from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
@@ -13,7 +16,7 @@ import pytest
 
 from minicompute import exception
 from minicompute.objects import BlockDevice
-from minicompute.virt.libvirt import blockcopy, brick, guest, secrets, sources, volumes
+from minicompute.virt.libvirt import blockcopy, brick, disks, guest, layout, secrets, sources, volumes
 from minicompute.virt.libvirt.driver import LibvirtDriver
 from minicompute.virt.libvirt.verbs import devices
 
@@ -32,6 +35,12 @@ class Libvirtd:
 
     def __init__(self) -> None:
         self.secrets: dict[str, bytes] = {}
+        #: {server: XML} of its domains
+        self.domains: dict[str, str] = {}
+
+    def listAllDomains(self, flags: int) -> list[Any]:
+        return [SimpleNamespace(UUIDString=lambda uuid=uuid: uuid, XMLDesc=lambda flags, xml=xml: xml)
+                for uuid, xml in self.domains.items()]
 
     def connection(self) -> Libvirtd:
         return self
@@ -61,8 +70,9 @@ class Libvirtd:
 class Domain:
     """A guest with one disk, of which only this is known."""
 
-    def __init__(self, volume_id: str = '', running: bool = True) -> None:
-        self.disk = f'<disk><serial>{volume_id}</serial><target dev="vdb"/></disk>' if volume_id else ''
+    def __init__(self, volume_id: str = '', running: bool = True, place: str = '') -> None:
+        source = f'<source dev="{place}"/>' if place else ''
+        self.disk = f'<disk>{source}<serial>{volume_id}</serial><target dev="vdb"/></disk>' if volume_id else ''
         self.runs = running
         self.started = False
 
@@ -74,6 +84,9 @@ class Domain:
 
     def start(self) -> None:
         self.started = True
+
+    def detach(self, xml: str, flags: int) -> None:
+        self.disk = ''
 
     def tree(self, inactive: bool = False) -> ElementTree.Element:
         return ElementTree.fromstring(f'<domain><devices>{self.disk}</devices></domain>')
@@ -282,3 +295,225 @@ def test_what_could_not_be_connected_leaves_nothing_to_disconnect(
     with pytest.raises(exception.InvalidVolume):
         volumes.reach(other)
     volumes.let_go(other)
+
+
+# -- a volume that its service has moved has its old id again ------------------------------
+
+def moved(one: BlockDevice) -> BlockDevice:
+    """As the record is after a retype."""
+    return dataclasses.replace(one, volume_id=OTHER, connection_info={**one.connection_info, 'named': VOLUME})
+
+
+def test_a_moved_volume_is_taken_from_the_guest(driver: LibvirtDriver, bricks: Brick,
+                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    one = connected('here')
+    domain = has(monkeypatch, Domain(OTHER, place=brick.link_of(str(one.instance_uuid), VOLUME)))
+    domain.runs = False
+    driver.detach_volume(make_instance(uuid=one.instance_uuid), moved(one))
+    assert not domain.disk and [verb for verb, _, _ in bricks.asked] == ['connect', 'disconnect']
+
+
+def test_a_moved_volume_takes_its_secret_along(libvirtd: Libvirtd, driver: LibvirtDriver) -> None:
+    one = device(ISCSI)
+    secrets.keep(libvirtd, sources.of(one))  # type: ignore[arg-type]
+    driver._give_up(moved(one))
+    assert libvirtd.secrets == {}
+
+
+def test_a_volume_that_the_guest_has_elsewhere_is_not_detached(driver: LibvirtDriver, bricks: Brick,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is it plugged in a second time when that is undone."""
+    one = connected('here')
+    domain = has(monkeypatch, Domain(VOLUME, place='/dev/somewhere'))
+    server = make_instance(uuid=one.instance_uuid, block_devices=[one])
+    with pytest.raises(exception.DeviceNotReleased, match='not at the place'):
+        driver.detach_volume(server, one)
+    driver.attach_volume(server, one)
+    assert domain.disk and [verb for verb, _, _ in bricks.asked] == ['connect']
+
+
+def test_a_disk_of_another_volume_may_have_the_serial(driver: LibvirtDriver, bricks: Brick,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """It took the place of this one, which came back later and is gone again."""
+    first = dataclasses.replace(device(FIBRE, OTHER), uuid='1')
+    gone = dataclasses.replace(device(FIBRE), uuid='2', instance_uuid=first.instance_uuid)
+    domain = has(monkeypatch, Domain(VOLUME, place=brick.link_of(str(first.instance_uuid), OTHER)))
+    driver.detach_volume(make_instance(uuid=first.instance_uuid, block_devices=[first, gone]), gone)
+    assert domain.disk
+
+
+def test_what_makes_no_sense_is_plugged_in_again_if_the_guest_has_it(driver: LibvirtDriver,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    """The undo of a detachment that said why it could not be."""
+    has(monkeypatch, Domain(VOLUME))
+    driver.attach_volume(make_instance(), device(SENSELESS))
+    has(monkeypatch, Domain())
+    with pytest.raises(exception.InvalidVolume):
+        driver.attach_volume(make_instance(), device(SENSELESS))
+
+
+# -- what this host has connected ----------------------------------------------------------
+
+@pytest.mark.parametrize('too_late', [True, False])
+def test_a_swap_that_is_broken_off_leaves_one_volume(driver: LibvirtDriver, monkeypatch: pytest.MonkeyPatch,
+                                                     too_late: bool) -> None:
+    has(monkeypatch, Domain(VOLUME))
+    monkeypatch.setattr(blockcopy, 'call_off', lambda domain, old, new: too_late)
+    gone: list[str | None] = []
+    monkeypatch.setattr(brick, 'disconnect', lambda one: gone.append(one.volume_id))
+    assert driver.end_swap(make_instance(), device(ISCSI), device(ISCSI, OTHER)) is too_late
+    assert gone == [VOLUME if too_late else OTHER]
+
+
+def test_a_swap_before_the_guest_switched_itself_off(driver: LibvirtDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = device(FIBRE, OTHER)
+    has(monkeypatch, Domain(VOLUME, running=False, place=brick.link_of(str(new.instance_uuid), OTHER)))
+    gone: list[str | None] = []
+    monkeypatch.setattr(brick, 'disconnect', lambda one: gone.append(one.volume_id))
+    driver.swap_volume(make_instance(), device(FIBRE), new)
+    assert gone == [VOLUME]
+
+
+@pytest.mark.parametrize('how', ['record', 'none', 'sweep'])
+def test_a_server_leaves_nothing_connected(driver: LibvirtDriver, bricks: Brick, how: str) -> None:
+    """Who cleans up behind a move or an evacuation may have no record of it."""
+    one = connected('here')
+    if how == 'sweep':
+        assert driver.connected() == {one.instance_uuid}
+        driver.disconnect(str(one.instance_uuid))
+    else:
+        driver._remove(make_instance(uuid=one.instance_uuid, block_devices=[one] if how == 'record' else []))
+    assert [verb for verb, _, _ in bricks.asked] == ['connect', 'disconnect'] and driver.connected() == set()
+
+
+def note_of(one: BlockDevice) -> str:
+    return os.path.join(brick._notes(), f'{one.instance_uuid}.{one.volume_id}')
+
+
+@pytest.mark.parametrize('text', ['', '[]', '{"connection": null}'])
+def test_a_note_that_cannot_be_read(driver: LibvirtDriver, bricks: Brick, text: str, caplog: Any) -> None:
+    one = connected('here')
+    with open(note_of(one), 'w') as file:
+        file.write(text)
+    driver._give_up(one)
+    assert bricks.asked[-1] == ('disconnect', 'here', {'path': '/dev/of-here'}) and 'cannot be read' in caplog.text
+    assert driver.connected() == set()
+
+
+def test_whatever_goes_wrong_with_one_keeps_nobody_from_the_next(driver: LibvirtDriver, bricks: Brick,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    one, real = connected('here'), brick.disconnect
+
+    def fails(found: BlockDevice) -> None:
+        if found.volume_id == OTHER:
+            raise exception.Unavailable
+        real(found)
+    monkeypatch.setattr(brick, 'disconnect', fails)
+    driver._give_up(device(FIBRE, OTHER), one)
+    assert driver.connected() == set()
+
+
+@pytest.mark.parametrize('owner', ['h1', 'h2'])
+def test_what_an_earlier_version_connected_it_did_not_note(driver: LibvirtDriver, bricks: Brick, owner: str) -> None:
+    one = connected('here')
+    os.unlink(note_of(one))
+    disks.own(str(one.instance_uuid), owner)
+    driver._give_up(one)
+    assert len(bricks.asked) == (2 if owner == 'h1' else 1)     # else the link is that host's
+    assert os.path.lexists(brick.link_of(str(one.instance_uuid), VOLUME)) is (owner == 'h2')
+
+
+def test_a_device_that_two_hosts_call_the_same_keeps_its_link(driver: LibvirtDriver, bricks: Brick) -> None:
+    one = connected('multipath')
+    disks.own(str(one.instance_uuid), 'h2')     # the destination, which shares our directory
+    driver._give_up(one)
+    assert bricks.asked[-1][0] == 'disconnect'
+    assert os.readlink(brick.link_of(str(one.instance_uuid), VOLUME)) == '/dev/of-multipath'
+
+
+def test_another_server_has_it_by_another_name(driver: LibvirtDriver, bricks: Brick) -> None:
+    """It was moved when the first of them had it alone."""
+    first, second = connected('here'), device({**FIBRE, 'target_wwn': 'here'}, OTHER)
+    os.makedirs(layout.directory(str(second.instance_uuid)))
+    volumes.reach(second)
+    driver._give_up(second)
+    assert 'disconnect' not in [verb for verb, _, _ in bricks.asked]
+    driver._give_up(moved(first))
+    assert [verb for verb, _, _ in bricks.asked].count('disconnect') == 1
+
+
+def test_names_of_devices_are_of_one_run_of_the_host(driver: LibvirtDriver, bricks: Brick) -> None:
+    first, second = connected('here'), device({**FIBRE, 'target_wwn': 'here'}, OTHER)
+    with open(note_of(first)) as file:
+        said = json.load(file)
+    brick._write(note_of(first), {**said, 'boot': 'before'})
+    os.makedirs(layout.directory(str(second.instance_uuid)))
+    volumes.reach(second)
+    driver._give_up(second)
+    assert bricks.asked[-1][0] == 'disconnect'
+
+
+def test_one_comes_while_another_goes(driver: LibvirtDriver, bricks: Brick, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two servers of one volume: whether the other has it does not change while it goes."""
+    first, gone, order = connected('here'), threading.Event(), []
+    second = dataclasses.replace(first, instance_uuid=make_instance().uuid)
+    os.makedirs(layout.directory(str(second.instance_uuid)))
+
+    def disconnect_volume(self: Brick, info: Any, found: Any) -> None:
+        other = threading.Thread(target=volumes.reach, args=(second,))
+        other.start()
+        other.join(0.2)
+        order.append('gone')
+        gone.set()
+    monkeypatch.setattr(Brick, 'disconnect_volume', disconnect_volume)
+    monkeypatch.setattr(Brick, 'connect_volume', lambda self, info: (order.append('come'), {'path': '/dev/x'})[1])
+    driver._give_up(first)
+    assert gone.is_set()
+    volumes.reach(second)
+    assert order[0] == 'gone'
+
+
+def test_a_secret_stays_for_another_server_of_the_volume(libvirtd: Libvirtd, driver: LibvirtDriver) -> None:
+    one = device(ISCSI)
+    uses = f"<secret type='iscsi' usage='volume-{VOLUME}'/>"
+    xml = '<domain><devices><disk>%s</disk></devices></domain>'
+    libvirtd.domains = {str(one.instance_uuid): xml % uses, 'another': xml % f'<source><auth>{uses}</auth></source>'}
+    secrets.keep(libvirtd, sources.of(one))  # type: ignore[arg-type]
+    driver._give_up(one)
+    assert set(libvirtd.secrets) == {f'volume-{VOLUME}'}
+    del libvirtd.domains['another']
+    driver._give_up(one)
+    assert libvirtd.secrets == {}
+
+
+def test_a_live_migration_finds_a_directory_for_its_links(driver: LibvirtDriver, bricks: Brick,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    one = device({**FIBRE, 'target_wwn': 'here'})
+    server = make_instance(uuid=one.instance_uuid, block_devices=[one], host='h2')
+    live = sys.modules['minicompute.virt.libvirt.verbs.live']
+    monkeypatch.setattr(live.migration, 'find', lambda host, uuid: live.live.ABSENT)
+    monkeypatch.setattr(live.remote, 'address', lambda host: 'here')
+    monkeypatch.setattr(live.vif, 'interfaces', lambda *args: [])
+    monkeypatch.setattr(live.carrier, 'Landing', lambda host, uuid: SimpleNamespace(
+        mark=lambda: 'm', open=lambda: 'pool', close=lambda: None))
+    monkeypatch.setattr(LibvirtDriver, '_builder', SimpleNamespace(hardware=lambda one: None))
+    driver._serial_ports = SimpleNamespace(of=lambda uuid: None)  # type: ignore[assignment]
+    driver.live_prepare(SimpleNamespace(instance=server), {'host': 'h2', 'disks': [], 'files': [], 'elsewhere': []},  # type: ignore
+                        False)
+    assert os.readlink(brick.link_of(server.uuid, VOLUME)) == '/dev/of-here'
+
+
+@pytest.mark.parametrize('verb', ['leave', 'power_off', 'unrescue'])
+def test_a_guest_that_is_novas_is_not_stopped(driver: LibvirtDriver, monkeypatch: pytest.MonkeyPatch,
+                                              verb: str) -> None:
+    """It could not be started again."""
+    novas = '<n:instance xmlns:n="http://openstack.org/xmlns/libvirt/nova/1.1"/>'
+    tree = ElementTree.fromstring(f'<domain><metadata>{novas}</metadata></domain>')
+    monkeypatch.setattr(guest, 'find', lambda host, uuid: SimpleNamespace(
+        uuid=uuid, tree=lambda inactive=False: tree, running=lambda: True, metadata=lambda: None))
+    monkeypatch.setattr(LibvirtDriver, '_builder', SimpleNamespace(disks=lambda one: []))
+    server = make_instance()
+    asked = {'leave': lambda: driver.leave(server, server.flavor, {'marker': 'x'}, 0),  # type: ignore[arg-type]
+             'power_off': lambda: driver.power_off(server), 'unrescue': lambda: driver.unrescue(server)}
+    with pytest.raises(exception.Conflict, match='was made by Nova'):
+        asked[verb]()
