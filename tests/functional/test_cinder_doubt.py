@@ -203,7 +203,7 @@ def test_what_begins_while_the_service_is_told_of_a_move(cloud: Cloud, cinder: C
     def told(*_: Any, **_more: Any) -> str:
         if what == 'begins':
             session.write(lambda conn: conn.execute(instance_actions.update().where(
-                instance_actions.c.instance_uuid == server).values(busy=server)))
+                instance_actions.c.flow == 'attach_volume').values(busy=server)))
         else:
             session.write(block_devices.update, str(device.uuid), volume_id=third)
         return old
