@@ -98,6 +98,20 @@ def test_the_event_starts_the_guest(cloud: Cloud, neutron: Neutron, monkeypatch:
     assert record(uuid).network_info[0].active
 
 
+def test_a_guest_that_stays_off_waits_for_no_port(cloud: Cloud, neutron: Neutron) -> None:
+    """From 2.95 on an evacuated server is left stopped: it has no tap that an agent could see."""
+    uuid = boot(cloud, neutron.network())['id']
+    lost = str(record(uuid).host)
+    cloud.stop(lost)
+    (service,) = cloud.api('GET', f'/os-services?binary=nova-compute&host={lost}')['services']
+    cloud.api('PUT', f'/os-services/{service["id"]}', {'forced_down': True})
+    neutron.plugs_after = None
+    cloud.api('POST', f'/servers/{uuid}/action', {'evacuate': {}}, version='2.95', expect=200)
+    cloud.wait(uuid, 'SHUTOFF')
+    port, = neutron.ports.values()
+    assert port[HOST] == record(uuid).host != lost
+
+
 def test_a_port_goes_down_and_up(cloud: Cloud, neutron: Neutron) -> None:
     uuid = boot(cloud, neutron.network())['id']
     port = next(iter(neutron.ports))

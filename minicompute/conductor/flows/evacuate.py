@@ -71,9 +71,14 @@ def rebuild_there(task: Task) -> Outcome:
             ('image', '' if _on_volume(one) else one.image_ref), ('kernel', one.kernel_id),
             ('ramdisk', one.ramdisk_id))}
         args['admin_password'] = (task.data.get('secret') or {}).get('admin_password')
-    if ports.awaited(task) and args['start']:
+    if waits(task):
         args['paused'] = True
     return move.at_dest(task, 'evacuate_make', **args)
+
+
+def waits(task: Task) -> bool:
+    """The guest is to run, once its ports are ready. Those of a guest that stays off are not: it has no taps."""
+    return ports.awaited(task) and not task.data.get('stopped')
 
 
 def let_run(task: Task) -> Outcome:
@@ -161,8 +166,8 @@ EVACUATE = Flow(
     *connections.TO_CONNECT_THERE,
     Step(move.bind_ports, undo=move.bind_back, when=ports.has_ports, debts=ports.misbound),
     Step(rebuild_there, undo=remove_there, done=rebuilt, deadline=lambda: CONF.conductor.build_deadline),
-    Step(ports.wait_for_ports, many=ports.look_at_ports, when=ports.awaited),
-    Step(let_run, done=runs, when=ports.awaited),
+    Step(ports.wait_for_ports, many=ports.look_at_ports, when=waits),
+    Step(let_run, done=runs, when=waits),
     Step(switch, pivot=True),
     Step(take_over, when=is_shared),
     Step(clean_source, done=cleaned, owed_when_down=True),
