@@ -12,11 +12,12 @@ concurrency.setup()
 import ipaddress
 import sys
 
-from minicompute import conf, exception, notifications, policy, rpc
+from minicompute import conf, exception, notifications, policy, rpc, service_auth
 from minicompute.api.measured import measured
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.image import base as image
+from minicompute.volume import base as volume
 from minicompute.wsgi import paste, server
 
 PROG = 'minicompute-api'
@@ -39,10 +40,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def preload() -> None:
-    """What loads when it is first used: here all workers share it. Nothing connects."""
+    """What loads when it is first used: here all workers share it. No connection is left."""
     policy.preload()
     if CONF.image_backend != 'local':
         image.load()
+    if CONF.volume_backend != 'local':
+        volume.load().check()
+        service_auth.reset()    # no worker shares a connection
     session.engines()
     rpc.transport()
     rpc.cleanup()

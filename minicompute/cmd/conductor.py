@@ -10,6 +10,7 @@ from minicompute.conductor.manager import ConductorManager
 from minicompute.conf import CONF
 from minicompute.image import base as image
 from minicompute.objects import Binary
+from minicompute.volume import base as volume
 
 PROG = 'minicompute-conductor'
 
@@ -20,6 +21,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if CONF.image_backend != 'local':
             image.load()
+        if CONF.volume_backend != 'local':
+            volume.load().check()
         service.Service(Binary.CONDUCTOR, rpc.CONDUCTOR, ConductorManager()).run()
     except exception.ConfigurationError as error:
         raise SystemExit(f'{PROG}: {error}') from None

@@ -11,6 +11,9 @@ OPTIONS = {
                         'waits for, before the build fails.'),
         cfg.FloatOpt('block_device_allocate_retries_interval', default=3, min=0,
                    help='(conductor) Seconds between two such questions.'),
+        cfg.IntOpt('reimage_timeout_per_gb', default=20, min=1,
+                   help='(conductor) Seconds for each GiB of an image that a volume service may take to write it over '
+                        'the root volume of a server that is rebuilt.'),
     ],
     'cinder': [
         cfg.BoolOpt('cross_az_attach', default=True,
@@ -22,6 +25,9 @@ OPTIONS = {
         cfg.IntOpt('num_retries', default=3, min=0,
                    help='(computes) How often the download of an image is taken up again where it broke off, until '
                         'the whole step is tried anew.'),
+        cfg.BoolOpt('verify_glance_signatures', default=False,
+                    help='(computes) Use no image whose signature has not been verified. There is no key manager that '
+                         'has the certificates, so that all images are refused while this is on.'),
     ],
     'service_user': [
         cfg.BoolOpt('send_service_user_token', default=False,

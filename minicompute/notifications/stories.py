@@ -36,6 +36,9 @@ STORIES = {
     'rebuild': Story(
         begin=('rebuild_scheduled',), steps={'check_host': ('rebuild.start',)}, done=('rebuild.end',),
         failed=('rebuild.error',)),
+    'rebuild_volume': Story(
+        begin=('rebuild_scheduled',), steps={'check_host': ('rebuild.start',)}, done=('rebuild.end',),
+        failed=('rebuild.error',)),
     'evacuate': Story(
         begin=('evacuate',), steps={'claim_destination': ('rebuild_scheduled', 'rebuild.start')},
         done=('rebuild.end',), failed=('rebuild.error',), homeless=('compute_task.rebuild_server.error',)),

@@ -60,6 +60,8 @@ class Volume:
     encrypted: bool = False
     #: the service moves it to another of its places
     migrating: bool = False
+    #: of a volume service's own: the image that it was made from
+    image_id: str | None = None
 
     @property
     def shown_status(self) -> str:

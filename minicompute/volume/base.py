@@ -26,6 +26,11 @@ class VolumeBackend(abc.ABC):
     #: whether the records are a neighbour's
     remote: ClassVar[bool] = False
 
+    def check(self) -> None:
+        """At the start of a daemon. Raises ConfigurationError when it cannot be used like this; one that is away may
+        come back."""
+        return
+
     @abc.abstractmethod
     def show_many(self, context: RequestContext, ids: Iterable[str]) -> dict[str, Volume]:
         """Those of them that the caller sees."""
@@ -71,6 +76,11 @@ class VolumeBackend(abc.ABC):
     def release(self, conn: Any, ids: Collection[str]) -> None:
         """These volumes were to go with their servers, which have just lost their block devices: delete those that
         nobody else has."""
+
+    @abc.abstractmethod
+    def reimaged(self, conn: Any, volume_id: str, properties: dict[str, Any]) -> None:
+        """The volume has the content of another image now, of these properties, as a server keeps them. A service that
+        has filled it itself knows."""
 
     # -- snapshots of volumes
 

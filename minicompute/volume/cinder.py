@@ -21,6 +21,8 @@ from minicompute.volume.remote import Attachment, RemoteVolumes
 LOG = logging.getLogger(__name__)
 
 MICROVERSION = '3.44'
+#: since which an image can be written over a volume
+REIMAGE = '3.68'
 #: of a volume's metadata: the device that it was made for
 MARKER = 'compute:device'
 #: of `volume_image_metadata`, what describes the image and is no property of it
@@ -31,6 +33,18 @@ _NOT_KEPT = frozenset(('keyring',))
 
 
 class CinderVolumes(RemoteVolumes):
+
+    def check(self) -> None:
+        """Its attachments API is the least that we need."""
+        service_auth.require('cinder')
+        try:
+            service_auth.adapter('cinder').get('/attachments', params={'limit': 1}, microversion=MICROVERSION, errors={
+                404: _no_attachments, 406: _no_attachments})
+        except exception.NeighbourUnavailable as error:
+            LOG.warning('Whether it speaks microversion %s is not known: %s', MICROVERSION, error)
+        except (exception.Forbidden, exception.Invalid, exception.Conflict) as error:
+            raise exception.ConfigurationError(reason=f'[cinder]: the Block Storage service refuses us: {error}') \
+                from None
 
     # -- what users see ------------------------------------------------------------
 
@@ -167,6 +181,11 @@ class CinderVolumes(RemoteVolumes):
         except exception.AttachmentNotFound:
             pass
 
+    def reimage(self, volume_id: str, image_id: str) -> None:
+        body = {'os-reimage': {'image_id': image_id, 'reimage_reserved': True}}
+        self._post(None, f'/volumes/{volume_id}/action', body, {**_errors(volume=volume_id), 406: _too_old},
+                   microversion=REIMAGE)
+
     def end_migration(self, volume_id: str, new_volume_id: str, *, error: bool) -> str:
         body = {'os-migrate_volume_completion': {'new_volume': new_volume_id, 'error': error}}
         return str(self._post(None, f'/volumes/{volume_id}/action', body,
@@ -192,8 +211,8 @@ class CinderVolumes(RemoteVolumes):
             return None
 
     def _post(self, context: RequestContext | None, path: str, body: dict[str, Any],
-              errors: dict[int, Callable[[Any], Exception]]) -> dict[str, Any]:
-        answer = service_auth.adapter('cinder', context).post(path, json=body, microversion=MICROVERSION,
+              errors: dict[int, Callable[[Any], Exception]], microversion: str = MICROVERSION) -> dict[str, Any]:
+        answer = service_auth.adapter('cinder', context).post(path, json=body, microversion=microversion,
                                                               errors=errors)
         found: dict[str, Any] = answer.json() if answer.content else {}
         return found
@@ -213,6 +232,16 @@ def _errors(*, volume: str | None = None, attachment: str | None = None) -> dict
     if attachment is not None:
         made[404] = lambda said: exception.AttachmentNotFound(attachment_id=attachment)
     return made
+
+
+def _no_attachments(_said: Any) -> Exception:
+    return exception.ConfigurationError(
+        reason=f'[cinder]: the Block Storage service is too old, or is not version 3: it must speak microversion '
+               f'{MICROVERSION}, of which the attachments are')
+
+
+def _too_old(_said: Any) -> Exception:
+    return exception.InvalidVolume(reason=f'the volume service is too old for it: it needs microversion {REIMAGE}')
 
 
 def _kept(attachment: dict[str, Any]) -> dict[str, Any]:
@@ -241,7 +270,7 @@ def _volume(one: dict[str, Any]) -> Volume:
         id=one['id'], project_id=_project(one), size=int(one['size']), user_id=one.get('user_id'),
         name=one.get('name'), description=one.get('description'), status=one['status'],
         bootable=str(one.get('bootable')).lower() == 'true', made=True, multiattach=bool(one.get('multiattach')),
-        volume_type=one.get('volume_type'),
+        volume_type=one.get('volume_type'), image_id=said.get('image_id'),
         image_metadata={name: value for name, value in said.items() if name not in _OF_IMAGE},
         metadata=one.get('metadata') or {}, created_at=_time(one.get('created_at')),
         updated_at=_time(one.get('updated_at')), snapshot_id=one.get('snapshot_id'),

@@ -141,6 +141,9 @@ class LocalVolumes(LocalSnapshots, VolumeBackend):
         if made:
             db.set_made(conn, {device.volume_id for device in devices})
 
+    def reimaged(self, conn: sa.Connection, volume_id: str, properties: dict[str, Any]) -> None:
+        db.update(conn, volume_id, image_metadata=properties, bootable=True)
+
     def release(self, conn: sa.Connection, ids: Collection[str]) -> None:
         db.mark_deleting(conn, ids)
 

@@ -80,6 +80,11 @@ class RemoteVolumes(base.VolumeBackend):
         when something else needs it."""
 
     @abc.abstractmethod
+    def reimage(self, volume_id: str, image_id: str) -> None:
+        """Begin to write an image over a volume that is reserved for a server, and that no host uses. Raises
+        VolumeNotFound, InvalidVolume, Forbidden."""
+
+    @abc.abstractmethod
     def end_migration(self, volume_id: str, new_volume_id: str, *, error: bool) -> str:
         """A volume that the service itself moves to another of its places: its content is in the new one now.
         -> the id that the volume has from now on"""
@@ -104,6 +109,9 @@ class RemoteVolumes(base.VolumeBackend):
         pass
 
     def release(self, conn: Any, ids: Any) -> None:
+        pass
+
+    def reimaged(self, conn: Any, volume_id: str, properties: dict[str, Any]) -> None:
         pass
 
     def reserve_snapshots(self, conn: Any, many: Sequence[VolumeSnapshot]) -> None:

@@ -114,6 +114,12 @@ def to_rebuild(bench: Bench, uuid: str) -> dict[str, Any]:
             'before': {'columns': {'image_ref': 'old'}, 'spec': to_primitive(spec)}}
 
 
+def to_rebuild_volume(bench: Bench, uuid: str) -> dict[str, Any]:
+    data = with_volume(bench, uuid)
+    run(bench, uuid, 'attach_volume', **data)
+    return {**to_rebuild(bench, uuid), 'bdm': data['bdm'], 'reimage': True}
+
+
 def with_volume(bench: Bench, uuid: str, state: str = 'attaching', key: str = 'bdm') -> dict[str, Any]:
     """What the API writes when it accepts an attachment."""
     made = Volume(id=str(uuidlib.uuid4()), project_id='p', size=1)
@@ -224,6 +230,7 @@ READY: dict[str, Callable[[Bench, str], dict[str, Any]]] = {
     'snapshot_volumes': to_snapshots,
     'snapshot_volume': with_wanted_snapshot,
     'rebuild': to_rebuild,
+    'rebuild_volume': to_rebuild_volume,
     'shelve': to_image,
     'live-migration': to_live_migrate,
     'evacuate': on_lost_host,

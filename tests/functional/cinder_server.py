@@ -30,6 +30,7 @@ _ROUTES = (
     ('GET', r'/snapshots/([^/]+)', 'show_snapshot'), ('DELETE', r'/snapshots/([^/]+)', 'delete_snapshot'),
     ('POST', r'/snapshots/([^/]+)/action', 'snapshot_action'),
     ('POST', r'/attachments', 'reserve'), ('GET', r'/attachments/detail', 'attachments'),
+    ('GET', r'/attachments', 'attachments'),
     ('PUT', r'/attachments/([^/]+)', 'connect'), ('POST', r'/attachments/([^/]+)/action', 'complete'),
     ('DELETE', r'/attachments/([^/]+)', 'give_back'))
 
@@ -68,8 +69,9 @@ class Refused(Exception):
 
 class CinderServer:
     """`volumes`, `snapshots`, `attachments`: {id: record}. `asked`: names of operations, in their order.
-    `pending`: how many looks a new volume, or a snapshot, takes to be `available`. `lingers`: what was left behind by a
-    move is a while in being deleted."""
+    `pending`: how many looks a new volume, or a snapshot, takes to be `available`, and one that gets another image.
+    `newest`: the latest microversion that it speaks. `lingers`: what was left behind by a move is a while in being
+    deleted."""
 
     def __init__(self, project: str = 'demo') -> None:
         self.project, self.pending, self.lingers = project, 0, False
@@ -78,7 +80,7 @@ class CinderServer:
         self.attachments: dict[str, dict[str, Any]] = {}
         self.faults: dict[str, Fault] = {}
         self.asked: list[str] = []
-        self.most = 100
+        self.most, self.newest = 100, '3.71'
         self._lock = threading.RLock()
         self._server = Server(self._app)
 
@@ -129,6 +131,9 @@ class CinderServer:
 
     def _run(self, name: str, request: webob.Request, ids: tuple[str, ...]) -> webob.Response:
         self.asked.append(name)
+        said = request.headers.get('OpenStack-API-Version', '').removeprefix('volume ')
+        if said and _number(said) > _number(self.newest):
+            return _answer(406, {'computeFault': {'message': f'Version {said} is not supported by the API.'}})
         fault = self.faults.get(name) or self.faults.get('*') or (lambda _name, _done: None)
         if status := fault(name, False):
             return _answer(status, {'error': {'message': 'planned', 'code': status}})
@@ -165,6 +170,9 @@ class CinderServer:
         if one['status'] == 'creating':
             one['pending'] -= 1
             one['status'] = 'creating' if one['pending'] >= 0 else 'available'
+        if one['status'] == 'downloading':
+            one['pending'] -= 1
+            one['status'] = 'downloading' if one['pending'] >= 0 else one.pop('previous')
         shown = [{'id': one['id'], 'attachment_id': has['id'], 'server_id': has['instance'], 'host_name': 'h',
                   'device': has['connector'].get('mountpoint')}
                  for has in self.attachments.values() if has['volume_id'] == one['id'] and has['status'] == 'attached']
@@ -204,6 +212,14 @@ class CinderServer:
                     has['volume_id'] = one
             self._settle(found)
             return 200, {'save_volume_id': one}
+        if 'os-reimage' in body:
+            if found['status'] not in ('available', 'error', 'reserved'):
+                raise Refused(400, f"Invalid volume: Volume {one} status must be available or error or reserved, but "
+                                   f"the current status is {found['status']}.")
+            image = body['os-reimage']['image_id']
+            found.update(previous=found['status'], status='downloading', pending=self.pending,
+                         volume_image_metadata={'image_id': image})
+            return 202, {}
         raise Refused(400, 'There is no such action')
 
     # -- snapshots -------------------------------------------------------------------
@@ -300,7 +316,12 @@ class CinderServer:
     def _settle(self, volume: dict[str, Any]) -> None:
         states = {one['status'] for one in self.attachments.values() if one['volume_id'] == volume['id']}
         words = (('attached', 'in-use'), ('attaching', 'attaching'), ('reserved', 'reserved'))
-        volume['status'] = next((status for state, status in words if state in states), 'available')
+        status = next((status for state, status in words if state in states), 'available')
+        volume['previous' if volume['status'] == 'downloading' else 'status'] = status
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split('.'))
 
 
 def _answer(status: int, body: Any) -> webob.Response:

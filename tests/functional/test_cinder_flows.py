@@ -19,17 +19,17 @@ from minicompute.db import session
 from minicompute.db.api import block_devices, owed, stuck
 from minicompute.objects import Volume
 from minicompute.virt.fake import FakeDriver
-from tests.functional.beginnings import READY, last_way_back, run
+from tests.functional.beginnings import READY, last_way_back, run, to_rebuild
 from tests.functional.bench import Bench
 from tests.functional.cinder_server import CinderServer, always, once
 from tests.functional.test_flows import change, named, step_of
 
 NAMES = ('attach_volume', 'branch_volume', 'build', 'confirm-resize', 'delete', 'detach_volume', 'evacuate',
-         'extend_volume', 'live-migration', 'merge_volume', 'resize', 'revert-resize', 'shelve_offload', 'swap_volume',
-         'unshelve')
+         'extend_volume', 'live-migration', 'merge_volume', 'rebuild_volume', 'resize', 'revert-resize',
+         'shelve_offload', 'swap_volume', 'unshelve')
 STEPS = [(name, step.name) for name in NAMES for step in Flow.registry[name].steps]
 #: what flows ask of Cinder
-ASKED = ('show', 'attachments', 'reserve', 'connect', 'complete', 'give_back', 'snapshot_action')
+ASKED = ('show', 'attachments', 'reserve', 'connect', 'complete', 'give_back', 'snapshot_action', 'volume_action')
 
 
 @pytest.fixture
@@ -93,6 +93,8 @@ def begin(bench: Bench, cinder: CinderServer, name: str) -> tuple[str, int]:
     elif name == 'extend_volume':
         cinder.volumes[volume_of(bdm)]['size'] = 2
         data = {'volume_id': volume_of(bdm)}
+    elif name == 'rebuild_volume':
+        data = {**to_rebuild(bench, uuid), 'bdm': bdm, 'reimage': True}
     elif name in ('branch_volume', 'merge_volume'):
         snapshot = str(uuidlib.uuid4())
         cinder.snapshots[snapshot] = {'id': snapshot, 'volume_id': '', 'status': 'creating', 'pending': 0}

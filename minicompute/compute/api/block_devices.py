@@ -11,6 +11,7 @@ from typing import Any
 
 from minicompute import exception
 from minicompute.compute.api import device_names
+from minicompute.conf import CONF
 from minicompute.db.api.block_devices import ATTACHING
 from minicompute.objects import BlockDevice, Flavor, Volume, VolumeSnapshot, VolumeStatus
 from minicompute.volume import base as volume
@@ -136,6 +137,22 @@ def _pick(root_device_name: str | None, devices: list[BlockDevice], wanted: str 
         return device_names.pick(root_device_name, devices, wish)
     except (exception.Invalid, exception.DevicePathInUse):
         return device_names.pick(root_device_name, devices)
+
+
+def zone_with(zone: str | None, volumes: Sequence[Volume]) -> str | None:
+    """The zone of a new server that has these volumes, where zones may not be crossed: theirs, if it names none. Raises
+    Invalid."""
+    theirs = sorted({one.availability_zone for one in volumes if one.availability_zone})
+    if CONF.cinder.cross_az_attach or not theirs:
+        return zone
+    if len(theirs) > 1:
+        raise exception.Invalid(f'Volumes are in different availability zones: {", ".join(theirs)}')
+    if zone is None:
+        return theirs[0] if theirs[0] != CONF.default_availability_zone else None
+    if zone != theirs[0]:
+        raise exception.Invalid('Server and volumes are not in the same availability zone. Server is in: '
+                                f'{zone}. Volumes are in: {theirs[0]}')
+    return zone
 
 
 def new_volume(device: BlockDevice, project_id: str, user_id: str, image_metadata: dict[str, Any],

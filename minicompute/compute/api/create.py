@@ -112,6 +112,8 @@ def _prepare(wanted: lookup.Wanted, found: lookup.Found | Exception,
     devices = block_devices.plan(found.entries, found.root_image, found.flavor, found.volumes,
                                  root_device_name=pattern.root_device_name, snapshots=found.snapshots)
     _check(request, found, devices)
+    named = [found.volumes[str(one.volume_id)] for one in devices if one.source_type == 'volume']
+    pattern.availability_zone = block_devices.zone_with(pattern.availability_zone, named)
     if trouble is not None:
         raise trouble
     spec = _spec(pattern, request, found)

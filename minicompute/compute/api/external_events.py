@@ -26,7 +26,7 @@ LOG = logging.getLogger(__name__)
 
 NETWORK_CHANGED, VIF_DELETED = 'network-changed', 'network-vif-deleted'
 VIF_PLUGGED, VIF_UNPLUGGED = 'network-vif-plugged', 'network-vif-unplugged'
-VOLUME_EXTENDED, POWER_UPDATE = 'volume-extended', 'power-update'
+VOLUME_EXTENDED, VOLUME_REIMAGED, POWER_UPDATE = 'volume-extended', 'volume-reimaged', 'power-update'
 POWER_ON, POWER_OFF = 'POWER_ON', 'POWER_OFF'
 
 
@@ -50,7 +50,7 @@ def deliver(context: RequestContext, instance: Instance, event: Event) -> None:
     """Never raises what the sender could not help."""
     handler = _HANDLERS.get(event.name)
     if handler is None:
-        # No flow of ours waits for an image or an accelerator of another service.
+        # No flow of ours waits for an accelerator of another service.
         LOG.info('Event %s:%s of instance %s: nobody waits for it', event.name, event.tag, instance.uuid)
         return
     try:
@@ -98,11 +98,20 @@ def tell_changed(context: RequestContext, instance: Instance) -> None:
 def vif_plugged(context: RequestContext, instance: Instance, port_id: str) -> None:
     """A flow may wait for it, in the hands of one conductor: that one is rung, and looks at the port. If none does the
     record alone follows."""
+    _ring(instance)
+    session.write(_note_active, instance.uuid, port_id, True)
+
+
+def _ring(instance: Instance) -> None:
     with session.read() as conn:
         running = actions.running(conn, instance.uuid)
     if running is not None:
         rpc.outbox.put(rpc.CONDUCTOR, 'ring', running.id, server=running.owner)
-    session.write(_note_active, instance.uuid, port_id, True)
+
+
+def volume_reimaged(context: RequestContext, instance: Instance, volume_id: str) -> None:
+    """A rebuild waits for it, and looks at the volume: that says also whether it has failed."""
+    _ring(instance)
 
 
 def vif_unplugged(context: RequestContext, instance: Instance, port_id: str) -> None:
@@ -165,4 +174,5 @@ def _nothing(conn: sa.Connection, action: Action, now: Instance) -> None:
 
 
 _HANDLERS = {NETWORK_CHANGED: refresh_network, VIF_DELETED: port_deleted, VIF_PLUGGED: vif_plugged,
-             VIF_UNPLUGGED: vif_unplugged, VOLUME_EXTENDED: volume_extended, POWER_UPDATE: power_update}
+             VIF_UNPLUGGED: vif_unplugged, VOLUME_EXTENDED: volume_extended,
+             VOLUME_REIMAGED: volume_reimaged, POWER_UPDATE: power_update}

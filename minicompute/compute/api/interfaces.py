@@ -59,6 +59,8 @@ def attach(context: RequestContext, instance: Instance, item: dict[str, Any]) ->
         resolved = backend.resolve_one(context, instance.project_id, item)
     except exception.NetworkAmbiguous as error:
         raise exception.Invalid(error.message) from None
+    except exception.FixedIpInUse as error:
+        raise exception.Conflict(error.message) from None
     if not backend.transactional:
         return _attach_by_flow(context, instance, resolved)
 

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from minicompute import exception, quota
-from minicompute.compute.api import begin, fitting, lookup, snapshot
+from minicompute.compute.api import begin, fitting, lookup, root_volume
 from minicompute.compute.api.power import shutdown_timeout
 from minicompute.context import RequestContext
 from minicompute.db import session
@@ -19,7 +19,7 @@ from minicompute.objects import Action, ImageMeta, Instance, to_primitive
 @dataclasses.dataclass(slots=True)
 class RebuildRequest:
     """`columns` are those of the server that the body changes, by their names; of `key_name` only what is said is
-    changed, and None takes the key away."""
+    changed, and None takes the key away. `reimage`: a root volume gets the image's content, too."""
 
     image_id: str
     admin_password: str
@@ -27,6 +27,7 @@ class RebuildRequest:
     preserve_ephemeral: bool = False
     auto_disk_config: bool | None = None
     files: dict[str, str] = dataclasses.field(default_factory=dict)
+    reimage: bool = False
 
 
 def rebuild(context: RequestContext, instance: Instance, request: RebuildRequest) -> None:
@@ -35,26 +36,32 @@ def rebuild(context: RequestContext, instance: Instance, request: RebuildRequest
     begin.check(context, instance, 'rebuild', 'rebuild')
     if not instance.host:
         raise exception.InstanceNotReady(instance_id=instance.uuid)
-    if snapshot.is_volume_backed(instance):
-        raise exception.Invalid('Rebuild is not supported for a server whose root disk is a volume.')
     meta = _image(context, request.image_id)
     columns = {**request.columns, **_of_key(context, request.columns)}
     assert instance.flavor is not None
-    fitting.check(meta, instance.flavor, zero_disk_allowed=True)
+    device, root = root_volume.find(instance), None
+    if device is not None:
+        root = root_volume.check(context, instance, device, meta, reimage=request.reimage,
+                                 trusted=columns.get('trusted_certs'))
+    else:
+        fitting.check(meta, instance.flavor, zero_disk_allowed=True)
     auto = fitting.auto_disk_config(meta, request.auto_disk_config)
     _check_quota(context, instance, request)
     kernel, ramdisk = (lookup.part(context, meta, name) for name in ('kernel_id', 'ramdisk_id'))
-    of_image = {'image_ref': str(meta.id), 'image_properties': fitting.properties(meta),
+    of_image = {'image_ref': str(meta.id) if root is None else instance.image_ref,
+                'image_properties': fitting.properties(meta),
                 'kernel_id': kernel.id if kernel else '', 'ramdisk_id': ramdisk.id if ramdisk else ''}
     data = {'image': to_primitive(meta), 'kernel': to_primitive(kernel), 'ramdisk': to_primitive(ramdisk),
             'preserve_ephemeral': request.preserve_ephemeral, 'timeout': shutdown_timeout(instance),
-            'new_image': meta.id != instance.image_ref,
+            'new_image': meta.id != instance.image_ref if root is None else not root.same_image,
+            **(root.data(request.reimage, meta) if root is not None else {}),
             'before': {'columns': {name: getattr(instance, name) for name in of_image}},
             'secret': {'admin_password': request.admin_password, 'files': request.files}}
 
     def write(conn: sa.Connection, action: Action) -> None:
         _change_image(conn, instance.uuid, meta, action)
-    begin.flow(context, instance, 'rebuild', 'rebuild', 'rebuild', 'check_host', data=data, write=write,
+    flow = 'rebuild' if root is None else 'rebuild_volume'
+    begin.flow(context, instance, 'rebuild', 'rebuild', flow, 'check_host', data=data, write=write,
                changes={**columns, **of_image, 'auto_disk_config': auto, 'progress': 0})
 
 

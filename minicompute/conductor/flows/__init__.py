@@ -11,6 +11,7 @@ from minicompute.conductor.flows import (
     live_migrate,
     power,
     rebuild,
+    rebuild_volume,
     resize,
     shelve,
     snapshot,
@@ -20,5 +21,5 @@ from minicompute.conductor.flows import (
 )
 
 __all__ = ['admin', 'assist', 'attach', 'build', 'delete', 'evacuate', 'external', 'guest',
-           'live_migrate', 'power', 'rebuild', 'resize', 'shelve', 'snapshot', 'snapshot_volume', 'snapshot_volumes',
-           'soft_delete']
+           'live_migrate', 'power', 'rebuild', 'rebuild_volume', 'resize', 'shelve', 'snapshot', 'snapshot_volume',
+           'snapshot_volumes', 'soft_delete']

@@ -243,9 +243,17 @@ def give_back_volumes(task: Task) -> Outcome:
 def reserve_again(task: Task) -> Outcome:
     """The server leaves its host and keeps its volumes: they are reserved anew before the host's hold on them goes,
     so that nobody else gets them in between."""
-    mine = devices(task)
-    if not mine or in_doubt(task):
+    if in_doubt(task):
         return {}
+    reserve_beside(task)
+    return give_back_rest(task)
+
+
+def reserve_beside(task: Task) -> None:
+    """A hold on the volumes without a host, which the record names from here on, beside what there is."""
+    mine = devices(task)
+    if not mine:
+        return
     backend = _backend()
     has = backend.attachments(task.uuid)
     for one in mine:
@@ -255,11 +263,7 @@ def reserve_again(task: Task) -> Outcome:
             for found in of_it:     # only what is complete may have another one beside it
                 backend.complete(found.id)
             free, _ = backend.reserve_one(str(one.volume_id), task.uuid)
-        for found in of_it:
-            if found.id != free:
-                backend.give_back(found.id)
         keep(task, one, free, None)
-    return {}
 
 
 # -- the server is deleted -----------------------------------------------------------
@@ -428,9 +432,10 @@ def settle_volume(ref: str, data: dict[str, Any]) -> None:
     for found in held:
         if found.volume_id == ref and found.id not in current:
             backend.give_back(found.id)
+    connected = {found.id for found in held if found.connected}    # the rest are held for no host
     if server is not None and server.host:
         for one in mine:
-            if one.attachment_id and one.connection_info.get('state') == block_devices.ATTACHED:
+            if one.attachment_id in connected and one.connection_info.get('state') == block_devices.ATTACHED:
                 backend.complete(one.attachment_id)
     if data.get('delete') and server is None:
         _remove(backend, ref, uuid)

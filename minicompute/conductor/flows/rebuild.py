@@ -84,7 +84,7 @@ def failed(task: Task, error: dict[str, Any]) -> None:
     """Before the disks are touched the server has the image that it had, whoever broke it off."""
     touched = error.get('step') == rebuild.__name__
     if not touched:
-        _as_before(task)
+        as_before(task)
     if error.get('cancelled'):
         return
     task.set(task_state=None, fault=instances.fault(error))
@@ -92,7 +92,7 @@ def failed(task: Task, error: dict[str, Any]) -> None:
         task.set(vm_state=VMState.ERROR)
 
 
-def _as_before(task: Task) -> None:
+def as_before(task: Task) -> None:
     before = task.data.get('before') or {}
     task.set(**before.get('columns', {}))
     if before.get('spec'):

@@ -10,7 +10,7 @@ from typing import Any
 from minicompute import exception
 from minicompute.conf import CONF
 from minicompute.image import base as image_base
-from minicompute.objects import ImageMeta, Instance, PowerState
+from minicompute.objects import BlockDevice, ImageMeta, Instance, PowerState
 from minicompute.virt.fake.base import FakeBase
 from minicompute.virt.interface.snapshots import SnapshotVerbs, Stop, never
 from minicompute.virt.request import Progress, SpawnRequest, no_progress
@@ -70,6 +70,18 @@ class FakeSnapshots(FakeBase, SnapshotVerbs):
                     stop: Stop = never) -> None:
         self._fault('fetch_image', instance.uuid)
         self._fault('fetch_image.after', instance.uuid)
+
+    def free_root(self, instance: Instance, device: BlockDevice, timeout: int = 0, stop: Stop = never) -> None:
+        self._fault('free_root', instance.uuid)
+        with contextlib.suppress(exception.DomainNotFound):
+            self._change(instance.uuid, PowerState.SHUTDOWN)
+        self._fault('free_root.after', instance.uuid)
+
+    def fill_volume(self, instance: Instance, device: BlockDevice, image: ImageMeta, progress: Progress = no_progress,
+                    stop: Stop = never) -> None:
+        self._fault('fill_volume', instance.uuid)
+        progress('volume', 0)
+        self._fault('fill_volume.after', instance.uuid)
 
     def rebuild(self, request: SpawnRequest, *, preserve_ephemeral: bool, start: bool, timeout: int = 0,
                 progress: Progress = no_progress) -> None:

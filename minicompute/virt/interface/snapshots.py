@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minicompute import exception
-from minicompute.objects import ImageMeta, Instance
+from minicompute.objects import BlockDevice, ImageMeta, Instance
 from minicompute.virt.request import Progress, SpawnRequest, Stop, never, no_progress
 
 __all__ = ['SnapshotVerbs', 'Stop', 'never']
@@ -57,6 +57,18 @@ class SnapshotVerbs:
         before its disks go. Raises ImageNotFound, ImageUnacceptable, FlavorDiskTooSmall, DiskFull, Conflict
         once `stop()` says True."""
         raise exception.NotImplementedHere('This host cannot rebuild servers.')
+
+    def free_root(self, instance: Instance, device: BlockDevice, timeout: int = 0, stop: Stop = never) -> None:
+        """Shut the guest down (within `timeout` seconds, else, or once `stop()` says True, it is cut off) and let its
+        root volume go, so that a service may write over it. No domain is fine."""
+        raise exception.NotImplementedHere('This host cannot rebuild servers that boot from volumes.')
+
+    def fill_volume(self, instance: Instance, device: BlockDevice, image: ImageMeta, progress: Progress = no_progress,
+                    stop: Stop = never) -> None:
+        """Give the file of a local volume, which nobody uses, the content of the image; until that is whole it has
+        what it had. Raises InvalidBDM when it does not fit, ImageNotFound, ImageUnacceptable, DiskFull, and
+        ImageToolFailed once `stop()` says True."""
+        raise exception.NotImplementedHere('This host cannot rebuild servers that boot from volumes.')
 
     def rebuild(self, request: SpawnRequest, *, preserve_ephemeral: bool, start: bool, timeout: int = 0,
                 progress: Progress = no_progress) -> None:

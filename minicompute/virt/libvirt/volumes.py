@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 
 from oslo_log import log as logging
 
@@ -88,14 +89,25 @@ def make(device: BlockDevice, image: ImageMeta | None, cache: ImageCache, progre
     return path
 
 
+def refill(device: BlockDevice, image: ImageMeta, cache: ImageCache, progress: Progress = no_progress,
+           stop: Stop = never) -> None:
+    """The file of a volume gets the content of another image, and has its old one until that is whole. Raises as `make`
+    does, and InvalidBDM when the image does not fit."""
+    path, size = files.path_of(str(device.volume_id)), (device.volume_size or 0) * space.GIB
+    if not os.path.exists(path) and device.connection_info.get('made'):
+        raise exception.VolumeLost(volume_id=device.volume_id)
+    _make_new(path, size, device, image, cache, progress, stop, os.replace)
+    images.resize(path, files.FORMAT, size)
+
+
 def _make_new(path: str, size: int, device: BlockDevice, image: ImageMeta | None, cache: ImageCache,
-              progress: Progress, stop: Stop) -> None:
+              progress: Progress, stop: Stop, put: Callable[[str, str], None] = os.link) -> None:
     directory, name = os.path.split(path)
     os.makedirs(directory, mode=0o755, exist_ok=True)
     temp = os.path.join(directory, f'.{name}.{CONF.host}.new')     # one step at a time makes it on this host
     try:
         with space.checked(f'volume {device.volume_id}'):
-            if device.snapshot_id:
+            if device.snapshot_id and put is os.link:
                 _copy(_snapshot(device.snapshot_id), temp, f'volume {device.volume_id}', progress, stop)
             elif image is None:
                 images.create(temp, files.FORMAT, size)
@@ -103,7 +115,7 @@ def _make_new(path: str, size: int, device: BlockDevice, image: ImageMeta | None
                 _fill(temp, size, device, image, cache, progress, stop)
             os.chmod(temp, 0o600)       # libvirt gives it to QEMU's user when it opens it
             with contextlib.suppress(FileExistsError):
-                os.link(temp, path)
+                put(temp, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temp)

@@ -35,6 +35,7 @@ class ServersRebuildController(wsgi.Controller):
             policy.authorize(req.context, SERVERS % 'rebuild:trusted_certs',
                              {'project_id': instance.project_id, 'user_id': instance.user_id})
         request = parse(asked)
+        request.reimage = req.since('2.93')
         rebuild.rebuild(req.context, instance, request)
         shown = servers.shown(req, id, servers.allow(req, SERVERS % 'rebuild'), full=req.since('2.75'))
         server = shown['server']

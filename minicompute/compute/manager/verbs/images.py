@@ -52,7 +52,19 @@ def rebuild(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
     return {'power_state': driver.power_state(request.key)}
 
 
-LONG = frozenset({'extract', 'send_image', 'copy_volumes', 'fetch_image', 'rebuild'})
+def free_root(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    timeout = int(request.args.get('timeout', CONF.shutdown_timeout))
+    driver.free_root(instance_of(request), request.args['device'], timeout, work().stop)
+    return {}
+
+
+def fill_volume(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    here = work()
+    driver.fill_volume(instance_of(request), request.args['device'], request.args['image'], here.progress, here.stop)
+    return {}
+
+
+LONG = frozenset({'extract', 'send_image', 'copy_volumes', 'fetch_image', 'fill_volume', 'rebuild'})
 VERBS: dict[str, Verb] = {'extract': extract, 'send_image': send_image, 'drop_extract': drop_extract,
                           'copy_volumes': copy_volumes, 'drop_copies': drop_copies, 'fetch_image': fetch_image,
-                          'rebuild': rebuild}
+                          'free_root': free_root, 'fill_volume': fill_volume, 'rebuild': rebuild}

@@ -13,11 +13,11 @@ from typing import Any
 
 from minicompute import exception
 from minicompute.conf import CONF
-from minicompute.objects import ImageMeta, Instance
+from minicompute.objects import BlockDevice, ImageMeta, Instance
 from minicompute.virt import growth, images
 from minicompute.virt.driver import Progress, SpawnRequest, no_progress
 from minicompute.virt.interface.snapshots import SnapshotVerbs, Stop, never
-from minicompute.virt.libvirt import backup, guest, hotplug, layout, space
+from minicompute.virt.libvirt import backup, guest, hotplug, layout, space, volumes
 from minicompute.virt.libvirt.base import LibvirtBase
 from minicompute.virt.libvirt.base import stop as shut_down
 from minicompute.virt.libvirt.config.base import Element, render
@@ -100,8 +100,25 @@ class LibvirtSnapshots(LibvirtBase, SnapshotVerbs):
         base = self._cache.disk(image, link, progress, stop)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(link)
-        if instance.flavor is not None:
+        root = layout.root_device(instance)
+        if root is not None and root.destination_type == 'volume':
+            check_fit(base.virtual_size, (root.volume_size or 0) * space.GIB)
+        elif instance.flavor is not None:
             check_fit(base.virtual_size, instance.flavor.root_gb * space.GIB)
+
+    def free_root(self, instance: Instance, device: BlockDevice, timeout: int = 0, stop: Stop = never) -> None:
+        with self._watch.quiet(instance.uuid):
+            self._must_be_ours(instance.uuid)
+            with contextlib.suppress(exception.DomainNotFound):
+                shut_down(guest.find(self._host, instance.uuid), timeout, stop)
+            if volumes.is_remote(device):
+                self._let_go(device)
+
+    def fill_volume(self, instance: Instance, device: BlockDevice, image: ImageMeta, progress: Progress = no_progress,
+                    stop: Stop = never) -> None:
+        if self._is_running(instance.uuid):     # somebody has started it from outside since it was shut down
+            raise exception.Conflict('The guest uses its disk.')
+        volumes.refill(device, image, self._cache, progress, stop)
 
     def rebuild(self, request: SpawnRequest, *, preserve_ephemeral: bool, start: bool, timeout: int = 0,
                 progress: Progress = no_progress) -> None:
