@@ -230,6 +230,8 @@ class Neutron:
                 'security_groups': [], 'binding:vnic_type': 'normal', 'binding:profile': {}, HOST: '',
                 'created_at': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()), 'revision_number': 0,
                 'port_security_enabled': True, **asked}
+        if network.get('guarantees'):
+            port['resource_request'] = network['guarantees']
         port['project_id'] = port['tenant_id']
         port['mac_address'] = asked.get('mac_address') or 'fa:16:3e:' + ':'.join(
             re.findall('..', port['id'][:6]))

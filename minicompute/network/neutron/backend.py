@@ -64,7 +64,10 @@ class NeutronNetworks(NeutronSecurityGroups, NetworkBackend):
             left = [port for port in ports.of_server(client, instance.uuid) if port['id'] not in known]
             same = ports.match(left, one)
             one = dataclasses.replace(one, port=same['id']) if same else one
-        port = ports.settle_one(client, owner, one)
+        try:
+            port = ports.settle_one(client, owner, one)
+        except exception.FixedIpInUse as error:     # a server that is there clashes; a new one asks for what cannot be
+            raise exception.Conflict(error.message) from None
         return _ours(cards.build(client, [port])[0], choice.wanted(resolved))
 
     def drop_port(self, context: RequestContext, instance_uuid: str, port_id: str, *, keep: bool) -> None:

@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minicompute import exception, policy
 from minicompute.context import RequestContext
 from minicompute.network.base import Accepted, Requested
-from minicompute.network.neutron.cards import check_bound
+from minicompute.network.neutron.cards import VNIC_TYPE, check_bound
 from minicompute.network.neutron.client import (
     Client,
     Document,
@@ -16,8 +16,11 @@ from minicompute.network.neutron.client import (
     PortInUse,
     PortLimitExceeded,
     PortRequiresFixedIP,
+    PortUnusable,
 )
 
+#: of a port: what has to be reserved for it
+RESOURCES = 'resource_request'
 _NETWORK_FIELDS = ['id', 'name', 'subnets', 'shared', 'router:external', 'tenant_id', 'mtu']
 
 
@@ -77,6 +80,7 @@ def check(client: Client, context: RequestContext, project_id: str, requested: R
         'ports', 'id', (item['port'] for item in requested if item.get('port')))}
     for port_id in (item['port'] for item in requested if item.get('port')):
         _check_port(ports.get(port_id), port_id, project_id, bool(context.is_admin))
+    _check_guarantees(client, ports)
     named = [{**item, 'id': ports[item['port']]['network_id']} if item.get('port') else item for item in requested]
     networks = {one['id']: one for one in client.among(
         'networks', 'id', (str(item['id']) for item in named), fields=_NETWORK_FIELDS)}
@@ -93,12 +97,32 @@ def _check_port(port: Document | None, port_id: str, project_id: str, is_admin: 
     if port is None or not (own or is_admin):
         raise exception.PortNotFound(port_id=port_id)
     if not own:
-        raise exception.Invalid(f'Port {port_id} is not usable: it is not of project {project_id}.')
+        raise PortUnusable(port_id=port_id, reason=f'it is not of project {project_id}')
     if port.get('device_id'):
         raise PortInUse(port_id=port_id)
     if not port.get('fixed_ips') and port.get('ip_allocation') not in ('deferred', 'none'):
         raise PortRequiresFixedIP(port_id=port_id)
+    kind = port.get(VNIC_TYPE) or 'normal'
+    if kind != 'normal':
+        raise PortUnusable(port_id=port_id, reason=f'no host here has devices for {VNIC_TYPE} {str(kind)[:32]}')
+    if port.get('device_profile'):
+        raise PortUnusable(port_id=port_id, reason='no host here has accelerators for its device_profile')
     check_bound([port])
+
+
+def _check_guarantees(client: Client, ports: Mapping[str, Document]) -> None:
+    """What Neutron wants reserved for a port at Placement only an administrator is told. Raises PortUnusable."""
+    if not ports or not client.extended('port-resource-request'):
+        return
+    for port in Client().among('ports', 'id', ports, fields=['id', RESOURCES]):
+        if wants_resources(port):
+            raise PortUnusable(port_id=port['id'], reason='its QoS policy guarantees a minimum bandwidth or packet '
+                                                          'rate, and no host here accounts for that')
+
+
+def wants_resources(port: Document) -> bool:
+    asked = port.get(RESOURCES) or {}
+    return bool(asked.get('request_groups', asked))
 
 
 def _check_network(network: Document | None, network_id: str, context: RequestContext, project_id: str,

@@ -24,6 +24,15 @@ class PortInUse(exception.Conflict):
     msg_fmt = 'Port %(port_id)s is still in use.'
 
 
+class PortUnusable(exception.Invalid):
+    msg_fmt = 'Port %(port_id)s is not usable: %(reason)s.'
+
+
+class NetworkWithQoS(exception.Invalid):
+    msg_fmt = ('Using networks with QoS policies that guarantee something is not supported (network %(network_id)s): '
+               'no host here accounts for bandwidth.')
+
+
 class PortRequiresFixedIP(exception.Invalid):
     msg_fmt = 'Port %(port_id)s requires a FixedIP in order to be used.'
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from minicompute import exception
 from minicompute.network.neutron.cards import BINDING_FAILED, HOST, PROFILE, VIF_TYPE, bound, check_bound
-from minicompute.network.neutron.choice import Wanted
-from minicompute.network.neutron.client import Client, Document, PortInUse
+from minicompute.network.neutron.choice import Wanted, wants_resources
+from minicompute.network.neutron.client import Client, Document, NetworkWithQoS, PortInUse, PortUnusable
 from minicompute.objects import VIF
 
 #: of a binding's profile: what belongs to the host that the port was on
@@ -93,10 +93,15 @@ def _create(client: Client, owner: Owner, wanted: Sequence[Wanted]) -> list[Docu
         if owner.groups:
             body['security_groups'] = list(owner.groups)
         bodies.append(body | _dns(client, owner.hostname))
+    made: list[Document]
     if len(bodies) > 1:
-        made: list[Document] = client.create('/ports', {'ports': bodies})['ports']
-        return made
-    return [client.create('/ports', {'port': body})['port'] for body in bodies]
+        made = client.create('/ports', {'ports': bodies})['ports']
+    else:
+        made = [client.create('/ports', {'port': body})['port'] for body in bodies]
+    for port in made:       # the policy is its network's: whoever undoes this gives the ports back
+        if wants_resources(port):
+            raise NetworkWithQoS(network_id=port['network_id'])
+    return made
 
 
 def _dns(client: Client, hostname: str | None) -> Document:
@@ -109,6 +114,10 @@ def _take(client: Client, owner: Owner, port_id: str) -> Document:
         port = client.get(f'/ports/{port_id}')['port']
         if port.get('device_id') not in ('', None, owner.uuid):
             raise PortInUse(port_id=port_id)
+        name = port.get('dns_name')
+        if name and owner.hostname is not None and name != owner.hostname and client.extended('dns-integration'):
+            raise PortUnusable(port_id=port_id, reason=f'its dns_name is {str(name)[:64]}, and the hostname of the '
+                                                       f'server {owner.hostname}')
         return _bind(client, owner, port, **_dns(client, owner.hostname))
     except exception.NotFound:
         raise exception.PortNotFound(port_id=port_id) from None
