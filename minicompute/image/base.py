@@ -89,6 +89,10 @@ class ImageSource(abc.ABC):
     #: with them nor waits for a socket. One that is not native lets the others go on by itself.
     native = False
 
+    def check(self, image: ImageMeta) -> None:
+        """Before an image is used, also one that was fetched earlier. Raises ImageUnacceptable."""
+        return
+
     @abc.abstractmethod
     def fetch(self, image: ImageMeta, path: str, stop: Stop = never) -> None:
         """Write the image to `path`, checked against size and hash. `stop()` is asked now and then: True ends it with

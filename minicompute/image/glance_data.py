@@ -38,7 +38,15 @@ class GlanceSource(ImageSource):
     def __init__(self) -> None:
         service_auth.require('glance')
 
+    def check(self, image: ImageMeta) -> None:
+        """Where signatures are asked for none is believed: docs/adr/0027-image-signatures.md."""
+        if CONF.glance.verify_glance_signatures:
+            raise exception.ImageUnacceptable(
+                image_id=image.id, reason='[glance] verify_glance_signatures is on, and there is no key manager with '
+                                          'which its signature could be verified')
+
     def fetch(self, image: ImageMeta, path: str, stop: Stop = never) -> None:
+        self.check(image)
         with open(path, 'wb') as writer:
             Download(image, writer, stop).run()
 

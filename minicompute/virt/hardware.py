@@ -18,15 +18,18 @@ from oslo_utils import strutils
 from minicompute import exception
 from minicompute.conf import CONF
 from minicompute.objects import ComputeNode, Flavor, Instance
+from minicompute.virt import unkept
 
 DISK_BUSES = ('virtio', 'scsi', 'ide', 'sata', 'usb', 'fdc')
 SCSI_MODELS = ('virtio-scsi', 'lsilogic', 'lsisas1068', 'lsisas1078', 'buslogic', 'vmpvscsi')
 VIF_MODELS = ('virtio', 'e1000', 'e1000e', 'rtl8139', 'ne2k_pci', 'pcnet', 'vmxnet3')
 VIDEO_MODELS = ('vga', 'cirrus', 'vmvga', 'qxl', 'virtio', 'bochs', 'none')
 WATCHDOG_ACTIONS = ('disabled', 'reset', 'poweroff', 'pause', 'none')
-#: the flavor would pay for these and not get them
-REFUSED_SPECS = ('hw:numa_nodes', 'hw:mem_encryption', 'hw:tpm_version', 'hw:pmem', 'hw:cpu_realtime',
-                 'pci_passthrough:alias', 'hw:emulator_threads_policy')
+SOUND_MODELS = ('sb16', 'es1370', 'pcspk', 'ac97', 'ich6', 'ich9', 'usb', 'virtio')
+USB_MODELS = ('none', 'nec-xhci', 'qemu-xhci')
+INPUT_BUSES = ('usb', 'virtio')
+#: what the ISA bus of a PC has room for
+MOST_SERIAL_PORTS = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Topology:
 class GuestHardware:
     """The wishes of flavor and image. None: what the driver finds best.
 
-    `rng_rate` is (bytes, milliseconds)."""
+    `rng_rate` is (bytes, milliseconds); `pmu` whether the guest sees the counters of its processor."""
 
     topology: Topology
     architecture: str | None = None
@@ -62,6 +65,12 @@ class GuestHardware:
     boot_menu: bool = False
     hide_hypervisor: bool = False
     windows: bool = False
+    pmu: bool | None = None
+    hpet: bool = False
+    input_bus: str | None = None
+    sound_model: str | None = None
+    usb_model: str | None = None
+    serial_ports: int = 1
     os_command_line: str | None = None
     tuning: dict[str, int] = dataclasses.field(default_factory=dict)
 
@@ -69,7 +78,9 @@ class GuestHardware:
 def guest(flavor: Flavor, properties: Mapping[str, Any]) -> GuestHardware:
     """Raises InvalidInput for what is not understood and NotImplementedHere for what is not kept."""
     specs = flavor.extra_specs
-    refuse_unkept(specs)
+    unkept.refuse_of_flavor(specs)
+    unkept.refuse_of_image(properties)
+    _choice(properties, 'hw_rng_model', ('virtio',))
     firmware = _choice(properties, 'hw_firmware_type', ('bios', 'uefi')) or 'bios'
     return GuestHardware(
         topology=topology(flavor.vcpus, specs, properties),
@@ -92,7 +103,13 @@ def guest(flavor: Flavor, properties: Mapping[str, Any]) -> GuestHardware:
         tablet=_text(properties, 'hw_pointer_model') not in ('ps2mouse',),
         boot_menu=_flag(specs, 'hw:boot_menu', 'hw_boot_menu', properties),
         hide_hypervisor=_flag(specs, 'hw:hide_hypervisor_id', 'img_hide_hypervisor_id', properties),
-        windows=_text(properties, 'os_type') == 'windows',
+        windows=is_windows(properties),
+        pmu=_pmu(specs, properties),
+        hpet=_bool(properties.get('hw_time_hpet')),
+        input_bus=_choice(properties, 'hw_input_bus', INPUT_BUSES),
+        sound_model=_of_both('hw_sound_model', SOUND_MODELS, specs, properties),
+        usb_model=_of_both('hw_usb_model', USB_MODELS, specs, properties),
+        serial_ports=_serial_ports(specs, properties),
         os_command_line=_text(properties, 'os_command_line'),
         tuning=_tuning(specs))
 
@@ -108,20 +125,11 @@ def root_gb(instance: Instance) -> int:
 def admin_user(properties: Mapping[str, Any]) -> str:
     """Whose password a change of the password means."""
     said = _text(properties, 'os_admin_user')
-    return said or ('Administrator' if _text(properties, 'os_type') == 'windows' else 'root')
+    return said or ('Administrator' if is_windows(properties) else 'root')
 
 
-def refuse_unkept(specs: Mapping[str, str]) -> None:
-    """Raises NotImplementedHere for a promise of the flavor that would not be kept."""
-    unkept = [key for key in REFUSED_SPECS if specs.get(key)]
-    if specs.get('hw:cpu_policy', 'shared') != 'shared':
-        unkept.append('hw:cpu_policy')
-    if specs.get('hw:mem_page_size', 'any') not in ('any', 'small'):
-        unkept.append('hw:mem_page_size')
-    if unkept:
-        raise exception.NotImplementedHere(
-            f'The flavor asks for {", ".join(unkept)}, which this driver cannot give.'
-        )
+def is_windows(properties: Mapping[str, Any]) -> bool:
+    return (_text(properties, 'os_type') or '').lower() == 'windows'
 
 
 # -- cores -----------------------------------------------------------------
@@ -171,6 +179,32 @@ def _video_ram(specs: Mapping[str, str], properties: Mapping[str, Any]) -> int |
             reason='hw_video_ram of the image exceeds hw_video:ram_max_mb of the flavor'
         )
     return wanted
+
+
+def _of_both(name: str, choices: tuple[str, ...], specs: Mapping[str, str],
+             properties: Mapping[str, Any]) -> str | None:
+    """What a flavor and an image may say; both may not say different things."""
+    flavor, image = _choice(specs, name.replace('hw_', 'hw:'), choices), _choice(properties, name, choices)
+    if flavor and image and flavor != image:
+        raise exception.InvalidInput(reason=f'{name}: the image says {image}, and the flavor {flavor}')
+    return flavor or image
+
+
+def _pmu(specs: Mapping[str, str], properties: Mapping[str, Any]) -> bool | None:
+    said = [_bool(source[key]) for source, key in ((specs, 'hw:pmu'), (properties, 'hw_pmu')) if source.get(key)]
+    if len(set(said)) > 1:
+        raise exception.InvalidInput(reason='hw_pmu of the image is not what hw:pmu of the flavor says')
+    return said[0] if said else None
+
+
+def _serial_ports(specs: Mapping[str, str], properties: Mapping[str, Any]) -> int:
+    most, wanted = _number(specs, 'hw:serial_port_count'), _number(properties, 'hw_serial_port_count')
+    if most and wanted and wanted > most:
+        raise exception.InvalidInput(reason='hw_serial_port_count of the image exceeds what the flavor allows')
+    found = wanted or most or 1
+    if found > MOST_SERIAL_PORTS:
+        raise exception.InvalidInput(reason=f'hw_serial_port_count: a guest has {MOST_SERIAL_PORTS} at most')
+    return found
 
 
 def _rng_rate(specs: Mapping[str, str]) -> tuple[int, int] | None:

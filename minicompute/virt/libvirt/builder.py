@@ -98,12 +98,13 @@ class Builder:
             metadata=_metadata(instance),
             boot=self._boot(instance, wanted),
             cpu=self._cpu(wanted),
-            clock=Clock(windows=wanted.windows, kvm=kvm),
+            clock=Clock(windows=wanted.windows, kvm=kvm, hpet=wanted.hpet),
             # What speaks to KVM is refused without it.
             features=Features(
                 hide_hypervisor=wanted.hide_hypervisor and kvm,
                 windows=wanted.windows and kvm,
                 smm=wanted.secure_boot,
+                pmu=wanted.pmu,
             ),
             cputune={
                 name: tuning[f'cpu_{name}']
@@ -156,9 +157,12 @@ class Builder:
         made.append(devices.Serial(os.path.join(layout.directory(instance.uuid), 'console.log'),
                                    listen=CONF.serial_console.proxyclient_address,
                                    service=self._serial_port(instance.uuid)))
+        made += [devices.Serial(None, port) for port in range(1, wanted.serial_ports)]
         if wanted.guest_agent:
             made.append(devices.GuestAgent())
         made += self._display(wanted)
+        if wanted.sound_model:
+            made.append(devices.Sound(wanted.sound_model))
         if wanted.rng:
             made.append(devices.Rng(CONF.libvirt.rng_dev_path, wanted.rng_rate))
         if wanted.watchdog != 'disabled':
@@ -172,6 +176,8 @@ class Builder:
             made.append(Controller('scsi', 0, wanted.scsi_model or 'virtio-scsi'))
         if 'q35' in self.machine(wanted) and CONF.libvirt.num_pcie_ports:
             made += [Controller('pci', model='pcie-root-port') for _ in range(CONF.libvirt.num_pcie_ports)]
+        if wanted.usb_model:
+            made.append(Controller('usb', 0, wanted.usb_model))
         return made
 
     def _display(self, wanted: GuestHardware) -> list[Part]:
@@ -181,7 +187,11 @@ class Builder:
         model = wanted.video_model or ('virtio' if 'virt' in self.machine(wanted) else 'vga')
         vram = wanted.video_ram_mb * 1024 if wanted.video_ram_mb else None
         made = [*screens, devices.Video(model, vram)]
-        return [devices.Tablet(), *made] if wanted.tablet else made
+        bus = wanted.input_bus or 'usb'
+        if not wanted.tablet or (bus == 'usb' and wanted.usb_model == 'none'):
+            return made
+        keys: list[Part] = [devices.Keyboard(bus)] if wanted.input_bus else []
+        return [devices.Tablet(bus), *keys, *made]
 
     def _screens(self) -> list[Part]:
         made: list[Part] = [devices.Screen('vnc', CONF.vnc.server_listen)] if CONF.vnc.enabled else []

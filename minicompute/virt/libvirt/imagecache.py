@@ -161,6 +161,7 @@ class ImageCache:
     def _locked(self, image: ImageMeta, stop: Stop = never) -> Iterator[str]:
         if not image.id:
             raise exception.ImageNotFound(image_id=image.id)
+        self._source.check(image)
         # An id may come again with other content, of another owner, once its image is deleted.
         name = f'{image.id} {image.os_hash_value}' if image.os_hash_value else str(image.id)
         stem = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()

@@ -15,6 +15,7 @@ from minicompute.image import base, glance_data
 from minicompute.image.base import FetchStopped, SendStopped
 from minicompute.image.glance import GlanceImages, meta_of
 from minicompute.objects import ImageMeta
+from minicompute.virt.libvirt.imagecache import ImageCache
 from tests.glance import Glance
 from tests.neighbour import Neighbour, forget
 
@@ -323,3 +324,20 @@ def test_glance_is_away(images: GlanceImages, glance: Glance, server: Neighbour,
                 ask()
     finally:
         server.start()
+
+
+def test_images_that_have_to_be_signed_are_not_believed(images: GlanceImages, glance: Glance, conf: Any,
+                                                        tmp_path: pathlib.Path) -> None:
+    """Also one that was fetched before somebody asked for signatures."""
+    signed = {'img_signature': 'xx', 'img_signature_hash_method': 'SHA-256', 'img_signature_key_type': 'RSA-PSS',
+              'img_signature_certificate_uuid': '0f0f'}
+    meta = images.show(admin_context(), glance.add(DATA, disk_format='raw', **signed))
+    source, cache = base.source(), ImageCache(base.source())
+    conf.set_override('instances_path', str(tmp_path))
+    (tmp_path / '_base').mkdir()
+    cache.keep(meta)
+    conf.set_override('verify_glance_signatures', True, 'glance')
+    for use in (lambda: source.fetch(meta, str(tmp_path / 'x')), lambda: cache.keep(meta)):
+        with pytest.raises(exception.ImageUnacceptable, match='verify_glance_signatures'):
+            use()
+    assert not (tmp_path / 'x').exists()

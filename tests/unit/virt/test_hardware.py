@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from minicompute import exception
@@ -86,6 +88,11 @@ def test_wishes():
     ({}, {'os_secure_boot': 'required'}),
     ({}, {'hw_video_ram': '16'}),
     ({'quota__cpu_shares': 'all'}, {}),
+    ({}, {'hw_rng_model': 'haveged'}),
+    ({}, {'hw_input_bus': 'ps2'}),
+    ({}, {'hw_sound_model': 'loud'}),
+    ({}, {'hw_usb_model': 'uhci'}),
+    ({}, {'hw_serial_port_count': '5'}),
 ])
 def test_what_a_user_got_wrong_names_the_key(specs, image):
     with pytest.raises(exception.InvalidInput) as caught:
@@ -98,11 +105,44 @@ def test_what_a_user_got_wrong_names_the_key(specs, image):
                                         ('hw:mem_page_size', 'large'), ('pci_passthrough:alias', 'gpu:1')])
 def test_a_promise_that_is_not_kept_is_refused(key, value):
     with pytest.raises(exception.NotImplementedHere, match=key):
-        hardware.refuse_unkept({key: value})
+        hardware.guest(flavor(**{key.replace(':', '__'): value}), {})
 
 
 def test_shared_cpus_and_small_pages_are_what_everybody_gets():
-    hardware.refuse_unkept({'hw:cpu_policy': 'shared', 'hw:mem_page_size': 'small'})
+    hardware.guest(flavor(hw__cpu_policy='shared', hw__mem_page_size='small', hw__mem_encryption='False'),
+                   {'hw_cpu_policy': 'shared', 'hw_mem_page_size': 'any', 'hw_mem_encryption': 'false',
+                    'hw_architecture': 'x86_64', 'hw_emulation_architecture': 'x86_64'})
+
+
+@pytest.mark.parametrize('key, value', [
+    ('hw_cpu_policy', 'dedicated'), ('hw_cpu_thread_policy', 'isolate'), ('hw_cpu_realtime_mask', '^0'),
+    ('hw_numa_nodes', '2'), ('hw_numa_cpus.0', '0,1'), ('hw_numa_mem.1', '512'), ('hw_mem_page_size', '1GB'),
+    ('hw_mem_encryption', 'true'), ('hw_tpm_version', '2.0'), ('hw_locked_memory', 'yes'), ('hw_viommu_model', 'intel'),
+    ('hw_virtio_packed_ring', 'true'), ('hw_maxphysaddr_mode', 'emulate'), ('hw_ephemeral_encryption', 'true'),
+    ('hw_firmware_stateless', 'true'), ('hw_redirected_usb_ports', '2'), ('hw_emulation_architecture', 'aarch64')])
+def test_what_an_image_asks_for_and_cannot_have(key, value):
+    with pytest.raises(exception.NotImplementedHere, match=re.escape(key)):
+        hardware.guest(flavor(), {key: value})
+
+
+@pytest.mark.parametrize('specs, image, field, expected', [
+    ({'hw__pmu': 'false'}, {}, 'pmu', False), ({}, {'hw_pmu': 'true'}, 'pmu', True), ({}, {}, 'pmu', None),
+    ({}, {'hw_time_hpet': 'true'}, 'hpet', True), ({}, {'hw_input_bus': 'virtio'}, 'input_bus', 'virtio'),
+    ({'hw__sound_model': 'ich9'}, {}, 'sound_model', 'ich9'), ({}, {'hw_sound_model': 'ac97'}, 'sound_model', 'ac97'),
+    ({'hw__usb_model': 'qemu-xhci'}, {'hw_usb_model': 'qemu-xhci'}, 'usb_model', 'qemu-xhci'),
+    ({'hw__serial_port_count': '3'}, {}, 'serial_ports', 3),
+    ({'hw__serial_port_count': '3'}, {'hw_serial_port_count': '2'}, 'serial_ports', 2), ({}, {}, 'serial_ports', 1)])
+def test_wishes_of_either(specs, image, field, expected):
+    assert getattr(hardware.guest(flavor(**specs), image), field) == expected
+
+
+@pytest.mark.parametrize('specs, image, key', [
+    ({'hw__pmu': 'true'}, {'hw_pmu': 'false'}, 'hw_pmu'),
+    ({'hw__sound_model': 'ich9'}, {'hw_sound_model': 'ac97'}, 'hw_sound_model'),
+    ({'hw__serial_port_count': '1'}, {'hw_serial_port_count': '2'}, 'hw_serial_port_count')])
+def test_flavor_and_image_may_not_disagree(specs, image, key):
+    with pytest.raises(exception.InvalidInput, match=key):
+        hardware.guest(flavor(**specs), image)
 
 
 def test_uptime_reads_like_uptime():

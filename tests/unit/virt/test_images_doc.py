@@ -7,6 +7,7 @@ import re
 
 import minicompute
 from minicompute.objects.image_meta import KNOWN_PROPERTIES
+from minicompute.virt import unkept
 
 PACKAGE = pathlib.Path(minicompute.__file__).parent
 READERS = ('virt', 'scheduler', 'compute')
@@ -29,11 +30,31 @@ def names_read() -> set[str]:
     return {name for name in found if not OTHERS.fullmatch(name) and not name.endswith('_')}
 
 
+TEXT = (PACKAGE.parent / 'docs' / 'images.md').read_text()
+
+
 def test_the_list_is_what_the_code_reads() -> None:
-    text = (PACKAGE.parent / 'docs' / 'images.md').read_text()
+    text = TEXT
     listed = re.findall(r'^\| `((?:hw|os|img)_[a-z0-9_]+)` \|', text, re.MULTILINE)
     assert listed == sorted(set(listed)), 'the list is sorted, and names each of them once'
-    assert set(listed) == names_read()
+    assert set(listed) == names_read() - unkept.OF_IMAGES
+
+
+def names_in(paragraph: str) -> set[str]:
+    """The properties that the paragraph of these first words names."""
+    (found,) = [part for part in TEXT.split('\n\n') if part.startswith(paragraph)]
+    return set(re.findall(r'`((?:hw|os|img)_[a-z0-9_]+)`', found))
+
+
+def test_all_that_nova_knows_is_honoured_or_refused_or_said_to_mean_nothing() -> None:
+    refused, nothing = names_in('**Refused'), names_in('**Without meaning')
+    assert refused == unkept.OF_IMAGES and not nothing & (refused | names_read())
+    known = {name for name in KNOWN_PROPERTIES if NAME.fullmatch(name)}
+    assert known - names_read() - refused - signatures == nothing
+
+
+#: what `verify_glance_signatures` is about: a paragraph of its own
+signatures = {name for name in KNOWN_PROPERTIES if name.startswith('img_signature')}
 
 
 def test_they_are_nova_s_names() -> None:

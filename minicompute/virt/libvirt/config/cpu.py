@@ -32,9 +32,13 @@ class Features:
     hide_hypervisor: bool = False
     windows: bool = False
     smm: bool = False
+    #: None: as QEMU finds best
+    pmu: bool | None = None
 
     def xml(self) -> Element:
         made = element('features', element('acpi'), element('apic'))
+        if self.pmu is not None:
+            made.append(element('pmu', state='on' if self.pmu else 'off'))
         if self.smm:
             made.append(element('smm', state='on'))
         if self.windows:
@@ -51,12 +55,13 @@ class Clock:
 
     windows: bool = False
     kvm: bool = False
+    hpet: bool = False
 
     def xml(self) -> Element:
         return element(
             'clock',
             element('timer', name='pit', tickpolicy='delay'),
             element('timer', name='rtc', tickpolicy='catchup'),
-            element('timer', name='hpet', present='no'),
+            element('timer', name='hpet', present='yes' if self.hpet else 'no'),
             element('timer', name='hypervclock', present='yes') if self.windows and self.kvm else None,
             offset='localtime' if self.windows else 'utc')

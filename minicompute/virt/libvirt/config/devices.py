@@ -8,10 +8,10 @@ from minicompute.virt.libvirt.config.base import Element, element
 
 @dataclasses.dataclass(slots=True)
 class Serial:
-    """A serial port whose output virtlogd writes to `log`; it starts anew with each start of the domain. With a
-    `service` (a TCP port) QEMU listens there for somebody who reads along and types."""
+    """A serial port whose output virtlogd writes to `log`, if there is one; it starts anew with each start of the
+    domain. With a `service` (a TCP port) QEMU listens there for somebody who reads along and types."""
 
-    log: str
+    log: str | None
     port: int = 0
     listen: str = '127.0.0.1'
     service: int | None = None
@@ -21,8 +21,9 @@ class Serial:
         if self.service is not None:
             source = element('source', mode='bind', host=self.listen, service=self.service)
             protocol = element('protocol', type_='raw')
-        return element('serial', source, protocol, element('log', file=self.log, append='off'),
-                       element('target', port=self.port), type_='pty' if self.service is None else 'tcp')
+        log = element('log', file=self.log, append='off') if self.log else None
+        return element('serial', source, protocol, log, element('target', port=self.port),
+                       type_='pty' if self.service is None else 'tcp')
 
 
 @dataclasses.dataclass(slots=True)
@@ -61,6 +62,22 @@ class Tablet:
 
     def xml(self) -> Element:
         return element('input', type_='tablet', bus=self.bus)
+
+
+@dataclasses.dataclass(slots=True)
+class Keyboard:
+    bus: str
+
+    def xml(self) -> Element:
+        return element('input', type_='keyboard', bus=self.bus)
+
+
+@dataclasses.dataclass(slots=True)
+class Sound:
+    model: str
+
+    def xml(self) -> Element:
+        return element('sound', model=self.model)
 
 
 @dataclasses.dataclass(slots=True)

@@ -270,3 +270,25 @@ def test_the_tuning_of_a_flavor_is_not_for_volumes():
 def test_a_bus_has_an_end():
     with pytest.raises(exception.InvalidBDM, match='no room'):
         domain(make_instance(block_devices=[volume() for _ in range(26)]))
+
+
+def test_what_images_ask_for_beside_the_usual():
+    tree = domain(make_instance(image_properties={
+        'hw_pmu': 'false', 'hw_time_hpet': 'true', 'hw_input_bus': 'virtio', 'hw_sound_model': 'ich9',
+        'hw_usb_model': 'qemu-xhci', 'hw_serial_port_count': '3', 'hw_rng_model': 'virtio'}))
+    assert tree.find('features/pmu').get('state') == 'off'
+    assert tree.find("clock/timer[@name='hpet']").get('present') == 'yes'
+    assert [(one.get('type'), one.get('bus')) for one in tree.findall('devices/input')] == [
+        ('tablet', 'virtio'), ('keyboard', 'virtio')]
+    assert tree.find('devices/sound').get('model') == 'ich9'
+    assert tree.find("devices/controller[@type='usb']").get('model') == 'qemu-xhci'
+    ports = tree.findall('devices/serial')
+    assert [one.find('target').get('port') for one in ports] == ['0', '1', '2']
+    assert [one.find('log') is not None for one in ports] == [True, False, False]
+
+
+def test_a_guest_without_usb_has_no_tablet_on_it():
+    plain = domain(make_instance())
+    assert plain.find('features/pmu') is None and plain.find('devices/sound') is None
+    assert [one.get('bus') for one in plain.findall('devices/input')] == ['usb']
+    assert domain(make_instance(image_properties={'hw_usb_model': 'none'})).find('devices/input') is None
