@@ -11,6 +11,7 @@
     policy list [PATTERN] | policy check RULE WHO | policy explain RULE WHO
     api diff VERSION VERSION | api routes [--version VERSION] | api openapi VERSION
     import nova --nova-database URL --nova-api-database URL [--apply] [--host HOST]...
+    import hand-back --nova-database URL --host HOST [--apply]
     hollow --hosts N [--processes P] [--prefix NAME]
 """
 from minicompute import concurrency
@@ -225,6 +226,20 @@ def import_nova(args: argparse.Namespace) -> None:
         raise SystemExit(nova.LEFT)
 
 
+def hand_back(args: argparse.Namespace) -> None:
+    from minicompute.cmd.nova import LEFT, handback
+
+    rows, refusals = handback.run(args)
+    table(['Records', 'Forgotten' if args.apply else 'To forget'], rows)
+    if refusals:
+        print()
+        table(['Which', 'Why it stays'], [[one.name, one.reason] for one in refusals])
+    if not args.apply:
+        print('\nNothing was forgotten: --apply does it.')
+    if refusals:
+        raise SystemExit(LEFT)
+
+
 def policy_list(args: argparse.Namespace) -> None:
     table(['Rule', 'Check', 'From', 'Requests'], manage_policy.rules(args))
 
@@ -303,6 +318,13 @@ COMMANDS: list[tuple[str, str, Callable[[argparse.Namespace], None], str, Words]
                      'help': 'Only services and servers of this host; can be given several times.'}),
          ('--force', {'action': 'store_true',
                       'help': 'Also servers of a host whose nova-compute reports still, or did a moment ago.'})]),
+    ('import', 'hand-back', hand_back, 'Give a host with its servers back to Nova: they are forgotten here, and no '
+     'guest is touched; exit status 3 when some stay. Without --apply it only says what it would do.', [
+         ('--nova-database', {'required': True, 'metavar': 'URL', 'help': "Of the cell with the servers (Nova's "
+                              '[database] connection).'}),
+         ('--host', {'required': True, 'metavar': 'HOST', 'help': 'Which; our compute there must have stopped.'}),
+         ('--apply', {'action': 'store_true', 'help': 'Do it, in one transaction.'}),
+         ('--force', {'action': 'store_true', 'help': 'Also servers that were changed here since.'})]),
     ('hollow', '', hollow, 'Run computes with the fake driver, as many as you like: they need transport_url only.', [
         ('--hosts', {'type': positive, 'required': True, 'metavar': 'N', 'help': 'How many.'}),
         ('--processes', {'type': positive, 'metavar': 'P', 'help': 'In so many processes; one for 2,500 hosts.'}),

@@ -164,7 +164,9 @@ class LibvirtBase:
 
 
 def stop(domain: Guest, timeout: float, hurry: Stop = never) -> None:
+    """Raises Conflict for a guest of Nova's that was not taken over: nothing here could start it again."""
     if not domain.running():
         return
+    adoption.check(domain)
     if not (timeout and domain.shutdown(timeout, hurry)):
         domain.cut_off()

@@ -36,6 +36,7 @@ class LibvirtGuest(LibvirtBase, GuestVerbs):
 
     def suspend(self, instance: Instance) -> None:
         with self._watch.quiet(instance.uuid):
+            self._must_be_ours(instance.uuid)
             guest.find(self._host, instance.uuid).save()
 
     def resume(self, instance: Instance) -> None:

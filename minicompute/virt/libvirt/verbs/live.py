@@ -46,6 +46,7 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
     # -- before ----------------------------------------------------------------------
 
     def live_offer(self, instance: Instance) -> dict[str, Any]:
+        self._must_be_ours(instance.uuid)
         tree = migration.running(self._host, instance.uuid).tree()
         if tree.find('devices/hostdev') is not None:
             raise exception.MigrationPreCheckError(reason='the guest holds devices of its host')

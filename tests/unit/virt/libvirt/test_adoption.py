@@ -18,6 +18,7 @@ from minicompute.virt.libvirt.config import metadata
 from minicompute.virt.libvirt.config.base import parse
 from minicompute.virt.libvirt.driver import LibvirtDriver
 from minicompute.virt.libvirt.imagecache import ImageCache
+from minicompute.virt.request import SpawnRequest
 
 UUID = '349ca5b9-440b-48d8-8480-5eda764ebe9d'
 NOVAS = '''<nova:instance xmlns:nova="http://openstack.org/xmlns/libvirt/nova/1.1"><nova:package version="34.0.0"/>
@@ -145,7 +146,8 @@ class Running(Domain):
         return lambda *_: self.done.append(name)
 
 
-@pytest.mark.parametrize('verb', ['reboot', 'rescue', 'start'])
+@pytest.mark.parametrize('verb', ['reboot', 'rescue', 'start', 'power_off', 'suspend', 'rebuild', 'live_offer',
+                                  'free_root'])
 def test_a_guest_of_novas_is_not_stopped(server: Instance, monkeypatch: Any, verb: str) -> None:
     """What could not be started again runs on, and its disks stay nobody's."""
     domain, driver = Running(), LibvirtDriver.__new__(LibvirtDriver)
@@ -159,6 +161,13 @@ def test_a_guest_of_novas_is_not_stopped(server: Instance, monkeypatch: Any, ver
             driver.reboot(server, hard=True)
         elif verb == 'rescue':
             driver.rescue(server, 0)
+        elif verb == 'rebuild':
+            monkeypatch.setattr(Builder, 'disks', MagicMock())
+            driver.rebuild(SpawnRequest(server), preserve_ephemeral=False, start=True)
+        elif verb == 'free_root':
+            driver.free_root(server, MagicMock())
+        elif verb != 'start':
+            getattr(driver, verb)(server)
         else:
             driver._define_and_start(server)
     assert not domain.done and not disks.is_own(UUID) and not driver._networks.plug.called
