@@ -2,15 +2,18 @@
 from __future__ import annotations
 
 import os
+import pathlib
+import subprocess
 import uuid
 from typing import Any
 
 import pytest
 
 from minicompute import exception
-from minicompute.objects import BlockDevice
+from minicompute.objects import BlockDevice, ImageMeta
 from minicompute.virt import images
 from minicompute.virt.libvirt import space, volumes
+from minicompute.virt.libvirt.imagecache import Base
 from minicompute.volume import files
 
 from .conftest import make_instance
@@ -94,3 +97,56 @@ def test_a_copy_that_does_not_fit_is_not_begun(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(exception.DiskFull):
         volumes.make(device, None, None)  # type: ignore[arg-type]
     assert not os.path.exists(path_of(device))
+
+
+class Cache:
+    """An image of 64 KiB of one letter, in a file of so many GiB."""
+
+    def __init__(self, path: str, letter: bytes, size: int = 1) -> None:
+        self.base = Base(path, 'raw', size * space.GIB)
+        with open(path, 'wb') as file:
+            file.write(letter * 65536)
+            file.truncate(size * space.GIB)
+
+    def disk(self, *_args: Any) -> Base:
+        return self.base
+
+
+def begins(device: BlockDevice, tmp_path: pathlib.Path) -> bytes:
+    out = tmp_path / 'out'
+    subprocess.run(['qemu-img', 'dd', '-f', 'qcow2', '-O', 'raw', f'if={path_of(device)}', f'of={out}', 'bs=4',
+                    'count=1'], check=True)
+    return out.read_bytes()[:4]
+
+
+def test_a_volume_gets_another_image(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the new content is whole it has what it had, and it has its size afterwards."""
+    device, image = volume(2, info={'made': True}), ImageMeta(id='i')
+    images.create(path_of(device), files.FORMAT, space.GIB)
+    new = Cache(str(tmp_path / 'new'), b'n')
+    volumes.refill(device, image, Cache(str(tmp_path / 'old'), b'o'))  # type: ignore[arg-type]
+    assert begins(device, tmp_path) == b'oooo' and gib(device) == 2
+    real = images.convert
+
+    def fails(*args: Any, **more: Any) -> None:
+        real(*args, **more)
+        raise exception.DiskFull(what='the volumes')
+    monkeypatch.setattr(images, 'convert', fails)
+    with pytest.raises(exception.DiskFull):
+        volumes.refill(device, image, new)  # type: ignore[arg-type]
+    assert begins(device, tmp_path) == b'oooo' and gib(device) == 2
+    monkeypatch.setattr(images, 'convert', real)
+    volumes.refill(device, image, new)  # type: ignore[arg-type]
+    assert begins(device, tmp_path) == b'nnnn'
+    assert [name for name in os.listdir(os.path.dirname(path_of(device))) if name.startswith('.')] == []
+
+
+def test_an_image_that_does_not_fit_a_volume_that_is_there(tmp_path: pathlib.Path) -> None:
+    device, lost = volume(1, info={'made': True}), volume(1, info={'made': True})
+    images.create(path_of(device), files.FORMAT, space.GIB)
+    large = Cache(str(tmp_path / 'large'), b'l', 2)
+    with pytest.raises(exception.InvalidBDM, match='2 GiB'):
+        volumes.refill(device, ImageMeta(id='i'), large)  # type: ignore[arg-type]
+    assert begins(device, tmp_path) == bytes(4)
+    with pytest.raises(exception.VolumeLost):
+        volumes.refill(lost, ImageMeta(id='i'), large)  # type: ignore[arg-type]
