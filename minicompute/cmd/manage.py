@@ -322,7 +322,8 @@ COMMANDS: list[tuple[str, str, Callable[[argparse.Namespace], None], str, Words]
      'guest is touched; exit status 3 when some stay. Without --apply it only says what it would do.', [
          ('--nova-database', {'required': True, 'metavar': 'URL', 'help': "Of the cell with the servers (Nova's "
                               '[database] connection).'}),
-         ('--host', {'required': True, 'metavar': 'HOST', 'help': 'Which; our compute there must have stopped.'}),
+         ('--host', {'required': True, 'dest': 'of_host', 'metavar': 'HOST',
+                     'help': 'Which; our compute there must have stopped.'}),
          ('--apply', {'action': 'store_true', 'help': 'Do it, in one transaction.'}),
          ('--force', {'action': 'store_true', 'help': 'Also servers that were changed here since.'})]),
     ('hollow', '', hollow, 'Run computes with the fake driver, as many as you like: they need transport_url only.', [

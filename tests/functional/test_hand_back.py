@@ -23,8 +23,8 @@ __all__ = ['there']
 def hand_back(there: Nova, host: str, *, apply: bool = True,
               force: bool = False) -> tuple[dict[str, int], dict[str, str]]:
     """-> ({kind of record: how many}, {server: why it stays})"""
-    rows, refusals = handback.run(argparse.Namespace(nova_database=f'sqlite:///{there.cell}', host=host, apply=apply,
-                                                     force=force))
+    rows, refusals = handback.run(argparse.Namespace(nova_database=f'sqlite:///{there.cell}', of_host=host,
+                                                     apply=apply, force=force))
     return dict(map(tuple, rows)), {one.name.split()[0]: one.reason for one in refusals}  # type: ignore[arg-type]
 
 

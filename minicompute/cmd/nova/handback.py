@@ -33,9 +33,9 @@ def run(args: argparse.Namespace) -> tuple[list[list[Any]], list[Refusal]]:
     source = Database(args.nova_database, NOVA, "Nova's database (--nova-database)")
     try:
         with session.read() as conn:
-            counts, refusals = _look(conn, source, args.host, args.force)
+            counts, refusals = _look(conn, source, args.of_host, args.force)
         if args.apply and counts:
-            counts, refusals = session.write(_forget, source, args.host, args.force)
+            counts, refusals = session.write(_forget, source, args.of_host, args.force)
     finally:
         source.close()
     return [[name, number] for name, number in sorted(counts.items())], refusals
