@@ -34,6 +34,7 @@ HEARD = {
     'build': ['create.start', 'create.end'],
     'delete': ['delete.start', 'shutdown.start', 'shutdown.end', 'delete.end'],
     'rebuild': ['rebuild_scheduled', 'rebuild.start', 'rebuild.end'],
+    'rebuild_volume': ['rebuild_scheduled', 'rebuild.start', 'rebuild.end'],
     'evacuate': ['evacuate', 'rebuild_scheduled', 'rebuild.start', 'rebuild.end'],
     'resize': ['resize_prep.start', 'resize_prep.end', 'resize.start', 'resize.end', 'resize_finish.start',
                'resize_finish.end'],
