@@ -5,6 +5,7 @@ time); the tests that take `database` run once on each.  The databases named the
 """
 from __future__ import annotations
 
+import gc
 import os
 import pathlib
 import shutil
@@ -33,13 +34,43 @@ hypothesis.settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'same'))
 DATABASES = [name for name in os.environ.get('TEST_DATABASES', 'sqlite').split(',') if name]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption('--cases', choices=('all', 'first'), default='all',
+                     help='first: of the cases of a test function only the first, where it is not marked every_case')
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line('markers', 'long: takes minutes; `tools/run_tests.sh long` runs it')
     config.addinivalue_line('markers', 'generic: what every flow or operation gets; on SQLite, elsewhere in `long`')
+    config.addinivalue_line('markers', 'every_case: what a database makes of each case differs; not one for all')
     config.addinivalue_line('markers', 'openstack: wants a real OpenStack; `tools/run_tests.sh openstack` runs it')
     if 'MINICOMPUTE_API_RECORD' in os.environ:
         from tests import recording
         recording.start(os.environ['MINICOMPUTE_API_RECORD'])
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now stays: to look through it again and again takes the collector longer than all tests' own
+    things, and so it looked so seldom that a worker grew to a gigabyte."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """`--cases first`, of what -m and -k have left."""
+    if config.getoption('--cases') == 'all':
+        return
+    kept: dict[Any, pytest.Item] = {}
+    for item in items:
+        cases = getattr(item, 'callspec', None)
+        params = cases.params if cases is not None else {}
+        alone = item.get_closest_marker('every_case') is not None or not isinstance(item, pytest.Function)
+        kept.setdefault(item.nodeid if alone else (
+            item.parent, item.originalname, params.get('database_url')), item)    # type: ignore[attr-defined]
+    chosen = list(kept.values())
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+    items[:] = chosen
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -93,6 +124,12 @@ def template(configured: None, tmp_path_factory: pytest.TempPathFactory) -> path
     return path
 
 
+#: what a database is -> its engines, from test to test: the statements that they have compiled are half of a test
+_engines: dict[Any, tuple[sa.Engine, sa.Engine]] = {}
+#: of them, those whose tables were brought up to date
+_migrated: set[str] = set()
+
+
 @pytest.fixture
 def database(conf: Any, database_url: str, template: pathlib.Path, tmp_path: pathlib.Path) -> Iterator[str]:
     """An empty, migrated database that the code under test uses. -> its URL"""
@@ -101,16 +138,48 @@ def database(conf: Any, database_url: str, template: pathlib.Path, tmp_path: pat
         shutil.copy(template, tmp_path / 'db.sqlite')
         url = f'sqlite:///{tmp_path}/db.sqlite'
     conf.set_override('connection', url, 'database')
-    session.dispose()
+    _connect(database_url, url)
     if database_url != 'sqlite':
-        migration.sync()
+        if url not in _migrated:
+            migration.sync()
+            _migrated.add(url)
         _empty()
     yield url
+    if database_url == 'sqlite' or session._engines not in _engines.values():
+        session.dispose()
+    else:
+        session._engines = session._clock = None    # a server's connections are as good for the next test
+
+
+def _connect(database: str, url: str) -> None:
+    """The engines that `session` would make of the configuration."""
     session.dispose()
+    key = database, *(getattr(CONF.database, name) for name in (
+        'max_pool_size', 'max_overflow', 'pool_timeout', 'connection_recycle_time', 'mysql_sql_mode'))
+    if key not in _engines:
+        _engines[key] = session.engines()
+        if database == 'sqlite':
+            _follow(_engines[key][0])
+    session._engines = _engines[key]
+    if database == 'sqlite':
+        _engines[key][0].url = sa.make_url(url)
+
+
+def _follow(engine: sa.Engine) -> None:
+    """Connections of SQLite go to the file of the test, whichever the engine was made for."""
+    @sa.event.listens_for(engine, 'do_connect')
+    def connect(dialect: Any, record: Any, args: list[Any], options: dict[str, Any]) -> None:
+        args[0] = engine.url.database
 
 
 def _empty() -> None:
+    """Nearly all tables are: to ask costs less than to delete."""
+    tables = list(reversed(metadata.sorted_tables))
+
     def wipe(conn: Any) -> None:
-        for table in reversed(metadata.sorted_tables):
-            conn.execute(table.delete())
+        filled = conn.execute(sa.select(*(sa.exists().select_from(table).label(f't{number}')
+                                          for number, table in enumerate(tables)))).one()
+        for table, rows in zip(tables, filled, strict=True):
+            if rows:
+                conn.execute(table.delete())
     session.write(wipe)

@@ -54,6 +54,7 @@ class MortalEngine(Engine):
 class Bench:
     def __init__(self, monkeypatch: Any) -> None:
         CONF.set_override('stuck_after', 4, 'conductor')
+        CONF.set_override('workers', 3, 'conductor')     # dozens of engines a test, with a handful of actions each
         FakeDriver.faults.clear()
         self.computes = {host: ComputeManager(host, FakeDriver(host)) for host in HOSTS}
         self.engines: list[MortalEngine] = []
@@ -73,6 +74,8 @@ class Bench:
             engine.stop()
         self.scheduler.stop()
         FakeDriver.faults.clear()
+        for manager in self.computes.values():
+            manager.stop()
 
     # -- wires -------------------------------------------------------------
 

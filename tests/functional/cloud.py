@@ -96,6 +96,15 @@ class Cloud:
         body = {'name': 'f-' + uuid.uuid4().hex[:8], 'ram': 64, 'vcpus': 1, 'disk': 0, **changes}
         return str(self.api('POST', '/flavors', {'flavor': body})['flavor']['id'])
 
+    def set_service(self, host: str, status: str) -> None:
+        """A compute, 'enabled' or 'disabled', and every scheduler knows: they read such things once a second."""
+        found = self.api('GET', f'/os-services?host={host}&binary=nova-compute')['services'][0]
+        self.api('PUT', f'/os-services/{found["id"]}', {'status': status})
+        tables = [service.manager._placer.table for service in self.services.values()    # type: ignore[attr-defined]
+                  if isinstance(service.manager, SchedulerManager)]
+        self.until(lambda: all((host in table._disabled) == (status == 'disabled') for table in tables),
+                   f'the schedulers to see {host} {status}')
+
     def boot(self, name: str = 'vm', *, expect: int = 202, version: str = '2.104', user: str = 'admin',
              project: str = 'demo', hints: dict[str, Any] | None = None, **changes: Any) -> Any:
         """-> the server of the answer"""

@@ -6,7 +6,10 @@ from typing import Any
 import futurist
 import pytest
 
+from tests.functional import doorbell
 from tests.functional.cloud import Cloud
+
+doorbell.install()
 
 
 class _Nothing:

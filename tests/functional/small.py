@@ -47,7 +47,7 @@ class Server:
         self.server = make_server('127.0.0.1', 0, app, server_class=_Threads, handler_class=_Quiet)
 
     def __enter__(self) -> str:
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         return f'http://127.0.0.1:{self.server.server_port}'
 
     def __exit__(self, *_args: Any) -> None:

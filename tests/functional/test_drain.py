@@ -33,6 +33,7 @@ class Threaded(ThreadingMixIn, WSGIServer):
 def _quick(conf: Any) -> None:
     conf.set_override('report_interval', 1)
     conf.set_override('service_down_time', 3)
+    conf.set_override('refresh_interval', 0.1, 'scheduler')
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def cli(make_cloud: Any, monkeypatch: Any) -> Iterator[Any]:
     """cli.cloud, and cli('host', 'drain', ...) -> (exit code, what it printed as JSON)"""
     cloud = make_cloud(computes=3)
     server = make_server('127.0.0.1', 0, cloud.app, server_class=Threaded, handler_class=Quiet)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     for name, value in {'OS_AUTH_TYPE': 'none', 'OS_USERNAME': 'admin', 'OS_PROJECT_NAME': 'demo',
                         'OS_ENDPOINT': f'http://127.0.0.1:{server.server_port}/v2.1'}.items():
         monkeypatch.setenv(name, value)
@@ -66,16 +67,11 @@ def all_on(cloud: Cloud, host: str, count: int) -> list[str]:
     """Servers that run on `host`."""
     others = [name for name in ('compute1', 'compute2', 'compute3') if name != host]
     for name in others:
-        set_status(cloud, name, 'disabled')
+        cloud.set_service(name, 'disabled')
     made = [booted(cloud)['id'] for _ in range(count)]
     for name in others:
-        set_status(cloud, name, 'enabled')
+        cloud.set_service(name, 'enabled')
     return made
-
-
-def set_status(cloud: Cloud, host: str, word: str) -> None:
-    found = cloud.api('GET', f'/os-services?host={host}&binary=nova-compute')['services'][0]
-    cloud.api('PUT', f'/os-services/{found["id"]}', {'status': word})
 
 
 def test_everything_goes(cli: Any) -> None:
@@ -138,7 +134,7 @@ def test_what_fails_is_tried_twice_and_told(cli: Any) -> None:
     cloud = cli.cloud
     uuid = all_on(cloud, 'compute1', 1)[0]
     for name in ('compute2', 'compute3'):
-        set_status(cloud, name, 'disabled')
+        cloud.set_service(name, 'disabled')
     code, rows = cli('host', 'drain', 'compute1', '--wait')
     assert code == 1 and 'No valid host' in rows[0]['Result'] and on(cloud, 'compute1') == {uuid}
     assert status(uuid) == ['error', 'error']

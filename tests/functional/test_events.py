@@ -217,8 +217,10 @@ def test_who_was_away_for_too_long_is_told_so(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize('removed', [False, True])
-def test_who_is_not_concerned_goes_on_from_the_newest(cloud: Cloud, removed: bool) -> None:
+def test_who_is_not_concerned_goes_on_from_the_newest(cloud: Cloud, removed: bool,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the hub would read what others have had since, for all its followers."""
+    monkeypatch.setattr(hub, 'BEAT', 0.2)
     put(1, 2, 3, project='other')
     events.sequence()
     if removed:
@@ -237,6 +239,7 @@ def test_what_was_removed_unnumbered_is_missed(cloud: Cloud) -> None:
     assert next(iter(follow(cloud, **{'Last-Event-ID': str(last)})))[0] == 'lost'
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize(('whose', 'index'), [
     ({'project_id': 'p'}, 'ix_events_project'), ({'instance_uuid': 'u'}, 'ix_events_instance')])
 def test_reading_on_has_an_index(database: str, whose: dict[str, str], index: str) -> None:

@@ -168,9 +168,9 @@ def test_orders_need_a_migration(cloud: Cloud, slow: None) -> None:
 
 def test_one_at_a_time_leaves_a_host(cloud: Cloud, slow: None) -> None:
     """The second is queued; it can be aborted there from 2.65 on, or has its turn when the first has ended."""
-    cloud.api('PUT', '/os-services/' + service(cloud, 'compute2')['id'], {'status': 'disabled'})
+    cloud.set_service('compute2', 'disabled')
     first, second, third = (booted(cloud)['id'] for _ in range(3))
-    cloud.api('PUT', '/os-services/' + service(cloud, 'compute2')['id'], {'status': 'enabled'})
+    cloud.set_service('compute2', 'enabled')
     migrate(cloud, first)
     running = copying(cloud, first)
     for uuid in (second, third):
@@ -187,10 +187,6 @@ def test_one_at_a_time_leaves_a_host(cloud: Cloud, slow: None) -> None:
     assert cloud.wait(third)[HOST] == 'compute2'
     cloud.wait(first)
     assert not cloud.leaks()
-
-
-def service(cloud: Cloud, host: str) -> Any:
-    return cloud.api('GET', f'/os-services?host={host}&binary=nova-compute')['services'][0]
 
 
 def test_a_delete_wins(cloud: Cloud, slow: None) -> None:

@@ -271,7 +271,7 @@ def api(app, conf) -> Iterator[None]:
         def log_message(self, *_args: Any) -> None:
             pass
     service = make_server('127.0.0.1', 0, app, handler_class=Quiet)
-    threading.Thread(target=service.serve_forever, daemon=True).start()
+    threading.Thread(target=service.serve_forever, args=(0.02,), daemon=True).start()
     conf.set_override('metadata_url', f'http://127.0.0.1:{service.server_port}', 'local_networks')
     yield
     service.shutdown()

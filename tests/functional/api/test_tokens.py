@@ -81,7 +81,7 @@ class Keystone(BaseHTTPRequestHandler):
 @pytest.fixture
 def keystone():
     server = ThreadingHTTPServer(('127.0.0.1', 0), Keystone)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     Keystone.asked.clear()
     yield server

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from minicompute import exception, servicegroup
 from minicompute.db import models, session
 from minicompute.db.api import compute_nodes
+from tests.functional.counting import told
 from tests.unit.scheduler.support import node, store
 
 pytestmark = pytest.mark.usefixtures('database')
@@ -82,8 +83,8 @@ def test_reports_that_say_nothing_new_write_nothing() -> None:
     def watch(conn: Any, cursor: Any, statement: str, *_: Any) -> None:
         if statement.startswith(('UPDATE', 'INSERT')):
             written.append(statement)
-    sa.event.listen(session.engine(), 'before_cursor_execute', watch)
-    assert session.write(compute_nodes.upsert_many, many) == []
+    with told('before_cursor_execute', watch):
+        assert session.write(compute_nodes.upsert_many, many) == []
     assert not written and stamps() == before
     many[1].uptime, many[2].memory_mb = 'up 2 days', 9999
     session.write(compute_nodes.upsert_many, many)
@@ -108,9 +109,8 @@ def test_thousands_of_hosts_report_in_few_statements() -> None:
     hosts = [f'h{number:04}' for number in range(1200)]
     assert session.write(servicegroup.report_computes, hosts) == hosts
     statements: list[str] = []
-    sa.event.listen(session.engine(), 'before_cursor_execute',
-                    lambda conn, cursor, statement, *_: statements.append(statement))
-    assert session.write(servicegroup.report_computes, [*hosts, 'new']) == ['new']
+    with told('before_cursor_execute', lambda conn, cursor, statement, *_: statements.append(statement)):
+        assert session.write(servicegroup.report_computes, [*hosts, 'new']) == ['new']
     assert len([s for s in statements if s.startswith('UPDATE')]) == 3, statements
     with session.read() as conn:
         assert conn.execute(sa.select(sa.func.min(models.services.c.report_count))).scalar_one() == 1
