@@ -3,13 +3,15 @@
 #
 #   lint         ruff, shellcheck, and the rules of the floors
 #   unit         the parts, one by one
-#   functional   all roles in one process: native threads on SQLite, MariaDB and PostgreSQL, then eventlet on SQLite
+#   functional   all roles in one process: everything under native threads on SQLite; what a database server or eventlet
+#                may make different on MariaDB and PostgreSQL, and under eventlet
 #   integration  real daemons, broker, libvirt and guests
-#   long         more of the last two, hours of it: each action on real guests, the whole lab, each flow broken at each
-#                step on the database servers as well, random requests and random lives by the thousand
+#   long         more of the last two, hours of it: each action on real guests, the whole lab, every functional test on the
+#                database servers and under eventlet, random requests and random lives by the thousand
 #   openstack    minicompute in a real OpenStack, which tools/openstack_lab.sh brings up
 #
 # Without a LAYER: all but `long` and `openstack`. Installs what is missing first, and starts and stops the databases itself.
+# What runs where, and why, says docs/testing.md.
 # The last line says how it ended; the exit code is 0 only if everything passed.
 set -eu
 
@@ -49,7 +51,7 @@ parse() {
             -x) STOP_AT_ONCE=1 OPTIONS+=(-x) ;;
             -k) OPTIONS+=(-k "${2:?-k wants words}") && shift ;;
             lint | unit | functional | integration | long | openstack) CHOSEN="$CHOSEN $1" ;;
-            -h | --help) sed -n '2,13s/^# \{0,1\}//p' "$0" && exit 0 ;;
+            -h | --help) sed -n '2,16s/^# \{0,1\}//p' "$0" && exit 0 ;;
             *) fail "unknown word '$1': layers are $LAYERS long openstack; options are -x and -k WORDS" ;;
         esac
         shift
@@ -94,9 +96,9 @@ layer_functional() {
     MINICOMPUTE_CONCURRENCY=threading TEST_DATABASES=sqlite step 'functional (threads)' pytest -q -n 6 \
         -m 'not long' "${OPTIONS[@]}" tests/functional
     MINICOMPUTE_CONCURRENCY=threading TEST_DATABASES="${TEST_DATABASES#sqlite,}" step 'functional (servers)' \
-        pytest -q -n 6 -m 'not generic and not long' "${OPTIONS[@]}" tests/functional tests/unit/db
+        pytest -q -n 6 -m 'not generic and not long' --cases first "${OPTIONS[@]}" tests/functional tests/unit/db
     MINICOMPUTE_CONCURRENCY=eventlet TEST_DATABASES=sqlite step 'functional (eventlet)' in_parts \
-        -m 'not generic and not long' "${OPTIONS[@]}"
+        -m 'not generic and not long' --cases first "${OPTIONS[@]}"
 }
 
 # pytest -n does not come up under eventlet: four processes instead, each with its share of the files.
@@ -148,8 +150,10 @@ layer_openstack() {
 }
 
 layer_long() {
-    TEST_DATABASES="${TEST_DATABASES#sqlite,}" step 'long (flows)' pytest -q -n 6 -m 'generic and not long' \
-        "${OPTIONS[@]}" tests/functional
+    TEST_DATABASES="${TEST_DATABASES#sqlite,}" step 'long (servers)' pytest -q -n 6 -m 'not long' \
+        "${OPTIONS[@]}" tests/functional tests/unit/db
+    MINICOMPUTE_CONCURRENCY=eventlet TEST_DATABASES=sqlite step 'long (eventlet)' in_parts -m 'not long' \
+        "${OPTIONS[@]}"
     TEST_DATABASES=sqlite step 'long (contract)' pytest -q -n 4 -m long "${OPTIONS[@]}" --durations=10 \
         tests/unit tests/functional
     step 'long (guests)' pytest -q -m long "${OPTIONS[@]}" --durations=10 tests/integration

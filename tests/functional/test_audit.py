@@ -169,6 +169,7 @@ def healthy(cloud: Cloud) -> tuple[str, int]:
     return uuid, rows(sa.select(allocations.c.node_id).where(allocations.c.consumer_uuid == uuid))[0].node_id
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize(('seed', 'kind'), SEEDS, ids=[seed.__name__ for seed, _ in SEEDS])
 def test_found_and_mended(quiet_cloud: Cloud, seed: Any, kind: str) -> None:
     uuid, node = healthy(quiet_cloud)

@@ -15,6 +15,7 @@ from minicompute.db.models import allocations, block_device_mappings, instance_a
 from minicompute.objects import ActionState
 from tests.functional import test_audit as seeds
 from tests.functional.cloud import Cloud
+from tests.functional.counting import told
 from tests.functional.test_audit import LONG_AGO, execute, healthy, quiet_cloud, rows
 
 __all__ = ['quiet_cloud']
@@ -40,6 +41,7 @@ CHECKS = [(seeds.task_of_nothing, audit.tasks_without_action, audit.end_tasks),
           (seeds.wrong_size, lambda conn: audit.Sizes().find(conn), audit.resize)]
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize('state', ['running', 'done'])
 @pytest.mark.parametrize(('seed', 'find', 'mend'), CHECKS, ids=[seed.__name__ for seed, _, _ in CHECKS])
 def test_what_began_meanwhile_wins(quiet_cloud: Cloud, seed: Any, find: Any, mend: Any, state: str) -> None:
@@ -55,6 +57,7 @@ def test_what_began_meanwhile_wins(quiet_cloud: Cloud, seed: Any, find: Any, men
     assert state_of(uuid) == before
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize('changed', ['action', 'status'])
 def test_a_move_that_goes_on_is_not_ended(quiet_cloud: Cloud, changed: str) -> None:
     uuid, node = healthy(quiet_cloud)
@@ -72,6 +75,7 @@ def test_a_move_that_goes_on_is_not_ended(quiet_cloud: Cloud, changed: str) -> N
     assert rows(sa.select(migrations).where(migrations.c.instance_uuid == uuid)) == before
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize('changed', ['action', 'status'])
 def test_the_claim_of_a_move_that_goes_on(quiet_cloud: Cloud, changed: str) -> None:
     uuid, node = healthy(quiet_cloud)
@@ -146,10 +150,11 @@ def test_only_of_what_is_missing_it_is_asked_what_it_does(quiet_cloud: Cloud) ->
     uuid, _ = healthy(quiet_cloud)
     execute(instances.update().where(instances.c.uuid == uuid).values(updated_at=LONG_AGO))
     home = quiet_cloud.show(uuid)['OS-EXT-SRV-ATTR:host']
-    asked: list[str] = []
+    asked: list[tuple[Any, str]] = []
     with session.read() as conn:
-        sa.event.listen(conn.engine, 'before_cursor_execute', lambda *said: asked.append(said[2]))
-        assert audit.missing(conn, {home: [uuid]}) == []
-        looks = [statement for statement in asked if statement.startswith('SELECT')]
+        with told('before_cursor_execute', lambda on, _cursor, statement, *_: asked.append((on, statement))):
+            assert audit.missing(conn, {home: [uuid]}) == []
+        # The daemons ask for this and that meanwhile, on connections of their own.
+        looks = [statement for on, statement in asked if on is conn and statement.startswith('SELECT')]
         assert len(looks) == 1 and 'instance_actions' not in looks[0]
         assert [finding.subject for finding in audit.missing(conn, {home: []})] == [uuid]

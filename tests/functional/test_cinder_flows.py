@@ -130,6 +130,7 @@ def check(bench: Bench, cinder: CinderServer) -> None:
     assert {one['status'] for key, one in cinder.volumes.items() if key not in held} <= {'available'}
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize('name', NAMES)
 def test_it_works(bench: Bench, cinder: CinderServer, name: str) -> None:
     uuid, action_id = begin(bench, cinder, name)

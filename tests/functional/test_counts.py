@@ -109,6 +109,7 @@ def test_a_delete(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     check('delete of one', counts.record())
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize('path', ['/servers', '/servers/detail', '/flavors/detail', '/os-hypervisors/detail',
                                   '/os-services', '/os-availability-zone/detail', '/os-keypairs',
                                   '/os-server-groups', '/limits'])

@@ -44,6 +44,7 @@ def step_of(flow: str, step: str) -> Step:
     return Flow.registry[flow].step(step)
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize('name', NAMES)
 def test_it_works(bench: Bench, name: str) -> None:
     uuid, action_id = begin(bench, name)

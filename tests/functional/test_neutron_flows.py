@@ -99,6 +99,7 @@ def to_lose(bench: Any, uuid: str) -> dict[str, Any]:
 _READY = {'attach_interface': with_card, 'detach_interface': to_detach, 'port_deleted': to_lose}
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize('name', NAMES)
 def test_it_works(bench: NeutronBench, name: str) -> None:
     test_flows.test_it_works(bench, name)

@@ -81,6 +81,7 @@ def test_each_flow_is_told(bench: Bench, notified: Notified, name: str) -> None:
         assert last['state'] == 'deleted' and last['deleted_at'] and last['terminated_at']
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize('name', sorted(stories.STORIES))
 def test_each_failure_is_told(bench: Bench, notified: Notified, monkeypatch: Any, name: str) -> None:  # noqa: F811
     uuid, action_id = begin(bench, name)

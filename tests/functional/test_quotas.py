@@ -70,6 +70,7 @@ def made() -> dict[str, int]:
     return {'instances': count, 'cores': int(cores or 0), 'ram': int(ram or 0)}
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize('limits', [{'instances': 7}, {'cores': 7}, {'ram': 7 * 64}])
 def test_100_creates_at_once(world, api, daemons, limits):
     put(api, **{'instances': -1, 'cores': -1, 'ram': -1, **limits})

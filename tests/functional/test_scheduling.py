@@ -39,6 +39,7 @@ def placer(conf: Any) -> Placer:
     return made
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize('count', [1, 10, 100])
 def test_a_batch_of_requests_costs_four_statements(placer: Placer, count: int) -> None:
     with counted() as seen:
@@ -47,6 +48,7 @@ def test_a_batch_of_requests_costs_four_statements(placer: Placer, count: int) -
     assert seen == ['SELECT', 'SELECT', 'INSERT', 'UPDATE'], 'lock, count, claim, tell the other schedulers'
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize('count', [1, 10, 100])
 def test_one_request_for_many_costs_four_statements(placer: Placer, count: int) -> None:
     with counted() as seen:
@@ -63,6 +65,7 @@ def test_groups_cost_the_same_however_many_they_are(placer: Placer, groups: int)
     assert len(seen) == 10, seen
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize('count', [1, 10, 100])
 def test_a_release_costs_two_statements(placer: Placer, count: int) -> None:
     asked = entry(count)

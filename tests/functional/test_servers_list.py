@@ -17,6 +17,8 @@ from tests.functional.api.client import Client, fault
 from tests.functional.servers_fixtures import *  # noqa: F403
 from tests.functional.servers_fixtures import compute_service, place
 
+pytestmark = pytest.mark.every_case     # what is looked for and sorted by, the database looks for and sorts by
+
 LATER = '2030-01-01T00:00:00Z'
 
 

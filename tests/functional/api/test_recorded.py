@@ -54,6 +54,7 @@ def ask(app: Any, step: Step, ids: dict[str, str]) -> Any:
     return Client(app, step.who, project, roles).call(step.method, path, step.body, step.version)
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize('section', SECTIONS)
 def test_as_nova(app, conf, section):
     conf.set_override('service_down_time', 100000)

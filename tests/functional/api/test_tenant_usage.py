@@ -32,6 +32,7 @@ def usage(client, project='demo', query=DAY, version='2.104'):
     return client.get(f'/os-simple-tenant-usage/{project}?{query}', version=version)['tenant_usage']
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize(('launched', 'terminated', 'hours'), [
     (T(2020, 1, 1), None, 24.0), (T(2020, 1, 2, 6), None, 18.0), (T(2020, 1, 1), T(2020, 1, 2, 12), 12.0),
     (T(2020, 1, 2, 1), T(2020, 1, 2, 1, 30), 0.5), (T(2020, 1, 1), T(2020, 1, 4), 24.0)])

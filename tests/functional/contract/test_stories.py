@@ -60,6 +60,7 @@ def tell(story: dict[str, Any], name: str, version: str, app: Any) -> None:
         f'{test}\n{text}' for test, text in [*result.failures, *result.errors])
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize('path', STORIES, ids=lambda path: path.stem)
 def test_story(cloud: Cloud, path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     story = yaml.safe_load(path.read_text())
