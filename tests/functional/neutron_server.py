@@ -276,6 +276,9 @@ class Neutron:
     def _change_port(self, port: Document, changes: Document) -> None:
         rest = {name: value for name, value in changes.items() if name != HOST}
         port.update(rest, revision_number=port['revision_number'] + 1)
+        for one in self.bindings[port['id']].values():
+            if one['status'] == 'ACTIVE' and 'binding:profile' in rest:
+                one['profile'] = rest['binding:profile']
         if HOST in changes and ((changes[HOST] or '') != port[HOST] or port[VIF_TYPE] == 'binding_failed'):
             self._bind(port, changes[HOST])
 
@@ -291,7 +294,7 @@ class Neutron:
                 raise Refused(409, 'PortBindingAlreadyExists')
             if host not in self.agents:
                 raise Refused(500, 'PortBindingError', f'Binding for port {parts[1]} on host {host} failed.')
-            bindings[host] = self._bound(host, 'INACTIVE')
+            bindings[host] = {**self._bound(host, 'INACTIVE'), 'profile': body['binding'].get('profile', {})}
             return 201, {'binding': bindings[host]}
         if parts[3] not in bindings:
             raise Refused(404, 'PortBindingNotFound')
@@ -300,11 +303,15 @@ class Neutron:
             return 204, None
         if bindings[parts[3]]['status'] == 'ACTIVE':
             raise Refused(409, 'PortBindingAlreadyActive')
+        active = bindings[parts[3]]
+        if {one['profile'].get('migrating_to') for one in bindings.values()} != {parts[3]}:
+            # The agent of Neutron 29: a port with an inactive binding elsewhere leaves, unless it is said to come.
+            raise Refused(409, 'NobodyWiresIt', f'The port is taken for one that leaves {parts[3]}.')
         for one in bindings.values():
             one['status'] = 'INACTIVE'
-        active = bindings[parts[3]]
         active['status'] = 'ACTIVE'
-        port.update({HOST: parts[3], VIF_TYPE: active['vif_type'], DETAILS: active['vif_details']})
+        port.update({HOST: parts[3], VIF_TYPE: active['vif_type'], DETAILS: active['vif_details'],
+                     'binding:profile': active['profile']})
         return 200, {'binding': active}
 
     def _look(self, port: Document) -> None:

@@ -15,9 +15,11 @@ from minicompute.network.neutron.choice import Wanted, wants_resources
 from minicompute.network.neutron.client import Client, Document, NetworkWithQoS, PortInUse, PortUnusable
 from minicompute.objects import VIF
 
+#: of a binding's profile: the host that the port goes to, as Nova names it to Neutron
+MIGRATING_TO = 'migrating_to'
 #: of a binding's profile: what belongs to the host that the port was on
 _OF_HOST = ('pci_vendor_info', 'pci_slot', 'allocation', 'arq_uuid', 'physical_network', 'card_serial_number',
-            'vf_num', 'pf_mac_address', 'device_mac_address', 'migrating_to')
+            'vf_num', 'pf_mac_address', 'device_mac_address', MIGRATING_TO)
 NO_ZONE = 'None'
 
 
@@ -163,16 +165,21 @@ def drop(client: Client, port: Document, *, keep: bool) -> None:
 # -- on two hosts, while a server moves between them -------------------------------------------------
 
 def bind_also(client: Client, cards: Sequence[VIF], host: str) -> list[VIF]:
-    """A second, inactive binding of each. -> the cards as `host` plugs them. Raises PortBindingFailed."""
+    """A second, inactive binding of each. -> the cards as `host` plugs them. Raises PortBindingFailed.
+
+    Both bindings say where the port goes. Else an agent takes a port that has an inactive binding for one that leaves
+    its host, the destination's too, once its own is the active one; told so it wires the port before the guest comes.
+    """
     there = []
     for card in cards:
-        wanted = {'host': host, 'vnic_type': card.details.get('vnic_type', 'normal')}
-        if profile := {name: value for name, value in card.details.get('profile', {}).items()
-                       if name not in _OF_HOST}:
-            wanted['profile'] = profile
+        profile = {name: value for name, value in card.details.get('profile', {}).items() if name not in _OF_HOST}
+        wanted = {'host': host, 'vnic_type': card.details.get('vnic_type', 'normal'),
+                  'profile': {**profile, MIGRATING_TO: host}}
         path = f'/ports/{card.id}/bindings'
-        binding = next((one for one in client.get(path)['bindings'] if one['host'] == host), None)
+        bindings = client.get(path)['bindings']
+        binding = next((one for one in bindings if one['host'] == host), None)
         binding = binding or client.create(path, {'binding': wanted})['binding']
+        _goes(client, card, bindings, host)
         if binding.get('vif_type') == BINDING_FAILED:
             raise exception.PortBindingFailed(port_id=card.id)
         groups = card.details.get('security_groups', [])
@@ -189,6 +196,16 @@ def switch(client: Client, cards: Sequence[VIF], host: str) -> None:
             client.update(f'/ports/{card.id}/bindings/{host}/activate')
 
 
+def _goes(client: Client, card: VIF, bindings: Sequence[Document], host: str | None) -> None:
+    """What the active binding says of where the port goes; None: it stays, and its agents look again."""
+    for one in bindings:
+        profile = one.get('profile') or {}
+        if one.get('status') == 'ACTIVE' and profile.get(MIGRATING_TO) != host:
+            profile = {name: value for name, value in profile.items() if name != MIGRATING_TO}
+            more = {MIGRATING_TO: host} if host else {}
+            client.update(f'/ports/{card.id}', {'port': {PROFILE: {**profile, **more}}})
+
+
 def unbind(client: Client, cards: Sequence[VIF], host: str) -> None:
     for card in cards:
         try:
@@ -197,3 +214,6 @@ def unbind(client: Client, cards: Sequence[VIF], host: str) -> None:
             continue
         if len(bindings) > 1 and any(one['host'] == host and one.get('status') != 'ACTIVE' for one in bindings):
             client.delete(f'/ports/{card.id}/bindings/{host}')
+            bindings = [one for one in bindings if one['host'] != host]
+        if len(bindings) == 1:
+            _goes(client, card, bindings, None)
