@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Several real hosts on one machine, to move guests between them and to hurt them. As root:
 #
-#   tools/lab.sh up [--hosts N] [--shared-instances]   N hosts (3); the second option puts the disks of servers on
-#                                   a directory that all hosts share. May be run again: what is missing is started
+#   tools/lab.sh up [--hosts N] [--shared-instances] [--neighbours]   N hosts (3); the second option puts the disks of
+#                                   servers on a directory that all hosts share, the third adds the hosts to the real
+#                                   OpenStack of tools/openstack_lab.sh. May be run again: what is missing is started
 #   tools/lab.sh down [--wipe]      ends all of it; --wipe also forgets its state
 #   tools/lab.sh status             says what runs; exits with 0 when all of it does
 #   tools/lab.sh exec HOST COMMAND...        on that host: tools/lab.sh exec host1 virsh list
@@ -12,8 +13,9 @@
 #   tools/lab.sh start HOST         starts what does not run there
 #
 # HOST is host1, host2, ... For kill and start it may be `control`, with api, conductor-1, conductor-2, scheduler-1,
-# scheduler-2, rabbitmq or mariadb. State is under run/lab. For a second lab: LAB_NAME (lab), LAB_SUBNET
-# (10.99.0.0/24), LAB_PORT (by the subnet; the first of four ports on loopback), LAB_HOME (run/LAB_NAME).
+# scheduler-2, rabbitmq or mariadb (with neighbours tools/openstack_lab.sh stops and starts those). With neighbours a
+# host has an `agent` to kill, too. State is under run/lab. For a second lab: LAB_NAME (lab), LAB_SUBNET
+# (10.99.0.0/24), LAB_PORT (by the subnet; the first of three ports on loopback), LAB_HOME (run/LAB_NAME).
 # See docs/lab.md.
 set -eu
 
@@ -54,9 +56,11 @@ MOST_HOSTS=50
 . "$here/lib/lab_net.sh"
 . "$here/lib/lab_hosts.sh"
 . "$here/lib/lab_control.sh"
+. "$here/lib/lab_neighbours.sh"
 
 HOSTS="$(setting HOSTS)"
 SHARED="$(setting SHARED)"
+NEIGHBOURS="$(setting NEIGHBOURS)"
 
 main() {
     local verb="${1:-}"
@@ -66,7 +70,7 @@ main() {
         status) [ $# = 0 ] || fail 'status takes no words' && status ;;
         partition | heal) require_root && known_host "${1:-}" && "$verb" "$1" ;;
         kill | start | exec) require_root && "word_$verb" "$@" ;;
-        -h | --help) sed -n '2,19s/^# \{0,1\}//p' "$0" ;;
+        -h | --help) sed -n '2,21s/^# \{0,1\}//p' "$0" ;;
         *) fail "unknown word '$verb': say up, down, status, exec, partition, heal, kill or start; --help tells more" ;;
     esac
 }
@@ -92,23 +96,29 @@ up() {
     check_settings
     prepare_machine
     save_settings
+    # Before the hosts, which get their mounts: Cinder's share is one.
+    [ -z "$NEIGHBOURS" ] || start_neighbours
     say "Network $LAB_SUBNET on $BRIDGE"
     make_bridge
     make_authorities
-    write_settings
+    if [ -n "$NEIGHBOURS" ]; then neighbour_settings; else write_settings; fi
     say "Starting $HOSTS hosts"
     for host in $(all_hosts); do make_host_files "$host"; done
     for host in $(all_hosts); do start_host "$host"; done
-    start_control
+    [ -n "$NEIGHBOURS" ] || start_control
     for host in $(all_hosts); do start_compute_of "$host"; done
     for host in $(all_hosts); do await_compute_of "$host"; done
-    say 'Flavors, key pair, image and network'
-    make_things
+    if [ -n "$NEIGHBOURS" ]; then
+        for host in $(all_hosts); do await_agent_of "$host"; done
+    else
+        say 'Flavors, key pair, image and network'
+        make_things
+    fi
     say_what_next
 }
 
 parse_up() {
-    WANT_HOSTS='' WANT_SHARED=''
+    WANT_HOSTS='' WANT_SHARED='' WANT_NEIGHBOURS=''
     while [ $# -gt 0 ]; do
         case "$1" in
             --hosts)
@@ -116,7 +126,8 @@ parse_up() {
                 WANT_HOSTS="$2" && shift
                 ;;
             --shared-instances) WANT_SHARED=1 ;;
-            *) fail "unknown option '$1': up takes --hosts N and --shared-instances" ;;
+            --neighbours) WANT_NEIGHBOURS=1 ;;
+            *) fail "unknown option '$1': up takes --hosts N, --shared-instances and --neighbours" ;;
         esac
         shift
     done
@@ -126,17 +137,18 @@ parse_up() {
 check_settings() {
     if [ -n "$HOSTS" ]; then
         [ -z "$WANT_SHARED" ] || [ -n "$SHARED" ] || fail 'this lab has instances of their own on each host: tools/lab.sh down --wipe first'
+        [ -z "$WANT_NEIGHBOURS" ] || [ -n "$NEIGHBOURS" ] || fail 'this lab has a control plane of its own: tools/lab.sh down --wipe first'
         [ -z "$WANT_HOSTS" ] || [ "$WANT_HOSTS" -ge "$HOSTS" ] || fail "this lab has $HOSTS hosts: tools/lab.sh down --wipe first"
         [ "$(setting LAB_SUBNET) $(setting LAB_PORT)" = "$LAB_SUBNET $LAB_PORT" ] ||
             fail "this lab has the subnet $(setting LAB_SUBNET) and the port $(setting LAB_PORT): tools/lab.sh down --wipe first"
     else
-        SHARED="$WANT_SHARED"
+        SHARED="$WANT_SHARED" NEIGHBOURS="$WANT_NEIGHBOURS"
     fi
     HOSTS="${WANT_HOSTS:-${HOSTS:-3}}"
 }
 
 save_settings() {
-    printf '%s\n' "HOSTS=$HOSTS" "SHARED=$SHARED" "LAB_SUBNET=$LAB_SUBNET" "LAB_PORT=$LAB_PORT" | write_file "$RUN/settings" 644
+    printf '%s\n' "HOSTS=$HOSTS" "SHARED=$SHARED" "NEIGHBOURS=$NEIGHBOURS" "LAB_SUBNET=$LAB_SUBNET" "LAB_PORT=$LAB_PORT" | write_file "$RUN/settings" 644
 }
 
 prepare_machine() {
@@ -152,6 +164,20 @@ prepare_machine() {
 
 say_what_next() {
     local rel="${RUN#"$PWD"/}"
+    if [ -n "$NEIGHBOURS" ]; then
+        cat << NEXT
+
+The OpenStack at ${OPENSTACK#"$PWD"/} has $HOSTS hosts more. Now type:
+
+    . ${OPENSTACK#"$PWD"/}/openrc
+    openstack server create one --flavor m1.nano --image minicompute-guest --network demo --host host1 --wait \\
+        --os-compute-api-version 2.95
+    openstack server migrate one --live-migration --host host2 --wait --os-compute-api-version 2.95
+    tools/lab.sh exec host2 virsh list    tools/lab.sh kill host2 all     tools/lab.sh start host2
+    tools/lab.sh status                   tools/lab.sh down
+NEXT
+        return 0
+    fi
     cat << NEXT
 
 The lab is up: $HOSTS hosts. Now type:
@@ -172,8 +198,15 @@ down() {
     make_directories
     take_lock
     say 'Ending the lab'
-    stop_control
-    cut_power
+    if [ -n "$NEIGHBOURS" ]; then
+        [ -z "$wipe" ] || forget_hosts
+        cut_power
+        [ -z "$wipe" ] || forget_services
+        stop_neighbours
+    else
+        stop_control
+        cut_power
+    fi
     remove_network
     close_paths
     if [ -n "$wipe" ]; then
@@ -187,7 +220,7 @@ down() {
 # wipe_state: what the lab made, and no other file.
 wipe_state() {
     (cd "$RUN" && rm -rf hosts node shared pki database rabbitmq state images log pids settings port broker.password \
-        ./*.conf openrc clouds.yaml demo_key demo_key.pub opened.paths epmd.started lock)
+        neighbours.started ./*.conf openrc clouds.yaml demo_key demo_key.pub opened.paths epmd.started lock)
     rmdir "$RUN" 2> /dev/null || note "$RUN has files that are not the lab's"
 }
 
@@ -196,6 +229,7 @@ wipe_state() {
 word_kill() {
     [ $# -ge 1 ] && [ $# -le 2 ] || fail 'kill HOST [daemon|libvirtd|virtlogd|all], or kill control NAME'
     if [ "$1" = control ]; then
+        [ -z "$NEIGHBOURS" ] || fail "the control plane is that of the neighbours: tools/openstack_lab.sh stop ${2:-NAME}"
         kill_control "${2:-}"
     else
         known_host "$1"
@@ -210,11 +244,13 @@ word_start() {
     link_exists "$BRIDGE" || fail 'the lab is down: tools/lab.sh up'
     take_lock 120
     if [ "$1" = control ]; then
+        [ -z "$NEIGHBOURS" ] || fail 'the control plane is that of the neighbours: tools/openstack_lab.sh up'
         start_control
     else
         start_host "$1"
         start_compute_of "$1"
         await_compute_of "$1"
+        [ -z "$NEIGHBOURS" ] || await_agent_of "$1"
     fi
 }
 
@@ -227,8 +263,12 @@ word_exec() {
 # -- status --------------------------------------------------------------------------
 
 status() {
-    local name trouble=0
-    for name in mariadb rabbitmq $CONTROL; do
+    local name trouble=0 control="mariadb rabbitmq $CONTROL"
+    if [ -n "$NEIGHBOURS" ]; then
+        control=''
+        openstack_lab status || trouble=1
+    fi
+    for name in $control; do
         if alive "$PIDS/$name.pid"; then
             printf '%-14s up\n' "$name"
         else
@@ -248,6 +288,10 @@ host_status() {
     fi
     for part in virtlogd libvirtd; do [ -n "$(pids_in "$host" -x "$part")" ] || missing="$missing $part"; done
     compute_runs "$host" || missing="$missing minicompute-compute"
+    if [ -n "$NEIGHBOURS" ]; then
+        for part in ovsdb-server ovs-vswitchd; do [ -n "$(pids_in "$host" -x "$part")" ] || missing="$missing $part"; done
+        agent_runs "$host" || missing="$missing neutron-openvswitch-agent"
+    fi
     printf '%-14s %s, %s, %d guests%s%s\n' "$host" "$(if [ -n "$missing" ]; then echo degraded; else echo up; fi)" \
         "$(address_of "$host")" "$(pids_in "$host" -f '^/usr/bin/qemu-system' | wc -l)" "${missing:+, without$missing}" \
         "$(if is_cut "$host"; then echo ', cut off'; fi)"

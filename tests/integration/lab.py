@@ -67,10 +67,11 @@ class Lab:
         """Empty when nothing of this lab is on the machine."""
         found = {
             'processes': sorted(self.processes().values()),
-            'links': [name for name in os.listdir('/sys/class/net') if re.match(rf'{self.name}-(br|h\d+)$', name)],
+            'links': [name for name in os.listdir('/sys/class/net') if re.match(rf'{self.name}-(br|[hn]\d+)$', name)],
             'mounts': [line for line in pathlib.Path('/proc/self/mounts').read_text().splitlines()
                        if f'{self.directory}/' in line],
-            'rules': [line for line in _output('iptables', '-w', '-S').splitlines() if f' {self.name}-br ' in line],
+            'rules': [line for table in ('filter', 'nat') for line in _output(
+                'iptables', '-w', '-t', table, '-S').splitlines() if f' {self.name}-br ' in line],
             'files': [str(self.directory)] if self.directory.exists() else []}
         return {kind: values for kind, values in found.items() if values}
 

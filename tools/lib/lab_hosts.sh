@@ -103,6 +103,9 @@ host_settings() {
 [DEFAULT]
 host = $1
 my_ip = $(address_of "$1")
+[vnc]
+server_listen = $(address_of "$1")
+server_proxyclient_address = $(address_of "$1")
 CONF
 }
 
@@ -121,6 +124,7 @@ start_host() {
     wait_until 20 host_is_ready "$host" || fail "$host does not start: see $LOGS/$host.log"
     connect_host "$host"
     start_libvirt_of "$host"
+    [ -z "$NEIGHBOURS" ] || start_neighbours_of "$host"
 }
 
 host_is_ready() { is_on "$1" && in_host "$1" test -e /run/lab.ready 2> /dev/null; }
@@ -140,13 +144,14 @@ COMPUTE='minicompute-compute --config-file'
 compute_runs() { [ -n "$(pids_in "$1" -f "$COMPUTE")" ]; }
 
 start_compute_of() {
-    local host="$1" log="$LOGS/compute-$1.log"
+    local host="$1" log="$LOGS/compute-$1.log" first=()
+    [ -z "$NEIGHBOURS" ] || first=(--config-file "$RUN/neighbours.conf")
     ! compute_runs "$host" || return 0
     if [ -s "$log" ]; then mv "$log" "$log.1"; fi
     in_host "$host" env -i PATH="$PATH" HOME="${HOME:-/root}" LANG=C.UTF-8 \
         ${MINICOMPUTE_CONCURRENCY:+MINICOMPUTE_CONCURRENCY="$MINICOMPUTE_CONCURRENCY"} \
         start-stop-daemon --start --quiet --background --pidfile /run/none.pid --chdir "$RUN" --output "$log" \
-        --startas "$VENV/bin/minicompute-compute" -- --config-file "$RUN/compute.conf" \
+        --startas "$VENV/bin/minicompute-compute" -- "${first[@]}" --config-file "$RUN/compute.conf" \
         --config-file "$RUN/node/host.conf" --config-file "$RUN/local.conf"
 }
 
@@ -166,6 +171,7 @@ kill_in_host() {
     local host="$1" pids
     case "$2" in
         daemon | compute) pids="$(pids_in "$host" -f "$COMPUTE")" ;;
+        agent) pids="$(pids_in "$host" -f "$AGENT")" ;;
         libvirtd | virtlogd) pids="$(pids_in "$host" -x "$2")" ;;
         all) pids="$(host_init "$host")" ;;
         *) fail "unknown word '$2': kill $host daemon, libvirtd, virtlogd or all" ;;

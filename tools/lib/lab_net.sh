@@ -18,13 +18,20 @@ make_bridge() {
     # Without IPv6: what listens on this machine's link-local addresses is not for the lab.
     [ ! -d /proc/sys/net/ipv6 ] || echo 1 > "/proc/sys/net/ipv6/conf/$BRIDGE/disable_ipv6"
     ip address replace "$PREFIX.1/24" dev "$BRIDGE"
-    ip link set "$BRIDGE" up
     close_bridge
+    [ -z "$NEIGHBOURS" ] || translate
+    ip link set "$BRIDGE" up
 }
 
 # bridge_rules: what the hosts, and through them the guests, are kept from: all of this machine but their own broker.
 # Another lab's listens on the same port of another address.
 bridge_rules() {
+    if [ -n "$NEIGHBOURS" ]; then
+        # What lab_neighbours.sh translates, and nothing else.
+        printf '%s\n' "INPUT -i $BRIDGE -m conntrack ! --ctstate ESTABLISHED,RELATED,DNAT -j DROP" \
+            "FORWARD -i $BRIDGE ! -o $BRIDGE -j DROP"
+        return 0
+    fi
     cat << RULES
 INPUT -i $BRIDGE -m conntrack --ctstate NEW ! -d $BROKER_ADDRESS -j DROP
 INPUT -i $BRIDGE -m conntrack --ctstate NEW -p tcp ! --dport $BROKER_PORT -j DROP
@@ -74,11 +81,13 @@ is_cut() { [ -e "$RUN/hosts/$1/cut" ]; }
 partition() {
     : > "$RUN/hosts/$1/cut"
     if link_exists "$(cable_of "$1")"; then unplug "$1"; fi
+    if link_exists "$(data_cable_of "$1")"; then ip link set "$(data_cable_of "$1")" down; fi
     note "$1 is cut off; tools/lab.sh heal $1 joins it again"
 }
 
 heal() {
     rm -f "$RUN/hosts/$1/cut"
     if link_exists "$(cable_of "$1")"; then plug "$1"; fi
+    if link_exists "$(data_cable_of "$1")"; then ip link set "$(data_cable_of "$1")" up; fi
     note "$1 is joined again"
 }
