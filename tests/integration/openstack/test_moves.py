@@ -198,6 +198,16 @@ def test_cold_and_resized(guest: Guest) -> None:
     guest.is_whole(HOSTS[1], rebooted=True)
 
 
+def test_shelved_and_brought_back_elsewhere(guest: Guest) -> None:
+    guest.act('shelve')
+    guest.rests('SHELVED_OFFLOADED', None)
+    guest.volumes_are_at(None, 'reserved')
+    assert guest.truth.claims(guest.id) == []
+    guest.act('unshelve', {'host': HOSTS[1]})
+    guest.rests('ACTIVE', HOSTS[1])
+    guest.is_whole(HOSTS[1], rebooted=True)
+
+
 @contextlib.contextmanager
 def disabled(guest: Guest, but: str) -> Iterator[None]:
     """No compute but one takes what moves."""
