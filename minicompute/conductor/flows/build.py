@@ -138,6 +138,7 @@ def allocate_networks(task: Task) -> Outcome:
             groups=spec.security_groups)
     except exception.PortBindingFailed as error:
         raise Reschedule(str(error)) from None
+    ports.not_owed(task)
     task.set(network_info=vifs)
     return ports.to_await(vifs)
 

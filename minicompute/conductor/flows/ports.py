@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 from minicompute import exception
 from minicompute.conductor.flow import Asked, Debt, Later, Outcome, StepFailed, Task
+from minicompute.conductor.flows.connections import Busy
 from minicompute.conf import CONF
 from minicompute.context import admin_context
 from minicompute.db import session
-from minicompute.db.api import instances
+from minicompute.db.api import actions, instances, owed
 from minicompute.db.session import utcnow
 from minicompute.network import base as network
-from minicompute.objects import VIF
+from minicompute.objects import VIF, Instance
 
 #: seconds between two looks of a flow that no event rings
 LOOK_AGAIN = 5.0
@@ -167,7 +169,25 @@ def unreleased(task: Task) -> list[Debt]:
 
 
 def pay_ports(uuid: str, data: dict[str, Any]) -> None:
-    network.load().deallocate(admin_context(), uuid, keep=data.get('keep', ()))
+    """A server that has come to a host after all, by another attempt, keeps them."""
+    found = _at_rest(uuid)
+    if found is None or not (found.host or found.launched_at):
+        network.load().deallocate(admin_context(), uuid, keep=data.get('keep', ()))
+
+
+def not_owed(task: Task) -> None:
+    """With the step's commit: the ports that an earlier attempt could not give back are in use again."""
+    if remote():
+        task.on_commit(functools.partial(owed.settle_debt, service='neutron', verb=f'ports {task.uuid}'))
+
+
+def _at_rest(uuid: str) -> Instance | None:
+    """The server, if it is there. Raises Busy while something is being done with it: only what comes of that says what
+    is left to do."""
+    with session.read() as conn:
+        if actions.any_running(conn, [uuid]):
+            raise Busy(instance_uuid=uuid)
+        return instances.get_many(conn, [uuid]).get(uuid)
 
 
 def drop(task: Task, port: str, keep: bool) -> None:
@@ -179,4 +199,8 @@ def undropped(task: Task, port: str, keep: bool) -> list[Debt]:
 
 
 def pay_port(port: str, data: dict[str, Any]) -> None:
+    """One that the server has got again meanwhile stays."""
+    found = _at_rest(data['server'])
+    if found is not None and any(card.id == port for card in found.network_info):
+        return
     network.load().drop_port(admin_context(), data['server'], port, keep=bool(data.get('keep')))
