@@ -59,9 +59,10 @@ class NetworkBackend(SecurityGroups, abc.ABC):
         them to `host`. Raises PortBindingFailed when this host cannot have them."""
 
     @abc.abstractmethod
-    def deallocate(self, context: RequestContext, instance_uuid: str, keep: Collection[str] = ()) -> None:
-        """Give back all that a server holds; nothing held is fine. Ports made by hand stay, unbound: a backend that
-        does not know which those are is told by `keep`."""
+    def deallocate(self, context: RequestContext, instance_uuid: str, keep: Collection[str] = (), *,
+                   project_id: str | None = None) -> None:
+        """Give back all that a server of this project holds; nothing held is fine. Ports made by hand stay, unbound: a
+        backend that does not know which those are is told by `keep`."""
 
     @abc.abstractmethod
     def resolve_one(self, context: RequestContext, project_id: str, item: dict[str, Any]) -> Any:
@@ -69,8 +70,10 @@ class NetworkBackend(SecurityGroups, abc.ABC):
         `reserve_port`. Raises NetworkNotFound, PortNotFound, NetworkAmbiguous, NoNetworkToAttach, FixedIpInvalid."""
 
     @abc.abstractmethod
-    def network_info(self, context: RequestContext, instance_uuid: str, known: Sequence[VIF] = ()) -> list[VIF]:
-        """The cards that a server holds now. Of `known`, what its record says, come the order and what only we know."""
+    def network_info(self, context: RequestContext, instance_uuid: str, known: Sequence[VIF] = (), *,
+                     project_id: str | None = None) -> list[VIF]:
+        """The cards that a server of this project holds now. Of `known`, what its record says, come the order and what
+        only we know. Where anybody may say of a port of his own whose it is, those of other projects are none."""
 
     # -- of a transactional backend
 
@@ -95,7 +98,7 @@ class NetworkBackend(SecurityGroups, abc.ABC):
         raise NotImplementedError
 
     def bind(self, context: RequestContext, instance: Instance, host: str) -> list[VIF]:
-        """The server's cards, all of them bound to `host`. Raises PortBindingFailed."""
+        """The server's cards, those of its record, all of them bound to `host`. Raises PortBindingFailed."""
         raise NotImplementedError
 
     def states(self, context: RequestContext, instance_uuids: Collection[str]) -> dict[str, str]:

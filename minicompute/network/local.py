@@ -90,7 +90,8 @@ class LocalNetworks(LocalSecurityGroups, NetworkBackend):
         self.came(ports)
         return found
 
-    def deallocate(self, context: RequestContext, instance_uuid: str, keep: Collection[str] = ()) -> None:
+    def deallocate(self, context: RequestContext, instance_uuid: str, keep: Collection[str] = (), *,
+                   project_id: str | None = None) -> None:
         session.write(db.release_ports, [instance_uuid])
 
     def resolve_one(self, context: RequestContext, project_id: str, item: dict[str, Any]) -> Card:
@@ -111,7 +112,8 @@ class LocalNetworks(LocalSecurityGroups, NetworkBackend):
     def release_port(self, conn: sa.Connection, port_id: str, instance_uuid: str) -> None:
         db.release_port(conn, port_id, instance_uuid)
 
-    def network_info(self, context: RequestContext, instance_uuid: str, known: Sequence[VIF] = ()) -> list[VIF]:
+    def network_info(self, context: RequestContext, instance_uuid: str, known: Sequence[VIF] = (), *,
+                     project_id: str | None = None) -> list[VIF]:
         with session.read() as conn:
             ports = db.list_ports(conn, {'instance_uuid': [instance_uuid]})
             found = {n.id: n for n in db.list_networks(conn, {'id': [port.network_id for port in ports]})}

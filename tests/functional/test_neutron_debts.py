@@ -1,4 +1,5 @@
-"""What is owed to Neutron when it is paid at the wrong moment: a server that lives keeps what it has."""
+"""What is owed to Neutron when it is paid at the wrong moment, and ports that are not what they seem: a server that
+lives keeps what it has, and gets nothing else."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -9,12 +10,14 @@ import pytest
 from minicompute.conductor import debts
 from minicompute.conductor.flow import Debt
 from minicompute.conductor.flows import ports
+from minicompute.context import admin_context
 from minicompute.db import session
 from minicompute.db.api import owed
+from minicompute.network import base as network
 from minicompute.virt.fake import FakeDriver
-from tests.functional import test_flows
+from tests.functional import beginnings, test_flows
 from tests.functional.bench import HOSTS
-from tests.functional.neutron_server import Fault, Neutron
+from tests.functional.neutron_server import HOST, Fault, Neutron
 from tests.functional.test_neutron_flows import NeutronBench
 
 
@@ -78,3 +81,60 @@ def test_a_card_that_came_again_stays(bench: NeutronBench) -> None:
     owe(Debt('neutron', 'port', card, {'server': uuid, 'keep': True}), uuid)
     assert debts.pay() == 1
     bench.check()
+
+
+# -- ports that only say that they are a server's --------------------------------------------------------
+
+def moved(bench: NeutronBench, uuid: str, name: str) -> None:
+    beginnings.run(bench, uuid, name, **beginnings.READY[name](bench, uuid))
+
+
+@pytest.mark.parametrize('project', ['mallory', 'p'])
+@pytest.mark.parametrize('name', ['resize', 'evacuate', 'live-migration'])
+def test_a_port_that_names_a_server_does_not_get_in(bench: NeutronBench, name: str, project: str) -> None:
+    """Of another project that means ill; or the server's own, made by a request that seemed to fail."""
+    uuid = bench.built()
+    mine = [card.id for card in bench.server(uuid).network_info]
+    strange = bench.neutron.port(bench.neutron.network(project), project, device_id=uuid,
+                                 device_owner='compute:nova')
+    before = dict(bench.neutron.ports[strange])
+    moved(bench, uuid, name)
+    assert [card.id for card in bench.server(uuid).network_info] == mine
+    after = bench.neutron.ports[strange]
+    assert (after[HOST], after['revision_number']) == (before[HOST], before['revision_number'])
+
+
+def test_a_card_that_fails_takes_no_other_port_with_it(bench: NeutronBench, monkeypatch: Any) -> None:
+    """Dead before it wrote down what it made, it looks for that: neither what another project says of its ports, nor
+    another port of the project, is it."""
+    uuid = bench.built()
+    strange = bench.neutron.port(bench.net, 'mallory', device_id=uuid)
+    others = bench.neutron.port(bench.neutron.network('p'), 'p', device_id=uuid)
+
+    def make_and_die(task: Any) -> Any:
+        network.load().make_port(task.context, task.instance, task.data['card'])
+        raise RuntimeError('and nobody knows')
+    test_flows.change(monkeypatch, 'attach_interface', 'make_port', run=test_flows.named(make_and_die, 'make_port'))
+    card = network.load().resolve_one(admin_context(), 'p', {'id': bench.net})
+    action_id = bench.new_action(uuid, 'attach_interface', card=card)
+    bench.engine().ring([action_id])
+    assert bench.finish([action_id]) == ['failed']
+    mine = {card.id for card in bench.server(uuid).network_info}
+    assert set(bench.neutron.ports) == {strange, others} | mine
+
+
+def test_a_card_is_no_port_of_another_project(bench: NeutronBench) -> None:
+    """One that names the server is not what an earlier try has made."""
+    uuid = bench.built()
+    strange = bench.neutron.port(bench.net, 'mallory', device_id=uuid)
+    card = network.load().resolve_one(admin_context(), 'p', {'id': bench.net})
+    beginnings.run(bench, uuid, 'attach_interface', card=card)
+    assert strange not in {one.id for one in bench.server(uuid).network_info}
+    assert len(bench.server(uuid).network_info) == 2
+
+
+def test_a_delete_leaves_the_ports_of_others(bench: NeutronBench) -> None:
+    uuid = bench.built()
+    strange = bench.neutron.port(bench.net, 'mallory', device_id=uuid)
+    beginnings.run(bench, uuid, 'delete')
+    assert list(bench.neutron.ports) == [strange]

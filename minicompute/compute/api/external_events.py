@@ -78,7 +78,8 @@ def as_operator(context: RequestContext) -> RequestContext:
 def refresh_network(context: RequestContext, instance: Instance, port_id: str) -> None:
     """Whoever is at work with the server reads its cards at the end anyway, where they are our own."""
     backend = network.load()
-    cards = {card.id: card for card in backend.network_info(context, instance.uuid, instance.network_info)}
+    cards = {card.id: card for card in backend.network_info(context, instance.uuid, instance.network_info,
+                                                            project_id=instance.project_id)}
 
     def write(conn: sa.Connection) -> None:
         instances.hold(conn, instance.uuid)

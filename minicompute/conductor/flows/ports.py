@@ -151,7 +151,7 @@ def pay_unbind(uuid: str, data: dict[str, Any]) -> None:
 
 def release(task: Task) -> None:
     """All that the server holds; those that a user made stay."""
-    network.load().deallocate(task.context, task.uuid, keep=made_by_hand(task))
+    network.load().deallocate(task.context, task.uuid, keep=made_by_hand(task), project_id=_project(task))
 
 
 def made_by_hand(task: Task) -> list[str]:
@@ -165,14 +165,18 @@ def made_by_hand(task: Task) -> list[str]:
 
 
 def unreleased(task: Task) -> list[Debt]:
-    return [Debt('neutron', 'ports', task.uuid, {'keep': made_by_hand(task)})]
+    return [Debt('neutron', 'ports', task.uuid, {'keep': made_by_hand(task), 'project': _project(task)})]
+
+
+def _project(task: Task) -> str | None:
+    return task.instance.project_id if task.instance else None
 
 
 def pay_ports(uuid: str, data: dict[str, Any]) -> None:
     """A server that has come to a host after all, by another attempt, keeps them."""
     found = _at_rest(uuid)
     if found is None or not (found.host or found.launched_at):
-        network.load().deallocate(admin_context(), uuid, keep=data.get('keep', ()))
+        network.load().deallocate(admin_context(), uuid, keep=data.get('keep', ()), project_id=data.get('project'))
 
 
 def not_owed(task: Task) -> None:

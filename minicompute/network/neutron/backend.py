@@ -53,15 +53,17 @@ class NeutronNetworks(NeutronSecurityGroups, NetworkBackend):
         made = {card.id: card for card in cards.build(client, found)}
         return [_ours(made[port['id']], one) for port, one in zip(found, wanted, strict=True)]
 
-    def deallocate(self, context: RequestContext, instance_uuid: str, keep: Collection[str] = ()) -> None:
-        ports.give_back(Client(), instance_uuid, keep)
+    def deallocate(self, context: RequestContext, instance_uuid: str, keep: Collection[str] = (), *,
+                   project_id: str | None = None) -> None:
+        ports.give_back(Client(), instance_uuid, project_id, keep)
 
     def make_port(self, context: RequestContext, instance: Instance, resolved: Any) -> VIF:
         """A port of the server that its record does not know is what an earlier try has made."""
         client, one, known = Client(), choice.wanted(resolved), {card.id for card in instance.network_info}
         owner = _owner(instance)
         if one.port is None:
-            left = [port for port in ports.of_server(client, instance.uuid) if port['id'] not in known]
+            left = [port for port in ports.of_server(client, instance.uuid, instance.project_id)
+                    if port['id'] not in known]
             same = ports.match(left, one)
             one = dataclasses.replace(one, port=same['id']) if same else one
         try:
@@ -79,9 +81,10 @@ class NeutronNetworks(NeutronSecurityGroups, NetworkBackend):
         if port.get('device_id') == instance_uuid:
             ports.drop(client, port, keep=keep)
 
-    def network_info(self, context: RequestContext, instance_uuid: str, known: Sequence[VIF] = ()) -> list[VIF]:
+    def network_info(self, context: RequestContext, instance_uuid: str, known: Sequence[VIF] = (), *,
+                     project_id: str | None = None) -> list[VIF]:
         client = Client()
-        return cards.build(client, ports.of_server(client, instance_uuid), known)
+        return cards.build(client, ports.of_server(client, instance_uuid, project_id), known)
 
     def states(self, context: RequestContext, instance_uuids: Collection[str]) -> dict[str, str]:
         found = Client().among('ports', 'device_id', instance_uuids, fields=['id', 'status'])
@@ -92,7 +95,8 @@ class NeutronNetworks(NeutronSecurityGroups, NetworkBackend):
     def bind(self, context: RequestContext, instance: Instance, host: str) -> list[VIF]:
         client = Client()
         owner = dataclasses.replace(_owner(instance), host=host)
-        return cards.build(client, ports.bind(client, owner), instance.network_info)
+        mine = {card.id for card in instance.network_info}
+        return cards.build(client, ports.bind(client, owner, mine), instance.network_info)
 
     def bind_also(self, context: RequestContext, instance: Instance, host: str) -> list[VIF]:
         return ports.bind_also(Client(), instance.network_info, host)

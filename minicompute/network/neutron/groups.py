@@ -34,9 +34,9 @@ def _one(groups: Sequence[Document], name: str) -> str:
     return str(found[0])
 
 
-def of_server(client: Client, uuid: str) -> list[Document]:
+def of_server(client: Client, uuid: str, project_id: str) -> list[Document]:
     """With their rules, one a port."""
-    ids = [one for port in ports.of_server(client, uuid) for one in port.get('security_groups') or ()]
+    ids = [one for port in ports.of_server(client, uuid, project_id) for one in port.get('security_groups') or ()]
     found = {one['id']: one for one in client.among('security-groups', 'id', ids)}
     return [found[one] for one in ids if one in found]
 
@@ -44,7 +44,7 @@ def of_server(client: Client, uuid: str) -> list[Document]:
 def add(client: Client, uuid: str, project_id: str, name: str) -> None:
     group = find(client, project_id, [name])[0]
     changed = 0
-    for port in ports.of_server(client, uuid):
+    for port in ports.of_server(client, uuid, project_id):
         if not port.get('port_security_enabled', True) or not port.get('fixed_ips'):
             continue    # Neutron would refuse it
         changed += 1
@@ -57,7 +57,8 @@ def add(client: Client, uuid: str, project_id: str, name: str) -> None:
 
 def remove(client: Client, uuid: str, project_id: str, name: str) -> None:
     group = find(client, project_id, [name])[0]
-    found = [port for port in ports.of_server(client, uuid) if group in (port.get('security_groups') or ())]
+    found = [port for port in ports.of_server(client, uuid, project_id)
+             if group in (port.get('security_groups') or ())]
     if not found:
         raise exception.NotFound(f'Security group {name[:64]} not associated with the instance {uuid}')
     for port in found:
@@ -114,7 +115,7 @@ class NeutronSecurityGroups(SecurityGroups):
             raise exception.Invalid(error.message) from None
 
     def server_groups(self, context: RequestContext, instance: Instance) -> list[SecurityGroup]:
-        return [group_of(one) for one in of_server(Client(context), instance.uuid)]
+        return [group_of(one) for one in of_server(Client(context), instance.uuid, instance.project_id)]
 
     def add_group(self, context: RequestContext, instance: Instance, name: str) -> None:
         add(Client(context), instance.uuid, instance.project_id, name)

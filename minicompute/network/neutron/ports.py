@@ -39,14 +39,16 @@ class Owner:
         return {'device_id': self.uuid, 'device_owner': f'compute:{self.zone or NO_ZONE}', HOST: self.host}
 
 
-def of_server(client: Client, uuid: str) -> list[Document]:
-    return client.every('ports', device_id=uuid)
+def of_server(client: Client, uuid: str, project_id: str | None) -> list[Document]:
+    """Anybody may write the id of another project's server to a port of his own: that is none of the server's."""
+    own = {} if project_id is None else {'tenant_id': project_id}
+    return client.every('ports', device_id=uuid, **own)
 
 
 def settle(client: Client, owner: Owner, wanted: Sequence[Wanted]) -> list[Document]:
     """A port for each card: what an earlier try has made is found by its network. -> ports, in the order of `wanted`.
     Raises PortBindingFailed, and what Neutron refuses."""
-    there = {port['id']: port for port in of_server(client, owner.uuid)}
+    there = {port['id']: port for port in of_server(client, owner.uuid, owner.project_id)}
     named = {one.port for one in wanted if one.port}
     left = [port for port_id, port in sorted(there.items(), key=_age) if port_id not in named]
     # A card with an address of its own takes the port that has it before another card does.
@@ -134,17 +136,19 @@ def _bind(client: Client, owner: Owner, port: Document, **more: Any) -> Document
     return changed
 
 
-def bind(client: Client, owner: Owner) -> list[Document]:
-    """All that the server has. Raises PortBindingFailed."""
-    ports = [_bind(client, owner, port) for port in of_server(client, owner.uuid)]
+def bind(client: Client, owner: Owner, mine: Collection[str]) -> list[Document]:
+    """What the server has of `mine`, the ports of its record: what else names it (a port whose making nobody heard of,
+    one that its user gave that name) the guest has never had. Raises PortBindingFailed."""
+    ports = [_bind(client, owner, port) for port in of_server(client, owner.uuid, owner.project_id)
+             if port['id'] in mine]
     check_bound(ports)
     return ports
 
 
 # -- given back ------------------------------------------------------------------------------------
 
-def give_back(client: Client, uuid: str, keep: Collection[str]) -> None:
-    for port in of_server(client, uuid):
+def give_back(client: Client, uuid: str, project_id: str | None, keep: Collection[str]) -> None:
+    for port in of_server(client, uuid, project_id):
         drop(client, port, keep=port['id'] in keep)
 
 
