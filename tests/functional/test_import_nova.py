@@ -21,6 +21,7 @@ from minicompute.db import session
 from minicompute.db.api import aggregates, allocations, flavors, instance_groups, instances, keypairs, quotas, services
 from minicompute.db.models import compute_nodes, instance_actions, instance_actions_events, migrations
 from minicompute.db.models import instances as table
+from minicompute.virt.libvirt import sources
 from tests.functional.cloud import Cloud
 
 DUMP = pathlib.Path(__file__).with_name('nova_dump.sql').read_text()
@@ -293,7 +294,7 @@ def test_volumes_and_ports(there: Nova) -> None:
               'device_name, volume_id, attachment_id, volume_size, connection_info, delete_on_termination, no_device, '
               "deleted) VALUES (9998, '6a1f6a7e-8d0c-4c8c-9d86-07b0d1a6e3a1', ?, 'volume', 'volume', NULL, '/dev/vdb', "
               "'51a0a3f6-6c37-4f3a-a0f6-1c22b09aa511', 'b0a1f3c2-18a0-4f0e-9d86-07b0d1a6e3a1', 1, ?, 0, 0, 0)", uuid,
-              json.dumps({'driver_volume_type': 'rbd', 'data': {'name': 'volumes/volume-51a0'}}))
+              json.dumps({'driver_volume_type': 'rbd', 'data': RBD, 'serial': 'x', 'multiattach': True}))
     there.sql('DELETE FROM instance_info_caches WHERE instance_uuid = ?', uuid)
     there.sql('INSERT INTO instance_info_caches (instance_uuid, network_info, deleted) VALUES (?, ?, 0)', uuid,
               json.dumps([PORT]))
@@ -302,7 +303,10 @@ def test_volumes_and_ports(there: Nova) -> None:
         one = instances.get(conn, uuid)
     [volume] = [device for device in one.block_devices if device.volume_id]
     assert volume.connection_info['state'] == 'attached' and volume.attachment_id
-    assert volume.connection_info['connection']['driver_volume_type'] == 'rbd'
+    assert sources.of(volume) == sources.Source(
+        'network', 'volumes/volume-51a0', protocol='rbd', hosts=(('10.0.0.2', '6789'),), shared=True, remote=True,
+        secret=sources.Secret('cinder', 'ceph', 'a5d0dd94-57c4-ae55-ffe0-7e3732a24455'))
+    assert 'AQBkeyring' not in str(volume.connection_info)
     [card] = one.network_info
     assert (card.id, card.mac_address, card.kind, card.network_name) == (
         PORT['id'], PORT['address'], 'ovs', 'private')
@@ -312,6 +316,9 @@ def test_volumes_and_ports(there: Nova) -> None:
     assert card.subnets[0].gateway == '10.0.0.1'
 
 
+RBD = {'name': 'volumes/volume-51a0', 'hosts': ['10.0.0.2'], 'ports': ['6789'], 'cluster_name': 'ceph',
+       'auth_enabled': True, 'auth_username': 'cinder', 'secret_type': 'ceph', 'keyring': 'AQBkeyring',
+       'secret_uuid': 'a5d0dd94-57c4-ae55-ffe0-7e3732a24455', 'access_mode': 'rw', 'encrypted': False}
 PORT = {
     'id': '8d7ec5c4-4bd6-4b3f-8a35-6c11d1e9d6a5', 'address': 'fa:16:3e:aa:bb:cc', 'type': 'ovs', 'active': True,
     'vnic_type': 'normal', 'profile': {}, 'preserve_on_delete': True, 'devname': 'tap8d7ec5c4-4b', 'meta': {},

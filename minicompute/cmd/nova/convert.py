@@ -95,6 +95,16 @@ def request_spec(text: str | None, one: Any, its_flavor: Flavor, properties: dic
                             rules=group.get('rules') or {}) if group and group.get('uuid') else None)
 
 
+def connection(text: str | None) -> dict[str, Any]:
+    """A volume's `connection_info`: what its host needs, as Cinder's attachments say it, where Nova puts all but the
+    type into `data`. The key of a whole Ceph is kept by libvirt, and not in records."""
+    said = document(text) or {}
+    info = {name: value for name, value in (said.get('data') or {}).items() if name != 'keyring'}
+    if said.get('driver_volume_type'):
+        info['driver_volume_type'] = said['driver_volume_type']
+    return {'connection': info, **({'multiattach': True} if said.get('multiattach') else {})}
+
+
 def trusted_certs(text: str | None) -> list[str] | None:
     said = plain(document(text) or {})
     return said.get('ids') if isinstance(said, dict) else None

@@ -14,7 +14,7 @@ from oslo_utils import uuidutils
 
 from minicompute.cmd.nova import convert
 from minicompute.cmd.nova.plan import Plan
-from minicompute.cmd.nova.source import Database, Source, document
+from minicompute.cmd.nova.source import Database, Source
 from minicompute.db import models
 from minicompute.db.api import instances as db
 from minicompute.objects import (
@@ -229,8 +229,8 @@ def _fault(row: Any) -> dict[str, Any]:
 
 
 def _device(row: Any) -> BlockDevice:
-    info = document(row.connection_info) or {}
-    said: dict[str, Any] = {'state': 'attached', 'made': True, 'connection': info} if row.volume_id else {}
+    said: dict[str, Any] = {'state': 'attached', 'made': True, **convert.connection(
+        row.connection_info)} if row.volume_id else {}
     return BlockDevice(
         source_type=row.source_type, destination_type=row.destination_type, instance_uuid=row.instance_uuid,
         uuid=row.uuid or uuidutils.generate_uuid(), boot_index=row.boot_index, device_name=row.device_name,
