@@ -138,3 +138,21 @@ def test_a_delete_leaves_the_ports_of_others(bench: NeutronBench) -> None:
     strange = bench.neutron.port(bench.net, 'mallory', device_id=uuid)
     beginnings.run(bench, uuid, 'delete')
     assert list(bench.neutron.ports) == [strange]
+
+
+@pytest.mark.parametrize('before', ['switch_ports', 'unbind_source'])
+def test_a_port_that_is_deleted_on_the_way(bench: NeutronBench, monkeypatch: Any, before: str) -> None:
+    """While the guest moves, where there is no way back: the move ends, and the other card goes along."""
+    uuid = bench.built()
+    card = network.load().resolve_one(admin_context(), 'p', {'id': bench.net})
+    beginnings.run(bench, uuid, 'attach_interface', card=card)
+    first, second = [one.id for one in bench.server(uuid).network_info]
+    real = test_flows.step_of('live-migration', before)
+
+    def without(task: Any) -> Any:
+        bench.neutron.ports.pop(first, None), bench.neutron.bindings.pop(first, None)
+        return real.run(task)
+    test_flows.change(monkeypatch, 'live-migration', before, run=test_flows.named(without, before))
+    moved(bench, uuid, 'live-migration')
+    there = bench.server(uuid).host
+    assert bench.neutron.ports[second][HOST] == there and set(bench.neutron.bindings[second]) == {there}

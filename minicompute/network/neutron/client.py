@@ -53,6 +53,13 @@ class Client:
         found: Document = self._adapter.get(path, params=params, errors=_REFUSALS).json()
         return found
 
+    def there(self, path: str) -> bool:
+        try:
+            self.get(path)
+        except exception.NotFound:
+            return False
+        return True
+
     def create(self, path: str, body: Document) -> Document:
         made: Document = self._adapter.post(path, json=body, errors=_REFUSALS).json()
         return made

@@ -192,12 +192,17 @@ def bind_also(client: Client, cards: Sequence[VIF], host: str) -> list[VIF]:
 
 
 def switch(client: Client, cards: Sequence[VIF], host: str) -> None:
+    """A port that was deleted while its server moved keeps the others from nothing."""
     for card in cards:
-        bindings = {one['host']: one for one in client.get(f'/ports/{card.id}/bindings')['bindings']}
-        if host not in bindings:     # nobody prepared it, or somebody has taken it away
-            client.update(f'/ports/{card.id}', {'port': {HOST: host}})
-        elif bindings[host].get('status') != 'ACTIVE':
-            client.update(f'/ports/{card.id}/bindings/{host}/activate')
+        try:
+            bindings = {one['host']: one for one in client.get(f'/ports/{card.id}/bindings')['bindings']}
+            if host not in bindings:     # nobody prepared it, or somebody has taken it away
+                client.update(f'/ports/{card.id}', {'port': {HOST: host}})
+            elif bindings[host].get('status') != 'ACTIVE':
+                client.update(f'/ports/{card.id}/bindings/{host}/activate')
+        except exception.NotFound:
+            if client.there(f'/ports/{card.id}'):
+                raise       # it is the binding that went: the next try makes it anew
 
 
 def _goes(client: Client, card: VIF, bindings: Sequence[Document], host: str | None) -> None:
