@@ -21,6 +21,7 @@ from minicompute.db import session
 from minicompute.db.api import owed
 from minicompute.image import base as image
 from minicompute.volume import base as volume
+from minicompute.volume import remote
 
 LOG = logging.getLogger(__name__)
 
@@ -42,12 +43,25 @@ def discard_snapshot(ref: str, data: dict[str, Any]) -> None:
         raise connections.NotYet(str(error)) from None
 
 
+def discard_copies(ref: str, data: dict[str, Any]) -> None:
+    """Snapshots that were ordered for an image which is not to be."""
+    service = remote.load()
+    busy: connections.NotYet | None = None
+    for one in service.snapshots_ordered(ref, str(data['project'])) if service is not None else ():
+        try:
+            discard_snapshot(one, data)
+        except connections.NotYet as error:
+            busy = error
+    if busy is not None:
+        raise busy
+
+
 #: {kind: pay(ref, data)}
 PAYERS: dict[str, Callable[[str, dict[str, Any]], None]] = {
     'image': discard_image, 'volume': connections.settle_volume, 'device': connections.settle_device,
     'migration': connections.settle_migration,
-    'snapshot': discard_snapshot, 'tell': assist.tell, 'ports': ports.pay_ports, 'port': ports.pay_port,
-    'bind': ports.pay_bind, 'unbind': ports.pay_unbind}
+    'snapshot': discard_snapshot, 'copies': discard_copies, 'tell': assist.tell,
+    'ports': ports.pay_ports, 'port': ports.pay_port, 'bind': ports.pay_bind, 'unbind': ports.pay_unbind}
 
 
 def pay() -> int:

@@ -25,6 +25,8 @@ MICROVERSION = '3.44'
 REIMAGE = '3.68'
 #: of a volume's metadata: the device that it was made for
 MARKER = 'compute:device'
+#: of a snapshot's metadata: the request that it was made for
+ORDER = 'compute:order'
 #: of `volume_image_metadata`, what describes the image and is no property of it
 _OF_IMAGE = frozenset(('image_id', 'image_name', 'checksum', 'container_format', 'disk_format', 'min_disk', 'min_ram',
                        'size', 'signature_verified'))
@@ -114,8 +116,14 @@ class CinderVolumes(RemoteVolumes):
         errors = {**_errors(volume=volume_id), 413: lambda said: exception.OverQuota(overs='snapshots')}
         return _snapshot(self._post(context, '/snapshots', body, errors)['snapshot'])
 
-    def order_snapshot(self, context: RequestContext, volume_id: str, name: str) -> VolumeSnapshot:
-        return self.create_snapshot(context, volume_id, name=name, description='', metadata={}, force=True)
+    def order_snapshot(self, context: RequestContext, volume_id: str, name: str, order: str) -> VolumeSnapshot:
+        return self.create_snapshot(context, volume_id, name=name, description='', metadata={ORDER: order}, force=True)
+
+    def snapshots_ordered(self, order: str, project_id: str) -> list[str]:
+        params = {'all_tenants': 1, 'project_id': project_id, 'metadata': json.dumps({ORDER: order})}
+        found = self._get(None, '/snapshots/detail', params=params)['snapshots']
+        return [str(one['id']) for one in found if (one.get('metadata') or {}).get(ORDER) == order
+                and one.get('os-extended-snapshot-attributes:project_id') == project_id]
 
     # -- volumes that come with servers ------------------------------------------------
 

@@ -41,14 +41,19 @@ class RemoteVolumes(base.VolumeBackend):
         Raises OverQuota, InvalidVolume, Forbidden."""
 
     @abc.abstractmethod
-    def order_snapshot(self, context: RequestContext, volume_id: str, name: str) -> VolumeSnapshot:
-        """Begin a snapshot of a volume, whoever uses it. Raises OverQuota, VolumeNotFound, InvalidVolume."""
+    def order_snapshot(self, context: RequestContext, volume_id: str, name: str, order: str) -> VolumeSnapshot:
+        """Begin a snapshot of a volume, whoever uses it. It says that it is part of `order`, by which it is found when
+        nobody hears the answer. Raises OverQuota, VolumeNotFound, InvalidVolume."""
 
     # -- for flows
 
     @abc.abstractmethod
     def find_ordered(self, device: BlockDevice, project_id: str) -> Volume | None:
         """What `order` made for this device, when nobody heard its answer."""
+
+    @abc.abstractmethod
+    def snapshots_ordered(self, order: str, project_id: str) -> list[str]:
+        """-> ids of what `order_snapshot` made as parts of `order`."""
 
     @abc.abstractmethod
     def attachments(self, instance_uuid: str) -> list[Attachment]:

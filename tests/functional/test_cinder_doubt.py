@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from minicompute import exception
+from minicompute import exception, utils
 from minicompute.compute.api import volume_orders
 from minicompute.conductor import debts
 from minicompute.conductor.flow import Flow
 from minicompute.conductor.flows import connections
 from minicompute.context import admin_context
 from minicompute.db import session
-from minicompute.db.api import block_devices
+from minicompute.db.api import block_devices, owed
 from minicompute.db.api import stuck as stuck_actions
 from minicompute.db.models import instance_actions, services
 from minicompute.image import base as image_base
@@ -305,6 +305,56 @@ def test_an_image_that_is_broken_off_owes_its_snapshots(cloud: Cloud, cinder: Ci
         copy['status'] = 'available'
     later(monkeypatch)
     assert debts.pay() == 1 and not cinder.snapshots
+
+
+def test_an_image_that_is_refused_leaves_no_snapshots(cloud: Cloud, cinder: CinderServer, monkeypatch: Any) -> None:
+    """They were ordered, and cannot be deleted before they are made: also those that nobody has heard of."""
+    made = volume_backed(cloud, cinder, 2)
+    cinder.pending = 10**6
+
+    def refuse(*_args: Any) -> Any:
+        raise exception.OverQuota(overs='images')
+    with monkeypatch.context() as patched:
+        patched.setattr(type(image_base.load()), 'reserve', refuse)
+        assert cloud.request('POST', f'/servers/{made}/action', {'createImage': {'name': 'copy'}}).status_int == 403
+    assert len(cinder.snapshots) == 2 and debts.pay() == 0
+    available(cinder)
+    put_off_no_more()
+    assert debts.pay() == 1 and not cinder.snapshots
+    cinder.faults['create_snapshot'] = once(503, after=True)
+    cloud.api('POST', f'/servers/{made}/action', {'createImage': {'name': 'copy'}}, expect=503)
+    available(cinder)
+    assert len(cinder.snapshots) == 1 and debts.pay() == 0      # it might have come later
+    put_off_no_more()
+    assert debts.pay() == 1 and not cinder.snapshots
+
+
+def test_an_image_that_is_begun_owes_nothing(cloud: Cloud, cinder: CinderServer) -> None:
+    made = volume_backed(cloud, cinder, 1)
+    cloud.api('POST', f'/servers/{made}/action', {'createImage': {'name': 'copy'}}, expect=202)
+    quiet(cloud)
+    with session.read() as conn:
+        assert not owed.of_neighbours(conn, 10)
+    assert len(cinder.snapshots) == 1
+
+
+def volume_backed(cloud: Cloud, cinder: CinderServer, count: int) -> str:
+    made = cloud.boot(block_device_mapping_v2=[{
+        'source_type': 'volume', 'uuid': cinder.volume(1, bootable='true'), 'destination_type': 'volume',
+        'boot_index': -1 if number else 0} for number in range(count)], flavorRef=cloud.flavor(disk=0))
+    return str(cloud.wait(made['id'])['id'])
+
+
+def put_off_no_more() -> None:
+    with session.read() as conn:
+        (debt,) = owed.of_neighbours(conn, 10)
+    assert debt.data['not_before'] > utils.utcnow().isoformat()
+    session.write(owed.put_off, [(debt, {**debt.data, 'not_before': ''})])
+
+
+def available(cinder: CinderServer) -> None:
+    for copy in cinder.snapshots.values():
+        copy['status'] = 'available'
 
 
 def test_passwords_of_volumes_go_with_the_action(cloud: Cloud, cinder: CinderServer, server: str,

@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,6 +33,8 @@ SNAPSHOT, BACKUP = 'snapshot', 'backup'
 LONGEST_NAME = 255
 #: for so long an api may be at it to begin an action; an image without one is older
 PATIENCE = datetime.timedelta(minutes=10)
+#: what ends the debt of what was ordered for an action, in its transaction
+Used = Callable[[sa.Connection], object]
 
 
 def create_image(context: RequestContext, instance: Instance, name: str, metadata: dict[str, str]) -> str:
@@ -76,31 +79,42 @@ def _begin_volumes(context: RequestContext, instance: Instance, name: str, prope
     devices = [device for device in instance.block_devices if device.volume_id]
     found = backend.show_many(admin_context(), [str(device.volume_id) for device in devices])
     meta = describe(context, instance, name, SNAPSHOT, properties)
-    with _copies(context, found, meta.name or '') as copies:
-        return _begin_copies(context, instance, meta, found, copies)
+    with _copies(context, instance, found, meta.name or '') as (copies, used):
+        return _begin_copies(context, instance, meta, found, copies, used)
 
 
 @contextlib.contextmanager
-def _copies(context: RequestContext, found: Mapping[str, Volume], name: str) -> Iterator[dict[str, str]]:
-    """{volume: the snapshot of it}. Of a volume service they are ordered here, as the user who asks; what was ordered
-    for an action that is refused is deleted again."""
+def _copies(context: RequestContext, instance: Instance,
+            found: Mapping[str, Volume], name: str) -> Iterator[tuple[dict[str, str], Used]]:
+    """({volume: the snapshot of it}, what the action's transaction has to call). Of a volume service they are ordered
+    here, as the user who asks, and owed until an action has them: none is deleted while it is being made, and this
+    daemon may die."""
     service, copies = remote.load(), {}
     if service is None:
-        yield {volume_id: str(uuid.uuid4()) for volume_id in found}
+        yield {volume_id: str(uuid.uuid4()) for volume_id in found}, lambda conn: None
         return
+    order, said = str(uuid.uuid4()), {'project': str(context.project_id)}
+    debt, until = f'copies {order}', (utils.utcnow() + PATIENCE).isoformat()
+    owe = functools.partial(owed.add_debt, service='cinder', instance_uuid=instance.uuid, verb=debt,
+                            reason='they were never used')
+
+    def not_used(conn: sa.Connection) -> None:
+        if owed.settle_debt(conn, 'cinder', debt):      # else an action has them
+            owe(conn, data=said)
+    session.write(owe, data={**said, 'not_before': until})
     try:
         for volume_id in found:
-            copies[volume_id] = service.order_snapshot(context, volume_id, f'snapshot for {name}'[:255]).id
-        yield copies
+            copies[volume_id] = service.order_snapshot(context, volume_id, f'snapshot for {name}'[:255], order).id
+        yield copies, functools.partial(owed.settle_debt, service='cinder', verb=debt)
+    except exception.NeighbourUnavailable:
+        raise       # nobody knows whether it was heard: what comes late is found when the time is up
     except BaseException:
-        for one in copies.values():
-            with contextlib.suppress(exception.ComputeException):
-                service.delete_snapshot(context, one)
+        session.write(not_used)
         raise
 
 
 def _begin_copies(context: RequestContext, instance: Instance, meta: ImageMeta, found: Mapping[str, Volume],
-                  copies: dict[str, str]) -> str:
+                  copies: dict[str, str], used: Used) -> str:
     backend = volume.load()
     meta.properties.update(image_mapping.write(instance.block_devices, copies, instance.root_device_name))
     new = [image_mapping.of_volume(copies[volume_id], one, meta.name or '') for volume_id, one in found.items()]
@@ -111,6 +125,7 @@ def _begin_copies(context: RequestContext, instance: Instance, meta: ImageMeta, 
             if now != set(copies):
                 raise exception.ActionInProgress(method='createImage', instance_uuid=instance.uuid)
             backend.reserve_snapshots(conn, new)
+            used(conn)
             insert(conn, action)
         begin.flow(context, instance, 'createImage', 'snapshot', 'snapshot_volumes', 'reserve_image', locked_too=True,
                    write=write, data={'image_id': meta.id, 'copies': copies})

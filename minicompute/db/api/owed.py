@@ -53,8 +53,10 @@ def put_off(conn: sa.Connection, later: Sequence[tuple[sa.Row[Any], dict[str, An
         conn.execute(owed.update().where(_as_read(row)).values(data=data))
 
 
-def settle_debt(conn: sa.Connection, service: str, verb: str) -> None:
-    conn.execute(owed.delete().where(owed.c.host == f'{NEIGHBOUR}{service}', owed.c.verb == verb))
+def settle_debt(conn: sa.Connection, service: str, verb: str) -> bool:
+    """-> whether it was owed"""
+    return conn.execute(owed.delete().where(
+        owed.c.host == f'{NEIGHBOUR}{service}', owed.c.verb == verb)).rowcount > 0
 
 
 def settled(conn: sa.Connection, rows: Sequence[sa.Row[Any]]) -> None:
