@@ -2,18 +2,20 @@
 lives keeps what it has, and gets nothing else."""
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from minicompute.conductor import debts
-from minicompute.conductor.flow import Debt
+from minicompute.conductor.flow import Debt, Task
 from minicompute.conductor.flows import ports
 from minicompute.context import admin_context
 from minicompute.db import session
 from minicompute.db.api import owed
 from minicompute.network import base as network
+from minicompute.objects import Action
 from minicompute.virt.fake import FakeDriver
 from tests.functional import beginnings, test_flows
 from tests.functional.bench import HOSTS
@@ -156,3 +158,54 @@ def test_a_port_that_is_deleted_on_the_way(bench: NeutronBench, monkeypatch: Any
     moved(bench, uuid, 'live-migration')
     there = bench.server(uuid).host
     assert bench.neutron.ports[second][HOST] == there and set(bench.neutron.bindings[second]) == {there}
+
+
+# -- bindings that are owed ----------------------------------------------------------------------------
+
+def test_a_move_is_not_disturbed(bench: NeutronBench, monkeypatch: Any) -> None:
+    """An earlier one owes the end of a binding at the host that this one goes to, and the binding at home."""
+    uuid = bench.built()
+    home = str(bench.server(uuid).host)
+    other = next(host for host in HOSTS if host != home)
+    owe(Debt('neutron', 'unbind', uuid, {'host': other}), uuid)     # as an earlier version wrote it
+    owe(Debt('neutron', 'unbind', f'{uuid}/0', {'host': other}), uuid)
+    owe(Debt('neutron', 'bind', uuid), uuid)
+    seen = []
+    real = test_flows.step_of('live-migration', 'prepare_destination')
+
+    def pay_now(task: Any) -> Any:
+        assert debts.pay() == 0
+        seen.append(set(bench.neutron.bindings[task.instance.network_info[0].id]))
+        return real.run(task)
+    test_flows.change(monkeypatch, 'live-migration', 'prepare_destination',
+                      run=test_flows.named(pay_now, 'prepare_destination'))
+    moved(bench, uuid, 'live-migration')
+    assert seen == [{home, other}]
+    assert debts.pay() == 3 and owing() == []
+    bench.check()
+
+
+def test_a_binding_that_is_paid_as_a_move_begins_is_paid_again(bench: NeutronBench, monkeypatch: Any) -> None:
+    uuid = bench.built()
+    owe(Debt('neutron', 'bind', uuid), uuid)
+    before = bench.server(uuid).network_info
+    real = type(network.load()).bind
+
+    def bind(self: Any, *args: Any) -> Any:
+        found = real(self, *args)
+        bench.new_action(uuid, 'stop')
+        return [dataclasses.replace(card, mtu=1) for card in found]
+    with monkeypatch.context() as patched:
+        patched.setattr(type(network.load()), 'bind', bind)
+        assert debts.pay() == 0 and owing() == [f'bind {uuid}']
+    assert bench.server(uuid).network_info == before
+
+
+def test_each_host_that_a_move_failed_at_is_owed(bench: NeutronBench) -> None:
+    task = Task(Action(action='live-migration', flow='live-migration', step='', instance_uuid='u' * 36,
+                       request_id='req-1'), None, admin_context())
+    debt = [one for host in ('b' * 255, 'c' * 255) for one in ports.still_bound(task, host)]
+    for one in debt:
+        assert len(f'{one.kind} {one.ref}') <= 64
+        owe(one, task.uuid)
+    assert len(owing()) == 2

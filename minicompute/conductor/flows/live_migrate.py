@@ -116,7 +116,7 @@ def unbind_there(task: Task) -> Outcome:
 
 
 def bound_there(task: Task) -> list[Debt]:
-    return [Debt('neutron', 'unbind', task.uuid, {'host': move.dest(task)})] if 'dest' in task.data else []
+    return ports.still_bound(task, move.dest(task)) if 'dest' in task.data else []
 
 
 def prepare_destination(task: Task) -> Asked:
@@ -270,7 +270,7 @@ def unbind_source(task: Task) -> Outcome:
 
 
 def bound_at_source(task: Task) -> list[Debt]:
-    return [Debt('neutron', 'unbind', task.uuid, {'host': move.source(task)})]
+    return ports.still_bound(task, move.source(task))
 
 
 def switch(task: Task) -> Outcome:

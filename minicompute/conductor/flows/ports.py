@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -126,23 +127,31 @@ def misbound(task: Task) -> list[Debt]:
 
 
 def pay_bind(uuid: str, data: dict[str, Any]) -> None:
-    with session.read() as conn:
-        found = instances.get_many(conn, [uuid]).get(uuid)
+    """Raises Busy also when an action has begun meanwhile: what it finds we may have changed under its hands."""
+    found = _at_rest(uuid)
     if found is None or not found.host:
         return
     backend = network.load()
     cards = {card.id: card for card in backend.bind(admin_context(), found, found.host)}
 
     def write(conn: Any) -> None:
-        now = instances.get(conn, uuid)
-        if now.host == found.host:
+        instances.hold(conn, uuid)
+        if actions.any_running(conn, [uuid]):
+            raise Busy(instance_uuid=uuid)
+        now = instances.get_many(conn, [uuid]).get(uuid)
+        if now is not None and now.host == found.host:
             instances.update(conn, uuid, {'network_info': [cards.get(one.id, one) for one in now.network_info]})
     session.write(write)
 
 
-def pay_unbind(uuid: str, data: dict[str, Any]) -> None:
-    with session.read() as conn:
-        found = instances.get_many(conn, [uuid]).get(uuid)
+def still_bound(task: Task, host: str) -> list[Debt]:
+    """To a host where the server is not (any more). One debt a host, whose name may be long."""
+    short = hashlib.sha256(host.encode()).hexdigest()[:16]
+    return [Debt('neutron', 'unbind', f'{task.uuid}/{short}', {'host': host})]
+
+
+def pay_unbind(ref: str, data: dict[str, Any]) -> None:
+    found = _at_rest(ref.partition('/')[0])
     if found is not None and found.host != data['host']:
         network.load().unbind(admin_context(), found, data['host'])
 
