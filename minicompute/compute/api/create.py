@@ -24,7 +24,7 @@ from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db import session
 from minicompute.db.api import actions, instance_groups, instances
-from minicompute.db.api.block_devices import ATTACHING
+from minicompute.db.api.block_devices import ATTACHING, ORDERING
 from minicompute.db.group_commit import GroupCommit
 from minicompute.network import base as network
 from minicompute.objects import (
@@ -36,6 +36,7 @@ from minicompute.objects import (
     VMState,
     to_primitive,
 )
+from minicompute.utils import utcnow
 from minicompute.volume import base as volume
 
 #: servers of one request where the quota sets no bound: it is one transaction, and one record names all
@@ -278,7 +279,7 @@ def _make_volumes(conn: sa.Connection, order: Order, servers: list[Instance]) ->
         order.to_make = [device for one in servers for device in one.block_devices
                          if device.destination_type == 'volume' and device.volume_id is None]
         for device in order.to_make:
-            device.connection_info = {'state': ATTACHING}
+            device.connection_info = {'state': ATTACHING, ORDERING: utcnow().isoformat()}
         return
     new = [block_devices.new_volume(device, one.project_id, one.user_id, one.image_properties, order.found.snapshots)
            for one in servers for device in one.block_devices

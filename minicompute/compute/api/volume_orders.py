@@ -6,8 +6,12 @@ answer, or this daemon, is lost.
 """
 from __future__ import annotations
 
+import collections
 import functools
+import threading
+import time
 from collections.abc import Sequence
+from concurrent import futures
 
 import sqlalchemy as sa
 from oslo_log import log as logging
@@ -21,31 +25,66 @@ from minicompute.volume import remote
 
 LOG = logging.getLogger(__name__)
 
+#: orders of one request that are under way at once, and seconds until those that wait are said to
+AT_ONCE, TELL = 8, 30.0
+
+
+class _Orders:
+    """What is left of one request, for several threads. The flows that wait for it are told now and then that it is
+    not forgotten."""
+
+    def __init__(self, context: RequestContext, backend: remote.RemoteVolumes, devices: Sequence[BlockDevice],
+                 zone: str | None) -> None:
+        self._context, self._backend, self._zone = context, backend, zone
+        self._left, self._lock, self._told = collections.deque(devices), threading.Lock(), time.monotonic()
+        self._trouble: Exception | None = None
+
+    def run(self) -> None:
+        while (device := self._take()) is not None:
+            if self._trouble is None:
+                self._order(device)
+            else:
+                _note(device, self._trouble)
+
+    def _take(self) -> BlockDevice | None:
+        with self._lock:
+            if self._left and time.monotonic() - self._told > TELL:
+                self._told = time.monotonic()
+                session.write(block_devices.still_ordering, list(self._left))
+            return self._left.popleft() if self._left else None
+
+    def _order(self, device: BlockDevice) -> None:
+        try:
+            volume_id = self._backend.order(self._context, device, self._zone)
+        except Exception as error:      # a neighbour that is silent may have made it all the same
+            if not isinstance(error, exception.ComputeException):
+                LOG.exception('The volumes of instance %s cannot be ordered', device.instance_uuid)
+            self._trouble = error
+            _note(device, error)
+            return
+        if not session.write(_note_made, str(device.uuid), volume_id):
+            # It is being made, and cannot be deleted before it is.
+            LOG.info('Nobody wants volume %s any more: its server was deleted', volume_id)
+            said = {'instance': device.instance_uuid, 'delete': True}
+            session.write(owed.add_debt, 'cinder', str(device.instance_uuid), f'volume {volume_id}', said,
+                          'its server was deleted while it was ordered')
+
 
 def place(context: RequestContext, devices: Sequence[BlockDevice], zone: str | None) -> None:
     """What cannot be ordered is noted at its device, and fails its server; so is what comes after it."""
     backend = remote.load()
     assert backend is not None
-    trouble: Exception | None = None
-    for device in devices:
-        if trouble is None:
-            try:
-                volume_id = backend.order(context, device, zone)
-            except exception.NeighbourUnavailable as error:     # it may have been made all the same
-                trouble = error
-            except Exception as error:
-                if not isinstance(error, exception.ComputeException):
-                    LOG.exception('The volumes of instance %s cannot be ordered', device.instance_uuid)
-                trouble = error
-            else:
-                if not session.write(_note_made, str(device.uuid), volume_id):
-                    # It is being made, and cannot be deleted before it is.
-                    LOG.info('Nobody wants volume %s any more: its server was deleted', volume_id)
-                    said = {'instance': device.instance_uuid, 'delete': True}
-                    session.write(owed.add_debt, 'cinder', str(device.instance_uuid), f'volume {volume_id}', said,
-                                  'its server was deleted while it was ordered')
-                continue
-        session.write(functools.partial(_note_trouble, uuid=str(device.uuid), error=trouble))
+    orders = _Orders(context, backend, devices, zone)
+    if len(devices) == 1:
+        orders.run()
+        return
+    with futures.ThreadPoolExecutor(min(AT_ONCE, len(devices)), thread_name_prefix='order') as pool:
+        for one in [pool.submit(orders.run) for _ in range(min(AT_ONCE, len(devices)))]:
+            one.result()
+
+
+def _note(device: BlockDevice, trouble: Exception) -> None:
+    session.write(functools.partial(_note_trouble, uuid=str(device.uuid), error=trouble))
 
 
 def _note_made(conn: sa.Connection, uuid: str, volume_id: str) -> bool:

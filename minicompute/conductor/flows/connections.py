@@ -12,6 +12,7 @@ left (`debts`), which means one thing: make it what our records say (`settle_vol
 """
 from __future__ import annotations
 
+import datetime
 import functools
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -38,6 +39,9 @@ CONNECTION, ERROR = 'connection', 'error'
 AT, NAMED = 'at', 'named'
 #: of an action's data: {'host', 'of': {block device: {'id', 'connection'}}} at the host that a server goes to
 THERE = actions.ATTACHMENTS
+
+#: seconds without a word of the api that orders a volume, until whether it has done so is the service's to say
+DEAD_AFTER = 90.0
 
 #: what a volume is for a while, and cannot be deleted
 PASSING = ('creating', 'downloading', 'uploading', 'detaching', 'extending', 'retyping', 'backing-up',
@@ -75,15 +79,33 @@ def await_volumes(task: Task) -> Outcome:
     waiting = [why for one in devices(task) if one.source_type != 'volume' and (why := _not_ready(task, one))]
     if not waiting:
         return {}
-    pause, most = CONF.block_device_allocate_retries_interval, CONF.block_device_allocate_retries
-    began = task.action.updated_at or session.utcnow()
-    if (session.utcnow() - began).total_seconds() > pause * max(1, most):
-        raise StepFailed(f'{waiting[0]}, even after {pause * most} seconds.')
-    raise Later(pause, waiting[0])
+    raise Later(CONF.block_device_allocate_retries_interval, waiting[0])
+
+
+def _patience() -> float:
+    """Seconds that a volume may take, once it is ordered."""
+    return float(CONF.block_device_allocate_retries_interval * max(1, CONF.block_device_allocate_retries))
+
+
+def _silence(task: Task, one: BlockDevice) -> float:
+    """Seconds since the step began, or since the api said last that it orders the volume, or will: one of many."""
+    now = session.utcnow()
+    began, said = task.action.updated_at or now, one.connection_info.get(block_devices.ORDERING)
+    if said:
+        began = max(began, datetime.datetime.fromisoformat(said))
+    return (now - began).total_seconds()
 
 
 def _not_ready(task: Task, one: BlockDevice) -> str | None:
-    """Why it has to be waited for; None when it is there. Raises StepFailed."""
+    """Why it has to be waited for; None when it is there. Raises StepFailed, also when that takes too long."""
+    why, now = _look(task, one)
+    if why is not None and _silence(task, now) > _patience():
+        raise StepFailed(f'{why}, even after {_patience():g} seconds.')
+    return why
+
+
+def _look(task: Task, one: BlockDevice) -> tuple[str | None, BlockDevice]:
+    """-> (why it has to be waited for, its record)"""
     backend = _backend()
     with session.read() as conn:
         now = block_devices.get(conn, str(one.uuid))
@@ -93,19 +115,21 @@ def _not_ready(task: Task, one: BlockDevice) -> str | None:
         raise StepFailed(str(error['message']), code=int(error.get('code', 500)))
     assert task.instance is not None
     if now.volume_id is None:
+        doubt, silence = now.connection_info.get('doubt'), _silence(task, now)
+        if not doubt and silence < min(DEAD_AFTER, _patience() / 2):
+            return f'The volume for {now.device_name or now.uuid} is being ordered', now
         found = backend.find_ordered(now, task.instance.project_id)
         if found is None:
-            doubt = now.connection_info.get('doubt')
-            return f'No volume was made for {now.device_name or now.uuid}{f" ({doubt})" if doubt else ""}'
+            return f'No volume was made for {now.device_name or now.uuid}{f" ({doubt})" if doubt else ""}', now
         session.write(block_devices.update, str(now.uuid), volume_id=found.id)
         now.volume_id = found.id
     one.volume_id = now.volume_id
     made = backend.show(admin_context(), now.volume_id)
     if made.status == VolumeStatus.AVAILABLE:
-        return None
+        return None, now
     if made.status.startswith('error'):
         raise StepFailed(f'Volume {made.id} could not be made: its status is {made.status}.')
-    return f'Volume {made.id} is not made: its status is {made.status}'
+    return f'Volume {made.id} is not made: its status is {made.status}', now
 
 
 # -- a host gets them ----------------------------------------------------------------

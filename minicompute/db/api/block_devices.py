@@ -5,6 +5,7 @@ it is to take the place of another), and with `made` whether the volume has its 
 """
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +17,8 @@ from minicompute.db.session import utcnow
 from minicompute.objects import BlockDevice
 
 ATTACHING, ATTACHED, DETACHING, SWAPPING = 'attaching', 'attached', 'detaching', 'swapping'
+#: of `connection_info`: when it was said last that the volume is being ordered, or is soon to be
+ORDERING = 'ordering'
 _FIELDS = tuple(c.name for c in bdms.c if c.name in BlockDevice.__dataclass_fields__ and c.name != 'id')
 
 
@@ -45,6 +48,14 @@ def update(conn: sa.Connection, uuid: str, *, was: str | None = None, **changes:
     """`was`: the volume that it must have. -> whether it is there"""
     same = (bdms.c.uuid == uuid, *((bdms.c.volume_id == was,) if was else ()))
     return conn.execute(bdms.update().where(*same).values(**changes)).rowcount == 1
+
+
+def still_ordering(conn: sa.Connection, devices: Iterable[BlockDevice]) -> None:
+    """Their volumes have not been ordered yet, and will be."""
+    now = utcnow().isoformat()
+    rows = [{'device': device.uuid, 'info': {**device.connection_info, ORDERING: now}} for device in devices]
+    conn.execute(bdms.update().where(bdms.c.uuid == sa.bindparam('device'), bdms.c.volume_id.is_(None)).values(
+        connection_info=sa.bindparam('info')), rows)
 
 
 def set_size(conn: sa.Connection, volume_id: str, size: int) -> None:
