@@ -61,7 +61,8 @@ PAYERS: dict[str, Callable[[str, dict[str, Any]], None]] = {
     'image': discard_image, 'volume': connections.settle_volume, 'device': connections.settle_device,
     'migration': connections.settle_migration,
     'snapshot': discard_snapshot, 'copies': discard_copies, 'tell': assist.tell,
-    'ports': ports.pay_ports, 'port': ports.pay_port, 'bind': ports.pay_bind, 'unbind': ports.pay_unbind}
+    'ports': ports.pay_ports, 'port': ports.pay_port, 'bind': ports.pay_bind, 'unbind': ports.pay_unbind,
+    'refresh': ports.pay_refresh}
 
 
 def pay() -> int:

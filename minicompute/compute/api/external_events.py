@@ -7,6 +7,7 @@ nobody.
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterable
 
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from minicompute import exception, rpc
 from minicompute.compute.api import power, queue, volumes
 from minicompute.context import RequestContext, admin_context
 from minicompute.db import session
-from minicompute.db.api import actions, block_devices, instances
+from minicompute.db.api import actions, block_devices, instances, network_cards, owed
 from minicompute.db.api.idempotency import AnswerLost, TakenOver
 from minicompute.network import base as network
 from minicompute.objects import Action, Instance, PowerState, VMState, Volume
@@ -27,6 +28,8 @@ LOG = logging.getLogger(__name__)
 NETWORK_CHANGED, VIF_DELETED = 'network-changed', 'network-vif-deleted'
 VIF_PLUGGED, VIF_UNPLUGGED = 'network-vif-plugged', 'network-vif-unplugged'
 VOLUME_EXTENDED, VOLUME_REIMAGED, POWER_UPDATE = 'volume-extended', 'volume-reimaged', 'power-update'
+#: seconds that the sender of many events may wait for what we ask it
+PATIENCE = 10.0
 POWER_ON, POWER_OFF = 'POWER_ON', 'POWER_OFF'
 
 
@@ -46,19 +49,44 @@ def find(uuids: Iterable[str]) -> dict[str, Instance]:
         return instances.get_many(conn, set(uuids))
 
 
-def deliver(context: RequestContext, instance: Instance, event: Event) -> None:
-    """Never raises what the sender could not help."""
+def deliver_all(context: RequestContext, found: Iterable[tuple[Instance, Event]]) -> None:
+    """The sender waits: what is asked of it in turn, once a server, is owed as soon as it is slow with it."""
+    end, patient = time.monotonic() + PATIENCE, True
+    seen: set[str] = set()
+    for instance, event in found:
+        if event.name != NETWORK_CHANGED:
+            deliver(context, instance, event)
+        elif instance.uuid not in seen:
+            seen.add(instance.uuid)
+            patient = patient and time.monotonic() < end
+            if patient or network.load().transactional:
+                patient = deliver(context, instance, event) and patient
+            else:
+                _owe_refresh(instance, 'there were many events at once')
+
+
+def deliver(context: RequestContext, instance: Instance, event: Event) -> bool:
+    """Never raises what the sender could not help. -> False when it has something to do with a neighbour that does not
+    answer."""
     handler = _HANDLERS.get(event.name)
     if handler is None:
         # No flow of ours waits for an accelerator of another service.
         LOG.info('Event %s:%s of instance %s: nobody waits for it', event.name, event.tag, instance.uuid)
-        return
+        return True
     try:
         handler(as_operator(context), instance, event.tag or '')
     except (AnswerLost, TakenOver):     # it is the request that must not go on, and not the event that is dropped
         raise
+    except exception.NeighbourUnavailable as error:
+        LOG.info('Event %s:%s of instance %s: %s', event.name, event.tag, instance.uuid, error)
+        if event.name == NETWORK_CHANGED:
+            _owe_refresh(instance, str(error))
+        return False
     except exception.ComputeException as error:
         LOG.info('Event %s:%s of instance %s is dropped: %s', event.name, event.tag, instance.uuid, error)
+    except Exception:       # it is ours, and the other events of the request are none the worse
+        LOG.exception('Event %s:%s of instance %s is dropped', event.name, event.tag, instance.uuid)
+    return True
 
 
 def volume_grown(context: RequestContext, grown: Volume) -> None:
@@ -78,22 +106,19 @@ def as_operator(context: RequestContext) -> RequestContext:
 def refresh_network(context: RequestContext, instance: Instance, port_id: str) -> None:
     """Whoever is at work with the server reads its cards at the end anyway, where they are our own."""
     backend = network.load()
-    cards = {card.id: card for card in backend.network_info(context, instance.uuid, instance.network_info,
-                                                            project_id=instance.project_id)}
+    said = backend.network_info(context, instance.uuid, instance.network_info, project_id=instance.project_id)
+    session.write(network_cards.follow, instance.uuid, said, alone=backend.transactional)
 
-    def write(conn: sa.Connection) -> None:
-        instances.hold(conn, instance.uuid)
-        own = [card.id for card in instances.get(conn, instance.uuid).network_info]
-        busy = backend.transactional and actions.any_running(conn, [instance.uuid])
-        if set(cards) >= set(own) and not busy:
-            instances.update(conn, instance.uuid, {'network_info': [cards[port] for port in own]})
-    session.write(write)
+
+def _owe_refresh(instance: Instance, reason: str) -> None:
+    session.write(owed.add_debt, 'neutron', instance.uuid, f'refresh {instance.uuid}', {}, reason)
 
 
 def tell_changed(context: RequestContext, instance: Instance) -> None:
-    """We changed its ports ourselves. The event that the network service sends of it does the same, later."""
+    """We changed its ports ourselves, and so it is: also if the service falls silent now. The event that it sends of it
+    does the same, later."""
     if not network.load().transactional:
-        refresh_network(as_operator(context), instance, '')
+        deliver(context, instance, Event(NETWORK_CHANGED, instance.uuid))
 
 
 def vif_plugged(context: RequestContext, instance: Instance, port_id: str) -> None:

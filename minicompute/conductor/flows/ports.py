@@ -21,7 +21,7 @@ from minicompute.conductor.flows.connections import Busy
 from minicompute.conf import CONF
 from minicompute.context import admin_context
 from minicompute.db import session
-from minicompute.db.api import actions, instances, owed
+from minicompute.db.api import actions, instances, network_cards, owed
 from minicompute.db.session import utcnow
 from minicompute.network import base as network
 from minicompute.objects import VIF, Instance
@@ -142,6 +142,15 @@ def pay_bind(uuid: str, data: dict[str, Any]) -> None:
         if now is not None and now.host == found.host:
             instances.update(conn, uuid, {'network_info': [cards.get(one.id, one) for one in now.network_info]})
     session.write(write)
+
+
+def pay_refresh(uuid: str, data: dict[str, Any]) -> None:
+    """The service told that something about its ports has changed, and then did not say what."""
+    with session.read() as conn:
+        found = instances.get_many(conn, [uuid]).get(uuid)
+    if found is not None:
+        said = network.load().network_info(admin_context(), uuid, found.network_info, project_id=found.project_id)
+        session.write(network_cards.follow, uuid, said, alone=False)
 
 
 def still_bound(task: Task, host: str) -> list[Debt]:

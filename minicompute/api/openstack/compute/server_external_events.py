@@ -28,9 +28,8 @@ class ServerExternalEventsController(wsgi.Controller):
         events = [Event(**asked) for asked in body['events']]
         servers = external_events.find(event.server_uuid for event in events)
         codes = [code(servers.get(event.server_uuid), event) for event in events]
-        for event, said in zip(events, codes, strict=True):
-            if said == 200:
-                external_events.deliver(req.context, servers[event.server_uuid], event)
+        external_events.deliver_all(req.context, [
+            (servers[event.server_uuid], event) for event, said in zip(events, codes, strict=True) if said == 200])
         shown = [{**asked, 'status': 'completed' if said == 200 else 'failed', 'code': said}
                  for asked, said in zip(body['events'], codes, strict=True)]
         return Answer({'events': shown}, code=None if set(codes) == {200} else MULTI_STATUS)

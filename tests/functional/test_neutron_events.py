@@ -1,0 +1,114 @@
+"""Many events of Neutron at once, and a Neutron that does not answer when it is asked what they mean."""
+from __future__ import annotations
+
+import uuid as uuidlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from minicompute.compute.api import external_events
+from minicompute.conductor import debts
+from minicompute.db import session
+from minicompute.db.api import instances
+from tests.functional.cloud import Cloud
+from tests.functional.neutron_server import Fault, Neutron
+
+SILENT = 503
+
+
+@pytest.fixture
+def neutron(conf: Any) -> Iterator[Neutron]:
+    made = Neutron('compute1', 'compute2')
+    made.configure(conf)
+    yield made
+    made.close(conf)
+
+
+@pytest.fixture
+def cloud(database: str, neutron: Neutron) -> Iterator[Cloud]:
+    made = Cloud()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def servers(cloud: Cloud, neutron: Neutron) -> list[str]:
+    """Two, whose ports have each got a floating address since."""
+    net = neutron.network(name='front')
+    ids = [cloud.wait(cloud.boot(networks=[{'uuid': net}])['id'])['id'] for _ in range(2)]
+    for number, (port, _) in enumerate(sorted(neutron.held().items(), key=lambda item: ids.index(item[1]))):
+        neutron.floating(port, f'203.0.113.{number}')
+    return ids
+
+
+def tell(cloud: Cloud, *uuids: str, expect: int = 200) -> list[int]:
+    """-> the codes of the events"""
+    answer = cloud.api('POST', '/os-server-external-events', {'events': [
+        {'name': 'network-changed', 'server_uuid': uuid, 'tag': 'x'} for uuid in uuids]}, expect=expect)
+    return [event['code'] for event in answer['events']]
+
+
+def floating(uuid: str) -> list[str]:
+    with session.read() as conn:
+        return [one for card in instances.get(conn, uuid).network_info for ip in card.fixed_ips
+                for one in ip.floating_ips]
+
+
+def test_a_server_is_looked_at_once(cloud: Cloud, neutron: Neutron, servers: list[str]) -> None:
+    before = neutron.asked('GET', f'device_id={servers[0]}')
+    assert tell(cloud, *[servers[0]] * 5, str(uuidlib.uuid4()), expect=207) == [200] * 5 + [404]
+    assert neutron.asked('GET', f'device_id={servers[0]}') == before + 1
+    assert floating(servers[0]) == ['203.0.113.0']
+
+
+def test_what_neutron_does_not_say_now_it_says_later(cloud: Cloud, neutron: Neutron, servers: list[str]) -> None:
+    neutron.faults.append(Fault('GET', '/ports', SILENT, times=None))
+    before = neutron.asked('GET', '/ports')
+    assert tell(cloud, *servers) == [200, 200]
+    tries = neutron.asked('GET', '/ports') - before
+    assert tell(cloud, servers[0]) == [200] and neutron.asked('GET', '/ports') - before == 2 * tries, 'one was enough'
+    assert debts.pay() == 0 and floating(servers[0]) == []
+    neutron.faults.clear()
+    assert debts.pay() == 2
+    assert [floating(uuid) for uuid in servers] == [['203.0.113.0'], ['203.0.113.1']]
+
+
+def test_its_sender_waits_for_no_more_than_so_long(cloud: Cloud, neutron: Neutron, servers: list[str],
+                                                  monkeypatch: Any) -> None:
+    monkeypatch.setattr(external_events, 'PATIENCE', -1.0)
+    before = len(neutron.server.seen)
+    assert tell(cloud, *servers) == [200, 200]
+    assert len(neutron.server.seen) == before
+    assert debts.pay() == 2 and floating(servers[1]) == ['203.0.113.1']
+
+
+def test_an_error_of_ours_keeps_no_other_event(cloud: Cloud, neutron: Neutron, servers: list[str],
+                                               monkeypatch: Any) -> None:
+    real = external_events.network_cards.follow
+
+    def follow(conn: Any, uuid: str, *args: Any, **more: Any) -> None:
+        if uuid == servers[0]:
+            raise ZeroDivisionError
+        real(conn, uuid, *args, **more)
+    monkeypatch.setattr(external_events.network_cards, 'follow', follow)
+    assert tell(cloud, *servers) == [200, 200]
+    assert floating(servers[1]) == ['203.0.113.1']
+
+
+def test_a_group_that_is_added_as_neutron_falls_silent(cloud: Cloud, neutron: Neutron, servers: list[str]) -> None:
+    """It is added, and that is the answer; the record follows."""
+    neutron.group('web')
+    real = neutron.answer
+
+    def then_silent(method: str, path: str, headers: Any, body: bytes) -> Any:
+        answer = real(method, path, headers, body)
+        if method == 'PUT':
+            neutron.faults.append(Fault('*', '/', SILENT, times=None))
+        return answer
+    neutron.server.answer = then_silent
+    cloud.api('POST', f'/servers/{servers[0]}/action', {'addSecurityGroup': {'name': 'web'}}, expect=202)
+    neutron.server.answer = real
+    neutron.faults.clear()
+    assert debts.pay() == 1
+    assert cloud.show(servers[0])['security_groups'] == [{'name': 'web'}]
