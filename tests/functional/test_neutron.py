@@ -331,3 +331,16 @@ def test_networks_of_the_project(cloud: Cloud, neutron: Neutron) -> None:
     assert {one['id'] for one in old(cloud, 'GET', '/os-networks')['networks']} == {mine, shared}
     assert old(cloud, 'GET', f'/os-networks/{mine}')['network']['label'] == 'mine'
     old(cloud, 'GET', '/os-networks/' + str(uuidlib.uuid4()), expect=404)
+
+
+def test_an_administrator_attaches_what_is_the_servers_projects(cloud: Cloud, neutron: Neutron) -> None:
+    """Not what his own project has, whose quota is none of it either."""
+    theirs, mine = neutron.network('demo'), neutron.network('admin')
+    uuid = boot(cloud, theirs)['id']
+    before = len(neutron.server.seen)
+    card = cloud.api('POST', f'/servers/{uuid}/os-interface', {'interfaceAttachment': {}}, expect=200,
+                     user='admin', project='admin')['interfaceAttachment']
+    assert card['net_id'] == theirs != mine
+    asked = [path for _, path, _, _ in neutron.server.seen[before:] if 'quotas' in path]
+    assert asked and all('/quotas/demo' in path for path in asked)
+    quiet(cloud)

@@ -29,12 +29,12 @@ class NeutronNetworks(NeutronSecurityGroups, NetworkBackend):
     # -- before a request is accepted --------------------------------------------------------------
 
     def validate(self, context: RequestContext, requested: Requested, count: int) -> Accepted:
-        return choice.accept(Client(context), context, requested, count)
+        return choice.accept(Client(context), context, str(context.project_id), requested, count)
 
     def resolve_one(self, context: RequestContext, project_id: str, item: dict[str, Any]) -> dict[str, Any]:
         client = Client(context)
         if not item.get('id') and not item.get('port'):
-            found = choice.accept(client, context, [], 1).requested
+            found = choice.accept(client, context, project_id, [], 1).requested
             if not found:
                 raise exception.NoNetworkToAttach(project_id=project_id)
             return {**item, **found[0]}

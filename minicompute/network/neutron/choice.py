@@ -24,17 +24,17 @@ RESOURCES = 'resource_request'
 _NETWORK_FIELDS = ['id', 'name', 'subnets', 'shared', 'router:external', 'tenant_id', 'mtu']
 
 
-def accept(client: Client, context: RequestContext, requested: Requested, count: int) -> Accepted:
-    """See NetworkBackend.validate."""
+def accept(client: Client, context: RequestContext, project_id: str, requested: Requested, count: int) -> Accepted:
+    """See NetworkBackend.validate. `project_id`: whose servers they are; an administrator may ask for another's."""
     _check_count(requested, count)
     mode = requested[0].get('mode') if requested else 'any'
     if mode == 'none':
         return Accepted(requested, count)
     if mode is not None:
-        requested = _only_one(client, str(context.project_id), mode)
-        return Accepted(requested, _room(client, context, 1, count) if requested else count)
-    items = check(client, context, str(context.project_id), requested)
-    return Accepted(requested, _room(client, context, sum(1 for item in items if not item.get('port')), count))
+        requested = _only_one(client, project_id, mode)
+        return Accepted(requested, _room(client, project_id, 1, count) if requested else count)
+    items = check(client, context, project_id, requested)
+    return Accepted(requested, _room(client, project_id, sum(1 for item in items if not item.get('port')), count))
 
 
 def _check_count(requested: Requested, count: int) -> None:
@@ -145,14 +145,14 @@ def _check_address(client: Client, network_id: str, address: str) -> None:
         raise exception.FixedIpInUse(address=address, network_id=network_id)
 
 
-def _room(client: Client, context: RequestContext, each: int, count: int) -> int:
+def _room(client: Client, project_id: str, each: int, count: int) -> int:
     """-> for how many of `count` servers the project may have ports. Raises PortLimitExceeded for none."""
     if not each:
         return count
-    allowed = client.get(f'/quotas/{context.project_id}')['quota'].get('port', -1)
+    allowed = client.get(f'/quotas/{project_id}')['quota'].get('port', -1)
     if allowed < 0:
         return count
-    free = allowed - len(client.every('ports', tenant_id=context.project_id, fields='id'))
+    free = allowed - len(client.every('ports', tenant_id=project_id, fields='id'))
     if free < each:
         raise PortLimitExceeded
     return min(count, free // each)
