@@ -209,3 +209,40 @@ def test_each_host_that_a_move_failed_at_is_owed(bench: NeutronBench) -> None:
         assert len(f'{one.kind} {one.ref}') <= 64
         owe(one, task.uuid)
     assert len(owing()) == 2
+
+
+# -- others change it, too -------------------------------------------------------------------------------
+
+def test_a_port_that_somebody_changes_is_read_again(bench: NeutronBench, monkeypatch: Any) -> None:
+    """Neutron refuses a change of what has been changed since it was read."""
+    own = bench.neutron.port(bench.net, 'p')
+    left = ['web', 'db']
+    real = bench.neutron.answer
+
+    def change_first(method: str, path: str, headers: Any, body: bytes) -> Any:
+        if method == 'PUT' and left:
+            bench.neutron._change_port(bench.neutron.ports[own], {'name': left.pop()})
+        return real(method, path, headers, body)
+    bench.neutron.server.answer = change_first
+    ids = bench.new_server(networks=[{'port': own}])
+    bench.engine().ring(ids)
+    assert bench.finish(ids) == ['done'], bench.action(ids[0])
+    assert not left and bench.neutron.ports[own]['name'] == 'web'
+    bench.check()
+
+
+def test_a_port_that_somebody_else_gets_first(bench: NeutronBench) -> None:
+    own = bench.neutron.port(bench.net, 'p')
+    real = bench.neutron.answer
+
+    def take_first(method: str, path: str, headers: Any, body: bytes) -> Any:
+        if method == 'PUT' and not bench.neutron.ports[own]['device_id']:
+            bench.neutron._change_port(bench.neutron.ports[own], {'device_id': 'somebody'})
+        return real(method, path, headers, body)
+    bench.neutron.server.answer = take_first
+    ids = bench.new_server(networks=[{'port': own}])
+    bench.engine().ring(ids)
+    assert bench.finish(ids) == ['failed']
+    fault = bench.server(bench.action(ids[0]).instance_uuid).fault
+    assert fault and 'still in use' in fault['message'] and fault['code'] == 409
+    assert bench.neutron.ports[own]['device_id'] == 'somebody'

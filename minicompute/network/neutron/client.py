@@ -20,6 +20,10 @@ class PortLimitExceeded(exception.QuotaError):
     msg_fmt = 'Maximum number of ports exceeded'
 
 
+class Changed(exception.Conflict):
+    """Somebody has changed it since it was read."""
+
+
 class PortInUse(exception.Conflict):
     msg_fmt = 'Port %(port_id)s is still in use.'
 
@@ -65,7 +69,7 @@ class Client:
         return made
 
     def update(self, path: str, body: Document | None = None, revision: int | None = None) -> Document:
-        """`revision`: only if nobody has changed it since. Raises Conflict."""
+        """`revision`: only if nobody has changed it since. Raises Changed."""
         headers = {} if revision is None else {'If-Match': f'revision_number={revision}'}
         answer = self._adapter.put(path, json=body, headers=headers, errors=_REFUSALS)
         changed: Document = answer.json() if answer.content else {}
@@ -128,7 +132,7 @@ _REFUSALS = {
         'IpAddressAlreadyAllocated': lambda said: exception.FixedIpInUse(said.message),
         'IpAddressInUse': lambda said: exception.FixedIpInUse(said.message),
     }, lambda said: exception.Conflict(said.message)),
-    412: _said({}, lambda said: exception.Conflict(said.message)),
+    412: _said({}, lambda said: Changed(said.message)),
     # What no agent can bind it calls an error of its own.
     500: _said({
         'PortBindingError': lambda said: exception.PortBindingFailed(said.message),

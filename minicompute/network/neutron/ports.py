@@ -12,7 +12,14 @@ from typing import Any
 from minicompute import exception
 from minicompute.network.neutron.cards import BINDING_FAILED, HOST, PROFILE, VIF_TYPE, bound, check_bound
 from minicompute.network.neutron.choice import Wanted, wants_resources
-from minicompute.network.neutron.client import Client, Document, NetworkWithQoS, PortInUse, PortUnusable
+from minicompute.network.neutron.client import (
+    Changed,
+    Client,
+    Document,
+    NetworkWithQoS,
+    PortInUse,
+    PortUnusable,
+)
 from minicompute.objects import VIF
 
 #: of a binding's profile: the host that the port goes to, as Nova names it to Neutron
@@ -21,6 +28,8 @@ MIGRATING_TO = 'migrating_to'
 _OF_HOST = ('pci_vendor_info', 'pci_slot', 'allocation', 'arq_uuid', 'physical_network', 'card_serial_number',
             'vf_num', 'pf_mac_address', 'device_mac_address', MIGRATING_TO)
 NO_ZONE = 'None'
+#: how often a port that others change at the same time is tried
+TRIES = 5
 
 
 @dataclasses.dataclass(slots=True, frozen=True)
@@ -116,8 +125,7 @@ def _take(client: Client, owner: Owner, port_id: str) -> Document:
     """A port that a user made, unless somebody else has it meanwhile. Raises PortNotFound, PortInUse."""
     try:
         port = client.get(f'/ports/{port_id}')['port']
-        if port.get('device_id') not in ('', None, owner.uuid):
-            raise PortInUse(port_id=port_id)
+        _check_owner(owner, port)
         name = port.get('dns_name')
         if name and owner.hostname is not None and name != owner.hostname and client.extended('dns-integration'):
             raise PortUnusable(port_id=port_id, reason=f'its dns_name is {str(name)[:64]}, and the hostname of the '
@@ -128,12 +136,26 @@ def _take(client: Client, owner: Owner, port_id: str) -> Document:
 
 
 def _bind(client: Client, owner: Owner, port: Document, **more: Any) -> Document:
-    right = all(port.get(name) == value for name, value in owner.facts.items())
-    if right and port.get(VIF_TYPE) != BINDING_FAILED:
-        return port
-    changed: Document = client.update(f"/ports/{port['id']}", {'port': {**owner.facts, **more}},
-                                      revision=port.get('revision_number'))['port']
-    return changed
+    """Whatever else changes it meanwhile (its name, a security group), and as long as it is nobody else's."""
+    for left in reversed(range(TRIES)):
+        right = all(port.get(name) == value for name, value in owner.facts.items())
+        if right and port.get(VIF_TYPE) != BINDING_FAILED:
+            break
+        try:
+            port = client.update(f"/ports/{port['id']}", {'port': {**owner.facts, **more}},
+                                 revision=port.get('revision_number'))['port']
+            break
+        except Changed:
+            if not left:
+                raise
+            port = client.get(f"/ports/{port['id']}")['port']
+            _check_owner(owner, port)
+    return port
+
+
+def _check_owner(owner: Owner, port: Document) -> None:
+    if port.get('device_id') not in ('', None, owner.uuid):
+        raise PortInUse(port_id=port['id'])
 
 
 def bind(client: Client, owner: Owner, mine: Collection[str]) -> list[Document]:
