@@ -95,7 +95,7 @@ class Glance:
 
     def _page(self, query: dict[str, str], project: str | None) -> Answer:
         limit, marker = int(query.pop('limit', 25)), query.pop('marker', None)
-        query.pop('sort')
+        query.pop('sort', None)
         shown = [image for image in reversed(self.images.values())
                  if (not project or project == image['owner'] or image['visibility'] == 'public')
                  and all(str(image.get(name)) in value.removeprefix('in:').split(',') for name, value in query.items())]

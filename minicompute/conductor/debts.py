@@ -3,7 +3,7 @@
 A flow whose undo cannot reach Glance, Neutron or Cinder until the deadline ends all the same, and owes: its step says
 what (`Step(..., debts=...)`), settle.py writes it down, and each conductor looks now and then.  What an api makes at a
 neighbour before its action begins is such a debt, too, until it begins (`not_before`).  A payer is a function of an id
-that may be called twice; what is gone already (NotFound) is paid.
+that may be called twice; what is gone already (`GONE`) is paid.
 """
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ LOG = logging.getLogger(__name__)
 #: seconds between two looks, and how many debts one look tries to pay
 INTERVAL = 30.0
 MOST = 200
+#: that of which something was owed is no more. Any other 404 says that something is wrong on the way there
+GONE = (exception.ImageNotFound, exception.VolumeNotFound, exception.AttachmentNotFound, exception.SnapshotNotFound,
+        exception.PortNotFound, exception.InstanceNotFound)
 #: seconds until one that its payer refused is tried again, the first time and at most; each time doubled
 AGAIN, LONGEST = 60, 3600
 
@@ -79,7 +82,7 @@ def pay() -> int:
         tried += 1
         try:
             PAYERS[kind](ref, row.data or {})
-        except exception.NotFound:
+        except GONE:
             pass
         except exception.NeighbourUnavailable:
             silent.add(row.host)

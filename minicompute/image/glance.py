@@ -180,12 +180,21 @@ class GlanceImages(ImageBackend):
 
     def discard(self, image_id: str) -> None:
         """One that a user has protected meanwhile, or that others stand on, stays."""
+        client = service_auth.adapter('glance')
         try:
-            service_auth.adapter('glance').delete(path_of(image_id), errors=not_found(image_id))
-        except exception.NotFound:
-            pass
+            client.delete(path_of(image_id), errors=not_found(image_id))
+        except exception.ImageNotFound:
+            _check_there(client)
         except (exception.Forbidden, exception.Conflict) as error:
             LOG.warning('Image %s, which nobody needs, cannot be deleted: %s', image_id, error)
+
+
+def _check_there(client: service_auth.Neighbour) -> None:
+    """Whether it is Glance that does not know the image, or what stands before it that does not know Glance."""
+    try:
+        client.get('/images', params={'limit': 1})
+    except exception.NotFound:
+        raise exception.NeighbourUnavailable(service='Image', reason='it answers 404 to everything') from None
 
 
 def _as(context: RequestContext) -> service_auth.Neighbour:

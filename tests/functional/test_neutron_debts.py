@@ -246,3 +246,39 @@ def test_a_port_that_somebody_else_gets_first(bench: NeutronBench) -> None:
     fault = bench.server(bench.action(ids[0]).instance_uuid).fault
     assert fault and 'still in use' in fault['message'] and fault['code'] == 409
     assert bench.neutron.ports[own]['device_id'] == 'somebody'
+
+
+# -- what is not there ------------------------------------------------------------------------------------
+
+def test_what_is_paid_is_what_is_gone(bench: NeutronBench) -> None:
+    """A 404 of anything else (a route that is not there while Neutron is upgraded) pays nothing."""
+    uuid = bench.built()
+    owe(Debt('neutron', 'bind', uuid), uuid)
+    bench.neutron.ports[bench.server(uuid).network_info[0].id][HOST] = 'lost'
+    bench.neutron.faults.append(Fault('*', '/', 404, times=None))
+    assert debts.pay() == 0 and owing() == [f'bind {uuid}']
+    bench.neutron.faults.clear()
+    with session.read() as conn:
+        (debt,) = owed.of_neighbours(conn, 10)
+    session.write(owed.put_off, [(debt, {**debt.data, 'not_before': ''})])
+    assert debts.pay() == 1
+    bench.check()
+
+
+def test_a_port_that_goes_while_the_others_are_bound(bench: NeutronBench) -> None:
+    uuid = bench.built()
+    card = network.load().resolve_one(admin_context(), 'p', {'id': bench.net})
+    beginnings.run(bench, uuid, 'attach_interface', card=card)
+    first, second = [one.id for one in bench.server(uuid).network_info]
+    for port in (first, second):
+        bench.neutron._bind(bench.neutron.ports[port], 'host2' if bench.server(uuid).host == 'host1' else 'host1')
+    real = bench.neutron.answer
+
+    def delete_first(method: str, path: str, headers: Any, body: bytes) -> Any:
+        if method == 'PUT' and first in path:
+            bench.neutron.ports.pop(first, None)
+        return real(method, path, headers, body)
+    bench.neutron.server.answer = delete_first
+    owe(Debt('neutron', 'bind', uuid), uuid)
+    assert debts.pay() == 1
+    assert bench.neutron.ports[second][HOST] == bench.server(uuid).host

@@ -161,8 +161,15 @@ def _check_owner(owner: Owner, port: Document) -> None:
 def bind(client: Client, owner: Owner, mine: Collection[str]) -> list[Document]:
     """What the server has of `mine`, the ports of its record: what else names it (a port whose making nobody heard of,
     one that its user gave that name) the guest has never had. Raises PortBindingFailed."""
-    ports = [_bind(client, owner, port) for port in of_server(client, owner.uuid, owner.project_id)
-             if port['id'] in mine]
+    ports = []
+    for port in of_server(client, owner.uuid, owner.project_id):
+        if port['id'] not in mine:
+            continue
+        try:
+            ports.append(_bind(client, owner, port))
+        except exception.NotFound:
+            if client.there(f"/ports/{port['id']}"):
+                raise       # of its network, say
     check_bound(ports)
     return ports
 

@@ -109,7 +109,7 @@ def test_properties_are_replaced(images: GlanceImages, glance: Glance) -> None:
         images.update(admin_context(), image_id, {'properties': {'owner': 'me'}})
 
 
-def test_refusals(images: GlanceImages, glance: Glance) -> None:
+def test_refusals(images: GlanceImages, glance: Glance, server: Neighbour) -> None:
     image_id = glance.add(DATA, protected=True)
     with pytest.raises(exception.Forbidden, match='it is protected'):
         images.delete(admin_context(), image_id)
@@ -117,6 +117,10 @@ def test_refusals(images: GlanceImages, glance: Glance) -> None:
     with pytest.raises(exception.ImageNotFound):
         images.delete(admin_context(), 'nowhere')
     images.discard('nowhere')
+    server.answer = lambda *_asked: (404, {'message': 'no such route'})
+    with pytest.raises(exception.NeighbourUnavailable, match='404'):
+        images.discard(image_id)                             # it is not Glance who says so
+    server.answer = glance.answer
     with pytest.raises(exception.Conflict):
         images.create(admin_context(), ImageMeta(id=image_id, name='again'))
 
