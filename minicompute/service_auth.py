@@ -65,6 +65,16 @@ class Said:
 Errors = Mapping[int, Callable[[Said], Exception]]
 
 
+class Document(dict[str, Any]):
+    """A part of what a neighbour answered, in which what has to be there and is not is the neighbour's fault:
+    `document['id']` raises NeighbourUnavailable."""
+
+    title = ''
+
+    def __missing__(self, name: str) -> Any:
+        raise exception.NeighbourUnavailable(service=self.title, reason=f'its answer has no {name!r}')
+
+
 class Neighbour(ks_adapter.Adapter):
     """keystoneauth's adapter, whose requests raise our exceptions.
 
@@ -92,6 +102,23 @@ class Neighbour(ks_adapter.Adapter):
             raise self._refused(error, method, url, errors or {}) from None
         except ks.ClientException as error:
             raise self._silent(self.service.title, error) from error
+
+    def document(self, answer: Any) -> Document:
+        """What a request answered; {} for an answer without a body. Raises NeighbourUnavailable for what is no JSON
+        object (a page of a proxy, half an answer)."""
+        def part(found: dict[str, Any]) -> Document:
+            made = Document(found)
+            made.title = self.service.title
+            return made
+        try:
+            found = json.loads(answer.content, object_hook=part) if answer.content else part({})
+        except ValueError:
+            found = None
+        if not isinstance(found, Document):
+            LOG.warning('The %s service answers %s with what is no JSON object: %r', self.service.title,
+                        answer.status_code, answer.content[:200])
+            raise exception.NeighbourUnavailable(service=self.service.title, reason='its answer is no JSON object')
+        return found
 
     def _root(self) -> str:
         """Where the paths begin. Asks Keystone for a token if there is none yet."""

@@ -29,6 +29,8 @@ FIELDS = ('id', 'name', 'status', 'disk_format', 'container_format', 'size', 'vi
           'checksum', 'os_hash_algo', 'os_hash_value', 'visibility', 'protected', 'owner', 'tags')
 OTHERS = ('created_at', 'updated_at', 'self', 'file', 'schema', 'locations', 'direct_url', 'stores', 'location',
           'deleted', 'deleted_at')
+#: without which it is no image
+NEEDED = ('id', 'status')
 TAKEN = frozenset((*FIELDS, *OTHERS, 'os_hidden'))
 PATCH = {'Content-Type': 'application/openstack-images-v2.1-json-patch'}
 #: what Glance gives at once, at most
@@ -50,9 +52,15 @@ def not_found(image_id: str) -> service_auth.Errors:
     return {404: lambda said: exception.ImageNotFound(image_id=image_id)}
 
 
+def read(client: service_auth.Neighbour, image_id: str) -> ImageMeta:
+    """Raises ImageNotFound."""
+    return meta_of(client.document(client.get(path_of(image_id), errors=not_found(image_id))))
+
+
 def meta_of(document: dict[str, Any]) -> ImageMeta:
     """From what Glance says."""
-    meta = ImageMeta(**{name: document[name] for name in FIELDS if document.get(name) is not None})
+    meta = ImageMeta(**{name: document[name] for name in FIELDS
+                        if name in NEEDED or document.get(name) is not None})
     meta.properties = {name: value for name, value in document.items() if name not in TAKEN}
     if document.get('os_hidden'):
         meta.properties['os_hidden'] = True
@@ -94,7 +102,7 @@ class GlanceImages(ImageBackend):
         service_auth.require('glance')
 
     def show(self, context: RequestContext, image_id: str) -> ImageMeta:
-        return meta_of(_as(context).get(path_of(image_id), errors=not_found(image_id)).json())
+        return read(_as(context), image_id)
 
     def list(self, context: RequestContext, *, filters: dict[str, Any] | None = None,
              limit: int | None = None, marker: str | None = None) -> Images:
@@ -106,7 +114,7 @@ class GlanceImages(ImageBackend):
         while limit is None or len(found) < limit:
             size = PAGE if limit is None else min(PAGE, limit - len(found))
             here = [*query, ('limit', str(size)), *([('marker', after)] if after is not None else [])]
-            answer = client.get('/images', params=here, errors=errors).json()
+            answer = client.document(client.get('/images', params=here, errors=errors))
             found += [meta_of(document) for document in answer['images']]
             if not answer.get('next') or not answer['images']:
                 break
@@ -114,9 +122,9 @@ class GlanceImages(ImageBackend):
         return found
 
     def create(self, context: RequestContext, meta: ImageMeta) -> ImageMeta:
-        answer = _as(context).post('/images', json=document_of(meta), errors={
-            409: lambda said: exception.Conflict(f'Image ID {meta.id} already exists.')})
-        return meta_of(answer.json())
+        client = _as(context)
+        return meta_of(client.document(client.post('/images', json=document_of(meta), errors={
+            409: lambda said: exception.Conflict(f'Image ID {meta.id} already exists.')})))
 
     def upload(self, context: RequestContext, image_id: str, data: BinaryIO) -> ImageMeta:
         _as(context).put(path_of(image_id, 'file'), data=data, headers={'Content-Type': 'application/octet-stream'},
@@ -126,7 +134,7 @@ class GlanceImages(ImageBackend):
     def update(self, context: RequestContext, image_id: str, changes: dict[str, Any]) -> ImageMeta:
         """Of `properties` all are replaced."""
         client = _as(context)
-        before = meta_of(client.get(path_of(image_id), errors=not_found(image_id)).json())
+        before = read(client, image_id)
         operations: list[dict[str, Any]] = [
             {'op': 'replace', 'path': f'/{name}', 'value': value} for name, value in changes.items()
             if name != 'properties' and getattr(before, name) != value]
@@ -139,8 +147,8 @@ class GlanceImages(ImageBackend):
                            for name, value in wanted.items() if kept.get(name) != value]
         if not operations:
             return before
-        return meta_of(client.patch(path_of(image_id), json=operations, headers=PATCH,
-                                    errors=not_found(image_id)).json())
+        return meta_of(client.document(client.patch(path_of(image_id), json=operations, headers=PATCH,
+                                                    errors=not_found(image_id))))
 
     def delete(self, context: RequestContext, image_id: str) -> None:
         _as(context).delete(path_of(image_id), errors={
@@ -164,12 +172,12 @@ class GlanceImages(ImageBackend):
 
     def finish(self, image_id: str, facts: dict[str, Any]) -> Callable[[Any], None] | None:
         client = service_auth.adapter('glance')
-        image = meta_of(client.get(path_of(image_id), errors=not_found(image_id)).json())
+        image = read(client, image_id)
         if image.status == 'queued' and not facts['size']:     # an image that only says something has no sender
             give_formats(client, image, facts['disk_format'], facts['container_format'])
             client.put(path_of(image_id, 'file'), data=b'', headers={'Content-Type': 'application/octet-stream'},
                        errors=not_found(image_id))
-            image = meta_of(client.get(path_of(image_id), errors=not_found(image_id)).json())
+            image = read(client, image_id)
         if image.status in ('deleted', 'pending_delete'):
             raise exception.ImageNotFound(image_id=image_id)
         if image.status != 'active':

@@ -175,7 +175,7 @@ class GlanceSink(ImageSink):
         """Raises Conflict for one that Glance takes for being sent: a Glance that was killed does not know better."""
         until = time.monotonic() + NOTICE
         while True:
-            image = glance.meta_of(client.get(glance.path_of(image_id), errors=glance.not_found(image_id)).json())
+            image = glance.read(client, image_id)
             if image.status in ('queued', 'active'):
                 return image
             if stop():

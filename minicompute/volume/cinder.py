@@ -174,10 +174,10 @@ class CinderVolumes(RemoteVolumes):
 
     def connect(self, attachment_id: str, connector: Mapping[str, Any]) -> dict[str, Any]:
         body = {'attachment': {'connector': dict(connector)}}
-        answer = service_auth.adapter('cinder').put(
-            f'/attachments/{attachment_id}', json=body, microversion=MICROVERSION,
-            errors=_errors(attachment=attachment_id)).json()
-        return _kept(answer['attachment'])
+        client = service_auth.adapter('cinder')
+        answer = client.put(f'/attachments/{attachment_id}', json=body, microversion=MICROVERSION,
+                            errors=_errors(attachment=attachment_id))
+        return _kept(client.document(answer)['attachment'])
 
     def complete(self, attachment_id: str) -> None:
         self._post(None, f'/attachments/{attachment_id}/action', {'os-complete': None},
@@ -207,9 +207,8 @@ class CinderVolumes(RemoteVolumes):
     # -- the wire --------------------------------------------------------------------
 
     def _get(self, context: RequestContext | None, path: str, **more: Any) -> dict[str, Any]:
-        found: dict[str, Any] = service_auth.adapter('cinder', context).get(
-            path, microversion=MICROVERSION, **more).json()
-        return found
+        client = service_auth.adapter('cinder', context)
+        return client.document(client.get(path, microversion=MICROVERSION, **more))
 
     def _look(self, context: RequestContext, path: str) -> dict[str, Any] | None:
         """None for what is not there, or not for this user's eyes."""
@@ -220,10 +219,8 @@ class CinderVolumes(RemoteVolumes):
 
     def _post(self, context: RequestContext | None, path: str, body: dict[str, Any],
               errors: dict[int, Callable[[Any], Exception]], microversion: str = MICROVERSION) -> dict[str, Any]:
-        answer = service_auth.adapter('cinder', context).post(path, json=body, microversion=microversion,
-                                                              errors=errors)
-        found: dict[str, Any] = answer.json() if answer.content else {}
-        return found
+        client = service_auth.adapter('cinder', context)
+        return client.document(client.post(path, json=body, microversion=microversion, errors=errors))
 
     def _delete(self, context: RequestContext | None, path: str,
                 errors: dict[int, Callable[[Any], Exception]]) -> None:

@@ -282,3 +282,41 @@ def test_a_port_that_goes_while_the_others_are_bound(bench: NeutronBench) -> Non
     owe(Debt('neutron', 'bind', uuid), uuid)
     assert debts.pay() == 1
     assert bench.neutron.ports[second][HOST] == bench.server(uuid).host
+
+
+# -- answers that say nothing --------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('said', [b'<html>a proxy</html>', {}, {'port': {}}])
+@pytest.mark.parametrize('method', ['POST', 'GET'])
+def test_an_answer_that_says_nothing_is_silence(bench: NeutronBench, method: str, said: Any) -> None:
+    """It is asked again, and finds what it has done before."""
+    left = [said]
+    real = bench.neutron.answer
+
+    def answer(how: str, path: str, headers: Any, body: bytes) -> Any:
+        found = real(how, path, headers, body)
+        return (200, left.pop()) if how == method and '/ports' in path and left else found
+    bench.neutron.server.answer = answer
+    ids = bench.new_server()
+    bench.engine().ring(ids)
+    assert bench.finish(ids) == ['done'], bench.action(ids[0])
+    assert not left and len(bench.neutron.ports) == 1
+    bench.check()
+
+
+def test_what_is_wrong_with_one_keeps_no_other_waiting(bench: NeutronBench, monkeypatch: Any) -> None:
+    servers = [bench.server(bench.built()) for _ in range(2)]
+    tasks = [Task(Action(action='create', flow='build', step='wait_for_ports', instance_uuid=one.uuid,
+                         request_id='req-1'), dataclasses.replace(one, network_info=[
+                             dataclasses.replace(card, active=False) for card in one.network_info]), admin_context())
+             for one in servers]
+    real = type(network.load()).states
+
+    def states(self: Any, context: Any, uuids: Any) -> Any:
+        if servers[0].uuid in uuids:
+            raise ZeroDivisionError
+        return real(self, context, uuids)
+    monkeypatch.setattr(type(network.load()), 'states', states)
+    first, second = ports.look_at_ports(tasks)
+    assert isinstance(first, ZeroDivisionError) and second == {}
+    assert tasks[1].changes['network_info'][0].active

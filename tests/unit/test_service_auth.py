@@ -1,6 +1,8 @@
 """Requests to neighbours, over real sockets: who asks, what a refusal becomes, and silence."""
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import pytest
 
 from minicompute import exception, service_auth
 from minicompute.context import RequestContext
+from minicompute.objects import Instance
 from tests.neighbour import Neighbour, forget
 
 SILENT = exception.NeighbourUnavailable
@@ -212,3 +215,25 @@ def test_who_has_no_neighbours_does_not_load_keystoneauth() -> None:
                'minicompute.cmd.api; print([m for m in sys.modules if m.startswith("keystoneauth1")])')
     assert subprocess.run([sys.executable, '-c', program], capture_output=True, text=True,
                           check=True).stdout.strip() == '[]'
+
+
+@pytest.mark.parametrize('body', [b'<html>', b'{"ports": [', b'[]', b'7', b'"x"', b'\xff\xfe{'])
+def test_an_answer_that_is_none(neighbour: Neighbour, body: bytes) -> None:
+    """200, and a page of the proxy in between."""
+    neighbour.answer = lambda *_asked: (200, body)
+    client = service_auth.adapter('neutron')
+    with pytest.raises(SILENT, match='Network service is not available: its answer is no JSON object'):
+        client.document(client.get('/ports'))
+
+
+def test_an_answer_without_what_it_has_to_have(neighbour: Neighbour) -> None:
+    neighbour.answer = lambda *_asked: (200, {'ports': [{'name': 'n'}]})
+    client = service_auth.adapter('neutron')
+    found = client.document(client.get('/ports'))
+    assert found == {'ports': [{'name': 'n'}]} and found['ports'][0].get('id') is None
+    for ask in (lambda: found['networks'], lambda: found['ports'][0]['id'], lambda: copy.deepcopy(found)['networks']):
+        with pytest.raises(SILENT, match='Network service is not available: its answer has no'):
+            ask()
+    assert dataclasses.asdict(Instance(uuid='u', project_id='p', user_id='u', metadata=found))['metadata'] == found
+    neighbour.answer = lambda *_asked: (204, None)
+    assert client.document(client.get('/ports')) == {}

@@ -63,12 +63,15 @@ def wait_for_ports(task: Task) -> Outcome:
 
 
 def look_at_ports(tasks: Sequence[Task]) -> list[Outcome | Exception]:
-    """One question for all that wait."""
+    """One question for all that wait; if that comes to no good end, one for each: what is wrong with the ports of one
+    keeps no other waiting."""
     waiting = {task.uuid for task in tasks if _left(task, {})}
     try:
         states = network.load().states(tasks[0].context, waiting) if waiting else {}
     except exception.NeighbourUnavailable as error:
         return [_look(task, {}, str(error)) for task in tasks]
+    except Exception as error:
+        return [error] if len(tasks) == 1 else [look_at_ports([task])[0] for task in tasks]
     return [_look(task, states, '') for task in tasks]
 
 

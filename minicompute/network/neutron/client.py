@@ -54,8 +54,7 @@ class Client:
         self.of_user = self._adapter.of_user
 
     def get(self, path: str, **params: Any) -> Document:
-        found: Document = self._adapter.get(path, params=params, errors=_REFUSALS).json()
-        return found
+        return self._adapter.document(self._adapter.get(path, params=params, errors=_REFUSALS))
 
     def there(self, path: str) -> bool:
         try:
@@ -65,15 +64,12 @@ class Client:
         return True
 
     def create(self, path: str, body: Document) -> Document:
-        made: Document = self._adapter.post(path, json=body, errors=_REFUSALS).json()
-        return made
+        return self._adapter.document(self._adapter.post(path, json=body, errors=_REFUSALS))
 
     def update(self, path: str, body: Document | None = None, revision: int | None = None) -> Document:
         """`revision`: only if nobody has changed it since. Raises Changed."""
         headers = {} if revision is None else {'If-Match': f'revision_number={revision}'}
-        answer = self._adapter.put(path, json=body, headers=headers, errors=_REFUSALS)
-        changed: Document = answer.json() if answer.content else {}
-        return changed
+        return self._adapter.document(self._adapter.put(path, json=body, headers=headers, errors=_REFUSALS))
 
     def delete(self, path: str) -> bool:
         """-> whether it was there."""
