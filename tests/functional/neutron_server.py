@@ -55,6 +55,8 @@ class Neutron:
         self.faults: list[Fault] = []
         self.plugs_after: int | None = 1
         self.heard: Callable[[str, Document], None] = lambda event, port: None
+        #: how many of a list are given at once
+        self.page: int | None = None
         self._looks: dict[str, int] = {}
         self._numbers = itertools.count(10)
         self._lock = threading.RLock()
@@ -158,12 +160,21 @@ class Neutron:
         return self._one(method, table, parts[1], headers, body)
 
     def _list(self, table: str, asked: dict[str, list[str]]) -> Answer:
-        fields = asked.pop('fields', [])
+        fields, marker = asked.pop('fields', []), asked.pop('marker', [''])[0]
+        asked.pop('limit', None)
         found = [one for one in self.tables[table].values() if all(_matches(one, key, asked[key]) for key in asked)]
         if table == 'ports':
             for one in found:
                 self._look(one)
-        return 200, {table: [{name: one.get(name) for name in fields} if fields else one for one in found]}
+        said: Document = {}
+        if self.page is not None:
+            found = sorted((one for one in found if one['id'] > marker), key=lambda one: str(one['id']))
+            if len(found) > self.page:
+                found = found[:self.page]
+                here = f'{self.server.url}/v2.0/{table}?limit={self.page}&marker='
+                said = {f'{table}_links': [{'rel': 'previous', 'href': f'{here}0&page_reverse=True'},
+                                           {'rel': 'next', 'href': f"{here}{found[-1]['id']}"}]}
+        return 200, {**said, table: [{name: one.get(name) for name in fields} if fields else one for one in found]}
 
     def _one(self, method: str, table: str, identity: str, headers: Any, body: Document) -> Answer:
         one = self.tables[table].get(identity)

@@ -344,3 +344,16 @@ def test_an_administrator_attaches_what_is_the_servers_projects(cloud: Cloud, ne
     asked = [path for _, path, _, _ in neutron.server.seen[before:] if 'quotas' in path]
     assert asked and all('/quotas/demo' in path for path in asked)
     quiet(cloud)
+
+
+def test_lists_have_pages(cloud: Cloud, neutron: Neutron) -> None:
+    """As many as its operator says."""
+    neutron.page = 1
+    nets = [neutron.network(name=f'n{number}') for number in range(3)]
+    assert {one['id'] for one in old(cloud, 'GET', '/os-networks')['networks']} == set(nets)
+    server = boot(cloud, *nets)
+    assert list(server['addresses']) == ['n0', 'n1', 'n2']
+    assert len(record(server['id']).network_info) == 3
+    cloud.api('DELETE', f"/servers/{server['id']}")
+    cloud.wait_gone(server['id'])
+    assert not neutron.ports

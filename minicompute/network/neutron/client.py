@@ -4,6 +4,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from minicompute import exception, service_auth
 from minicompute.conf import CONF
@@ -80,8 +81,16 @@ class Client:
         return True
 
     def every(self, what: str, **filters: Any) -> list[Document]:
-        """`what` as in the path: 'ports', 'security-groups'."""
-        found: list[Document] = self.get('/' + what, **filters)[what.replace('-', '_')]
+        """All of them, however many Neutron gives at once ([DEFAULT] pagination_max_limit there). `what` as in the
+        path: 'ports', 'security-groups'."""
+        name = what.replace('-', '_')
+        found: list[Document] = []
+        more: Document | None = {}
+        while more is not None:
+            answer = self.get('/' + what, **filters, **more)
+            found += answer[name]
+            following = _next(answer.get(f'{name}_links') or ()) if answer[name] else None
+            more = following if following != more else None
         return found
 
     def among(self, what: str, key: str, values: Iterable[str], **filters: Any) -> list[Document]:
@@ -98,6 +107,16 @@ class Client:
             known = frozenset(one['alias'] for one in self.every('extensions', fields='alias'))
             _extensions = (time.monotonic() + CONF.neutron.extension_sync_interval, known)
         return alias in known
+
+
+def _next(links: Iterable[Document]) -> Document | None:
+    """Where the next page begins, by this page's link to it."""
+    for link in links:
+        if link.get('rel') == 'next':
+            asked = parse_qs(urlsplit(str(link.get('href'))).query)
+            found: Document = {key: asked[key][-1] for key in ('limit', 'marker', 'page_reverse') if key in asked}
+            return found if 'marker' in found else None
+    return None
 
 
 _extensions: tuple[float, frozenset[str]] = (0.0, frozenset())
