@@ -17,7 +17,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from keystoneauth1 import adapter as ks_adapter
 from keystoneauth1 import exceptions as ks
@@ -63,6 +63,14 @@ class Said:
 
 
 Errors = Mapping[int, Callable[[Said], Exception]]
+
+
+def path(*parts: str) -> str:
+    """'/ports/UUID', of ids that users write: none is more than a part. Raises NotFound for what cannot be one."""
+    for one in parts:
+        if one in ('', '.', '..'):
+            raise exception.NotFound(f'{one!r} could not be found.')
+    return ''.join(f'/{quote(one, safe="")}' for one in parts)
 
 
 class Document(dict[str, Any]):

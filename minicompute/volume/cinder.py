@@ -69,7 +69,7 @@ class CinderVolumes(RemoteVolumes):
             'metadata': volume.metadata, 'snapshot_id': volume.snapshot_id, 'volume_type': volume.volume_type}))
 
     def delete(self, context: RequestContext, volume_id: str) -> None:
-        self._delete(context, f'/volumes/{volume_id}', _errors(volume=volume_id))
+        self._delete(context, service_auth.path('volumes', volume_id), _errors(volume=volume_id))
 
     # -- snapshots -----------------------------------------------------------------
 
@@ -99,7 +99,7 @@ class CinderVolumes(RemoteVolumes):
         return found[snapshot_id]
 
     def delete_snapshot(self, context: RequestContext, snapshot_id: str) -> None:
-        self._delete(context, f'/snapshots/{snapshot_id}', {
+        self._delete(context, service_auth.path('snapshots', snapshot_id), {
             **_errors(), 404: lambda said: exception.SnapshotNotFound(snapshot_id=snapshot_id)})
 
     def discard_snapshots(self, ids: Collection[str]) -> None:

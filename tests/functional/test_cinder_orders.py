@@ -71,3 +71,11 @@ def test_an_order_of_an_api_that_died_is_found(cloud: Cloud, cinder: CinderServe
     (uuid,) = many(cloud, 1)
     cloud.wait(uuid)
     assert cinder.count('create') == 1 and len(cinder.volumes) == 1 and cinder.count('list') > 0
+
+
+def test_an_id_is_one_part_of_a_path(cloud: Cloud, cinder: CinderServer) -> None:
+    """And no wish for more: Cinder would delete the snapshots as well."""
+    one = cinder.volume()
+    cloud.api('DELETE', f'/os-volumes/{one}%3Fcascade=true', version='2.35', expect=404)
+    cloud.api('DELETE', '/os-snapshots/%2E%2E', version='2.35', expect=404)
+    assert one in cinder.volumes

@@ -357,3 +357,13 @@ def test_lists_have_pages(cloud: Cloud, neutron: Neutron) -> None:
     cloud.api('DELETE', f"/servers/{server['id']}")
     cloud.wait_gone(server['id'])
     assert not neutron.ports
+
+
+def test_an_id_is_one_part_of_a_path(cloud: Cloud, neutron: Neutron) -> None:
+    floating, net = str(uuidlib.uuid4()), neutron.network()
+    neutron.tables['floatingips'][floating] = {'id': floating}
+    for kind, one in (('os-floating-ips', floating), ('os-networks', net)):
+        for id_ in (f'{one}%3Ffields=id', f'{one}%23x', '%2E%2E', '%2E'):
+            old(cloud, 'GET', f'/{kind}/{id_}', expect=404)
+    old(cloud, 'DELETE', f'/os-floating-ips/{floating}%3Fforce', expect=404)
+    assert floating in neutron.tables['floatingips']

@@ -20,6 +20,7 @@ from minicompute.network.neutron.client import Client, Document
 from minicompute.network.neutron.groups import NeutronSecurityGroups
 from minicompute.network.neutron.proxies import NeutronProxies
 from minicompute.objects import VIF, Instance, Network
+from minicompute.service_auth import path
 
 
 class NeutronNetworks(NeutronSecurityGroups, NetworkBackend):
@@ -75,7 +76,7 @@ class NeutronNetworks(NeutronSecurityGroups, NetworkBackend):
     def drop_port(self, context: RequestContext, instance_uuid: str, port_id: str, *, keep: bool) -> None:
         client = Client()
         try:
-            port: Document = client.get(f'/ports/{port_id}')['port']
+            port: Document = client.get(path('ports', port_id))['port']
         except exception.NotFound:
             return
         if port.get('device_id') == instance_uuid:
@@ -111,7 +112,7 @@ class NeutronNetworks(NeutronSecurityGroups, NetworkBackend):
 
     def show(self, context: RequestContext, network_id: str) -> Network:
         try:
-            found = Client(context).get(f'/networks/{network_id}')['network']
+            found = Client(context).get(path('networks', network_id))['network']
         except (exception.NotFound, exception.Invalid):
             raise exception.NetworkNotFound(network_id=network_id[:64]) from None
         return _network(found)

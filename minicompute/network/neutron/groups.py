@@ -10,6 +10,7 @@ from minicompute.network.neutron import ports
 from minicompute.network.neutron.client import Client, Document
 from minicompute.network.security import SecurityGroups, group_of
 from minicompute.objects import Instance, SecurityGroup, SecurityGroupRule
+from minicompute.service_auth import path
 
 
 def find(client: Client, project_id: str, names: Sequence[str]) -> list[str]:
@@ -77,7 +78,7 @@ class NeutronSecurityGroups(SecurityGroups):
             found, key=lambda one: (one['tenant_id'], one['name'], one['id']))[offset:offset + limit]]
 
     def show_security_group(self, context: RequestContext, group_id: str) -> SecurityGroup:
-        return group_of(Client(context).get(f'/security-groups/{group_id}')['security_group'])
+        return group_of(Client(context).get(path('security-groups', group_id))['security_group'])
 
     def create_security_group(self, context: RequestContext, group: SecurityGroup) -> SecurityGroup:
         return group_of(Client(context).create('/security-groups', {
@@ -86,11 +87,11 @@ class NeutronSecurityGroups(SecurityGroups):
     def update_security_group(self, context: RequestContext, group_id: str, *, name: str | None = None,
                               description: str | None = None) -> SecurityGroup:
         said = {key: value for key, value in (('name', name), ('description', description)) if value is not None}
-        return group_of(Client(context).update(f'/security-groups/{group_id}', {
+        return group_of(Client(context).update(path('security-groups', group_id), {
             'security_group': said})['security_group'])
 
     def delete_security_group(self, context: RequestContext, group_id: str) -> None:
-        if not Client(context).delete(f'/security-groups/{group_id}'):
+        if not Client(context).delete(path('security-groups', group_id)):
             raise exception.NotFound(f'Security group {group_id} could not be found.')
 
     def create_security_group_rule(self, context: RequestContext, rule: SecurityGroupRule) -> SecurityGroupRule:
@@ -100,7 +101,7 @@ class NeutronSecurityGroups(SecurityGroups):
         return group_of({'id': rule.security_group_id, 'security_group_rules': [made]}).rules[0]
 
     def delete_security_group_rule(self, context: RequestContext, rule_id: str) -> None:
-        if not Client(context).delete(f'/security-group-rules/{rule_id}'):
+        if not Client(context).delete(path('security-group-rules', rule_id)):
             raise exception.NotFound(f'Security group rule {rule_id} could not be found.')
 
     # -- of servers

@@ -21,6 +21,7 @@ from minicompute.network.neutron.client import (
     PortUnusable,
 )
 from minicompute.objects import VIF
+from minicompute.service_auth import path
 
 #: of a binding's profile: the host that the port goes to, as Nova names it to Neutron
 MIGRATING_TO = 'migrating_to'
@@ -124,7 +125,7 @@ def _dns(client: Client, hostname: str | None) -> Document:
 def _take(client: Client, owner: Owner, port_id: str) -> Document:
     """A port that a user made, unless somebody else has it meanwhile. Raises PortNotFound, PortInUse."""
     try:
-        port = client.get(f'/ports/{port_id}')['port']
+        port = client.get(path('ports', port_id))['port']
         _check_owner(owner, port)
         name = port.get('dns_name')
         if name and owner.hostname is not None and name != owner.hostname and client.extended('dns-integration'):
@@ -228,7 +229,7 @@ def switch(client: Client, cards: Sequence[VIF], host: str) -> None:
             if host not in bindings:     # nobody prepared it, or somebody has taken it away
                 client.update(f'/ports/{card.id}', {'port': {HOST: host}})
             elif bindings[host].get('status') != 'ACTIVE':
-                client.update(f'/ports/{card.id}/bindings/{host}/activate')
+                client.update(path('ports', card.id, 'bindings', host, 'activate'))
         except exception.NotFound:
             if client.there(f'/ports/{card.id}'):
                 raise       # it is the binding that went: the next try makes it anew

@@ -11,6 +11,7 @@ from minicompute.context import RequestContext
 from minicompute.network.neutron.client import Client, Document
 from minicompute.network.proxies import FloatingAddress, Proxies
 from minicompute.objects import Instance
+from minicompute.service_auth import path
 
 
 class NeutronProxies(Proxies):
@@ -29,7 +30,7 @@ class NeutronProxies(Proxies):
     def address(self, context: RequestContext, identity: str) -> FloatingAddress:
         client = Client(context)
         try:
-            return _shown(client, [client.get(f'/floatingips/{identity}')['floatingip']])[0]
+            return _shown(client, [client.get(path('floatingips', identity))['floatingip']])[0]
         except exception.NotFound:
             return super().address(context, identity)
 
@@ -56,7 +57,7 @@ class NeutronProxies(Proxies):
 
     def release(self, context: RequestContext, identity: str) -> None:
         self.address(context, identity)
-        Client(context).delete(f'/floatingips/{identity}')
+        Client(context).delete(path('floatingips', identity))
 
     def associate(self, context: RequestContext, instance: Instance, address: str, fixed: str | None) -> None:
         found = self.find_address(context, address)
