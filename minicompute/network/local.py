@@ -188,7 +188,9 @@ class LocalNetworks(LocalSecurityGroups, NetworkBackend):
 
 def _check_free(conn: sa.Connection, card: Card) -> None:
     if card.port_id is not None:
-        port = db.list_ports(conn, {'id': [card.port_id]})[0]
+        port = next(iter(db.list_ports(conn, {'id': [card.port_id]})), None)
+        if port is None:        # its user has deleted it meanwhile
+            raise exception.PortNotFound(port_id=card.port_id)
         if port.instance_uuid is not None:
             raise exception.Conflict(f'Port {port.id} is still in use.')
     elif card.fixed_ip is not None:

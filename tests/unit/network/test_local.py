@@ -12,7 +12,7 @@ from minicompute.context import RequestContext
 from minicompute.db import session
 from minicompute.db.api import networks as db
 from minicompute.network import local
-from minicompute.objects import Network
+from minicompute.objects import Instance, Network
 
 CONTEXT = RequestContext(user_id='u', project_id='p', overwrite=False)
 OTHER = RequestContext(user_id='v', project_id='q', overwrite=False)
@@ -71,6 +71,18 @@ def test_a_repeated_allocation_is_the_same_and_follows_the_host(backend: local.L
     assert [vif.network_id for vif in first] == [two.id, one.id, two.id]
     assert {port.host for port in held()} == {'host2'}
     assert len(held()) == 3
+
+
+def test_a_port_that_is_deleted_before_it_is_attached(backend: local.LocalNetworks) -> None:
+    """Between the look at it and the transaction that takes it."""
+    net = make()
+    port = session.write(db.allocate_ports, [db.PortRequest(
+        id=str(uuid.uuid4()), network_id=net.id, project_id='p', instance_uuid=None, host=None)])[0]
+    card = backend.resolve_one(CONTEXT, 'p', {'port': port.id})
+    session.write(db.delete_port, port.id)
+    with pytest.raises(exception.PortNotFound):
+        session.write(lambda conn: backend.reserve_port(conn, card, Instance(
+            uuid=server(), project_id='p', user_id='u')))
 
 
 def test_deallocate_is_complete_and_may_be_repeated(backend: local.LocalNetworks) -> None:
