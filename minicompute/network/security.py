@@ -5,7 +5,7 @@ A caller sees the groups of its project, an administrator all; SecurityGroupNotF
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from minicompute import exception
@@ -23,6 +23,11 @@ class SecurityGroups:
                              offset: int = 0) -> list[SecurityGroup]:
         """By project and name. `all_projects` is for administrators."""
         raise exception.NotImplementedHere(_NOT_HERE)
+
+    def security_groups_by_id(self, context: RequestContext, ids: Collection[str]) -> list[SecurityGroup]:
+        """Those of them that the caller sees, perhaps without their rules."""
+        found = self.list_security_groups(context, all_projects=bool(context.is_admin))
+        return [group for group in found if group.id in ids]
 
     def show_security_group(self, context: RequestContext, group_id: str) -> SecurityGroup:
         raise exception.NotImplementedHere(_NOT_HERE)

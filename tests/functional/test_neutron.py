@@ -367,3 +367,22 @@ def test_an_id_is_one_part_of_a_path(cloud: Cloud, neutron: Neutron) -> None:
             old(cloud, 'GET', f'/{kind}/{id_}', expect=404)
     old(cloud, 'DELETE', f'/os-floating-ips/{floating}%3Fforce', expect=404)
     assert floating in neutron.tables['floatingips']
+
+
+def test_only_groups_that_rules_name_are_asked_for(cloud: Cloud, neutron: Neutron) -> None:
+    """And not the thousands that there are, for an administrator of all projects."""
+    web, db = neutron.group('web'), neutron.group('db')
+    foreign = neutron.group('secret', 'other')
+    for source in (db, foreign):
+        neutron.tables['security_groups'][web]['security_group_rules'].append({
+            'id': str(uuidlib.uuid4()), 'direction': 'ingress', 'security_group_id': web, 'protocol': 'tcp',
+            'port_range_min': 80, 'port_range_max': 80, 'remote_group_id': source, 'remote_ip_prefix': None})
+    uuid = boot(cloud, neutron.network(), security_groups=[{'name': web}])['id']
+
+    def sources(**who: str) -> set[str]:
+        found = cloud.api('GET', f'/servers/{uuid}/os-security-groups', **who)['security_groups']
+        return {rule['group']['name'] for rule in found[0]['rules']}
+    before = len(neutron.server.seen)
+    assert sources() == {'db', 'secret'} and sources(user='alice') == {'db'}
+    asked = [path for _, path, _, _ in neutron.server.seen[before:] if '/security-groups' in path]
+    assert asked and all('id=' in path.replace('tenant_id=', '') for path in asked), asked

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from minicompute import exception
 from minicompute.context import RequestContext
@@ -76,6 +76,12 @@ class NeutronSecurityGroups(SecurityGroups):
         found = Client(context).every('security-groups', **own)
         return [group_of(one) for one in sorted(
             found, key=lambda one: (one['tenant_id'], one['name'], one['id']))[offset:offset + limit]]
+
+    def security_groups_by_id(self, context: RequestContext, ids: Collection[str]) -> list[SecurityGroup]:
+        client = Client(context)
+        own = {} if client.of_user or context.is_admin else {'tenant_id': context.project_id}
+        return [group_of(one) for one in client.among('security-groups', 'id', ids, fields=['id', 'name', 'tenant_id'],
+                                                      **own)]
 
     def show_security_group(self, context: RequestContext, group_id: str) -> SecurityGroup:
         return group_of(Client(context).get(path('security-groups', group_id))['security_group'])

@@ -67,10 +67,8 @@ def views(context: RequestContext, groups: list[SecurityGroup]) -> list[dict[str
     known = {group.id: group for group in groups}
     wanted = {rule.remote_group_id for group in groups for rule in group.rules
               if rule.direction == 'ingress' and rule.remote_group_id}
-    if wanted - known.keys():
-        # A rule names a group of its own project: one list has them all.
-        known |= {group.id: group for group in network.load().list_security_groups(
-            context, all_projects=bool(context.is_admin))}
+    if missing := wanted - known.keys():
+        known |= {group.id: group for group in network.load().security_groups_by_id(context, missing)}
     return [_view(group, known) for group in groups]
 
 
