@@ -12,7 +12,7 @@ concurrency.setup()
 import ipaddress
 import sys
 
-from minicompute import conf, exception, notifications, policy, rpc, service_auth
+from minicompute import conf, exception, notifications, policy, rpc
 from minicompute.api.measured import measured
 from minicompute.conf import CONF
 from minicompute.db import session
@@ -45,6 +45,9 @@ def preload() -> None:
     if CONF.image_backend != 'local':
         image.load()
     if CONF.volume_backend != 'local':
+        # keystoneauth is for those who have neighbours
+        from minicompute import service_auth
+
         volume.load().check()
         service_auth.reset()    # no worker shares a connection
     session.engines()

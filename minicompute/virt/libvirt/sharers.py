@@ -85,9 +85,9 @@ def proven(host: str) -> bool:
     met, news = {CONF.host}, [CONF.host]
     while news:
         one = news.pop()
-        found = [other for other in markers if other not in met and _have_met(markers, one, other)]
-        met.update(found)
-        news += found
+        others = [other for other in markers if other not in met and _have_met(markers, one, other)]
+        met.update(others)
+        news += others
     return host in met
 
 

@@ -149,12 +149,14 @@ def test_debts_are_paid_when_it_is_back(database: str, conf: Any, monkeypatch: p
         if ref in broken:
             raise RuntimeError('a bug')
         if ref == 'gone':
-            raise exception.NotFound('no such thing')
+            raise exception.VolumeNotFound(volume_id=ref)
+        if ref == 'page':
+            raise exception.NotFound('of a proxy, say: it does not tell that the thing is gone')
         paid.append((ref, data))
     monkeypatch.setitem(debts.PAYERS, 'thing', pay)
 
     def write(conn: Any) -> None:
-        for verb in ('thing a', 'thing a', 'thing c', 'unknown x', 'thing gone', 'thing b', 'thing d'):
+        for verb in ('thing a', 'thing a', 'thing c', 'unknown x', 'thing gone', 'thing page', 'thing b', 'thing d'):
             owed.add_debt(conn, 'glance', UUID, verb, {'k': 1}, 'it was away')
         owed.add_debt(conn, 'neutron', UUID, 'thing e', {}, 'it was away')
         owed.add_debt(conn, 'cinder', UUID, 'thing f', {'not_before': '2020-01-01T00:00:00'}, 'an api died')
@@ -167,7 +169,8 @@ def test_debts_are_paid_when_it_is_back(database: str, conf: Any, monkeypatch: p
     silent.clear()
     assert debts.pay() == 2
     with session.read() as conn:
-        assert [row.verb for row in owed.of_neighbours(conn, 10)] == ['thing c', 'unknown x', 'thing later']
+        assert [row.verb for row in owed.of_neighbours(conn, 10)] == [
+            'thing c', 'unknown x', 'thing page', 'thing later']
 
 
 def test_debts_that_cannot_be_paid_stand_in_nobodys_way(database: str, conf: Any,
