@@ -116,10 +116,21 @@ def test_several_servers_have_one_that_may(cloud: Cloud, cinder: CinderServer, s
     attach(cloud, server, one), attach(cloud, other, one)
     quiet(cloud)
     assert {found['instance'] for found in cinder.attachments.values()} == {server, other}
+    assert all(one.connection_info['multiattach'] for uuid in (server, other) for one in mapped(uuid)), 'to libvirt'
     assert 'already attached' in attach(cloud, server, one, expect=400)['badRequest']['message']
     cloud.api('DELETE', f'/servers/{server}/os-volume_attachments/{one}', expect=202)
     quiet(cloud)
     assert [found['instance'] for found in cinder.attachments.values()] == [other]
+
+
+def test_a_volume_that_comes_with_a_server_may_be_for_several(cloud: Cloud, cinder: CinderServer) -> None:
+    """Its type says so. The first guest's disk must be one that others may open, too."""
+    for kind, shared in (('shared', True), ('__DEFAULT__', False)):
+        device = {'source_type': 'image', 'uuid': cloud.image(), 'destination_type': 'volume', 'volume_size': 1,
+                  'volume_type': kind, 'boot_index': 0}
+        made = cloud.wait(boot(cloud, device, imageRef='')['id'])['id']
+        told = [one.connection_info for one in mapped(made) if one.destination_type == 'volume']
+        assert [bool(one.get('multiattach')) for one in told] == [shared] and told[0]['connection']
 
 
 def test_a_host_that_cannot_leaves_nothing(cloud: Cloud, cinder: CinderServer, server: str) -> None:

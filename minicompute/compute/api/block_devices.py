@@ -12,7 +12,7 @@ from typing import Any
 from minicompute import exception
 from minicompute.compute.api import device_names
 from minicompute.conf import CONF
-from minicompute.db.api.block_devices import ATTACHING
+from minicompute.db.api.block_devices import ATTACHING, begins
 from minicompute.objects import BlockDevice, Flavor, Volume, VolumeSnapshot, VolumeStatus
 from minicompute.volume import base as volume
 
@@ -225,7 +225,7 @@ def _volume_device(made: BlockDevice, entry: dict[str, Any], where: str, named: 
             raise _bad(f'failed to get volume {named}.')
         made.volume_id, made.volume_size, made.snapshot_id = found.id, found.size, found.snapshot_id
         made.attachment_id = None if volume.load().remote else str(uuid.uuid4())
-        made.connection_info = {'state': ATTACHING, 'made': found.made}
+        made.connection_info = begins(found, ATTACHING)
         return made
     if source == 'snapshot':
         return _of_snapshot(made, there.snapshots.get(str(named)), where, named)

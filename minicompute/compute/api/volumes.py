@@ -52,7 +52,7 @@ def mapping(found: Volume, *, state: str, **facts: object) -> BlockDevice:
                        volume_type=found.volume_type, snapshot_id=found.snapshot_id,
                        # A volume service names its attachments itself, when it is asked for them.
                        attachment_id=None if volume.load().remote else str(uuid.uuid4()),
-                       connection_info={'state': state, 'made': found.made}, **facts)  # type: ignore[arg-type]
+                       connection_info=block_devices.begins(found, state), **facts)  # type: ignore[arg-type]
 
 
 def reserve(conn: sa.Connection, context: RequestContext, volumes: Mapping[str, Volume], *,

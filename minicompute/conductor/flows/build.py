@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from minicompute import exception
 from minicompute.conductor.flow import Asked, Flow, Later, Outcome, Reschedule, Step, StepFailed, Task
-from minicompute.conductor.flows import attach, connections, ports
+from minicompute.conductor.flows import attach, connections, ordered, ports
 from minicompute.conf import CONF
 from minicompute.db.api import allocations, compute_nodes, groups_of_actions, instances
 from minicompute.db.session import utcnow
@@ -207,7 +207,7 @@ BUILD = Flow(
     'build',
     Step(schedule, undo=release_claim, retry=lambda: CONF.scheduler.max_attempts, many=schedule_many),
     Step(allocate_networks, undo=release_networks, when=wants_network, debts=ports.unreleased),
-    Step(connections.await_volumes, when=connections.concerned),
+    Step(ordered.await_volumes, when=connections.concerned),
     *connections.TO_CONNECT,
     Step(spawn, undo=destroy, done=spawned, deadline=lambda: CONF.conductor.build_deadline),
     Step(ports.wait_for_ports, many=ports.look_at_ports, when=ports.awaited),

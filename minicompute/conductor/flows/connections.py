@@ -1,8 +1,8 @@
-"""What a volume service has to do with a server: its volumes are made, reserved, connected to a host, given back.
+"""What a volume service has to do with a server: its volumes are reserved, connected to a host, given back.
 
-    await_volumes --> ask_connector --> connect_volumes --> (the host plugs them) --> complete_volumes
-                                              |
-                                      disconnect_volumes
+    await_volumes (ordered.py) --> ask_connector --> connect_volumes --> (the host plugs them) --> complete_volumes
+                                                           |
+                                                   disconnect_volumes
 
     a move:   ask_connector_there --> connect_there --> (switch: `take_over`) --> give_back_rest
 
@@ -12,7 +12,6 @@ left (`debts`), which means one thing: make it what our records say (`settle_vol
 """
 from __future__ import annotations
 
-import datetime
 import functools
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -21,27 +20,23 @@ import sqlalchemy as sa
 from oslo_log import log as logging
 
 from minicompute import exception
-from minicompute.conductor.flow import Debt, Later, Outcome, Retry, Step, StepFailed, Task
-from minicompute.conf import CONF
+from minicompute.conductor.flow import Debt, Outcome, Retry, Step, StepFailed, Task
 from minicompute.context import admin_context
 from minicompute.db import session
 from minicompute.db.api import actions, block_devices, instances
 from minicompute.db.api import owed as debts
-from minicompute.objects import ActionState, BlockDevice, VolumeStatus
+from minicompute.objects import ActionState, BlockDevice
 from minicompute.volume import remote
 from minicompute.volume.remote import Attachment, RemoteVolumes
 
 LOG = logging.getLogger(__name__)
 
-#: of a block device's `connection_info`: what its host needs, and why there is no volume
-CONNECTION, ERROR = 'connection', 'error'
+#: of a block device's `connection_info`: what its host needs
+CONNECTION = 'connection'
 #: which host that is, and the id that the volume had when it was connected there, if it has another one since
 AT, NAMED = 'at', 'named'
 #: of an action's data: {'host', 'of': {block device: {'id', 'connection'}}} at the host that a server goes to
 THERE = actions.ATTACHMENTS
-
-#: seconds without a word of the api that orders a volume, until whether it has done so is the service's to say
-DEAD_AFTER = 90.0
 
 #: what a volume is for a while, and cannot be deleted
 PASSING = ('creating', 'downloading', 'uploading', 'detaching', 'extending', 'retyping', 'backing-up',
@@ -70,66 +65,6 @@ def _backend() -> RemoteVolumes:
     found = remote.load()
     assert found is not None
     return found
-
-
-# -- they are made -------------------------------------------------------------------
-
-def await_volumes(task: Task) -> Outcome:
-    """The api orders them as the user who pays for them, while this flow is under way; its answers may be lost."""
-    waiting = [why for one in devices(task) if one.source_type != 'volume' and (why := _not_ready(task, one))]
-    if not waiting:
-        return {}
-    raise Later(CONF.block_device_allocate_retries_interval, waiting[0])
-
-
-def _patience() -> float:
-    """Seconds that a volume may take, once it is ordered."""
-    return float(CONF.block_device_allocate_retries_interval * max(1, CONF.block_device_allocate_retries))
-
-
-def _silence(task: Task, one: BlockDevice) -> float:
-    """Seconds since the step began, or since the api said last that it orders the volume, or will: one of many."""
-    now = session.utcnow()
-    began, said = task.action.updated_at or now, one.connection_info.get(block_devices.ORDERING)
-    if said:
-        began = max(began, datetime.datetime.fromisoformat(said))
-    return (now - began).total_seconds()
-
-
-def _not_ready(task: Task, one: BlockDevice) -> str | None:
-    """Why it has to be waited for; None when it is there. Raises StepFailed, also when that takes too long."""
-    why, now = _look(task, one)
-    if why is not None and _silence(task, now) > _patience():
-        raise StepFailed(f'{why}, even after {_patience():g} seconds.')
-    return why
-
-
-def _look(task: Task, one: BlockDevice) -> tuple[str | None, BlockDevice]:
-    """-> (why it has to be waited for, its record)"""
-    backend = _backend()
-    with session.read() as conn:
-        now = block_devices.get(conn, str(one.uuid))
-    if now is None:
-        raise StepFailed('the volume is not the server\'s any more', code=404)
-    if error := now.connection_info.get(ERROR):
-        raise StepFailed(str(error['message']), code=int(error.get('code', 500)))
-    assert task.instance is not None
-    if now.volume_id is None:
-        doubt, silence = now.connection_info.get('doubt'), _silence(task, now)
-        if not doubt and silence < min(DEAD_AFTER, _patience() / 2):
-            return f'The volume for {now.device_name or now.uuid} is being ordered', now
-        found = backend.find_ordered(now, task.instance.project_id)
-        if found is None:
-            return f'No volume was made for {now.device_name or now.uuid}{f" ({doubt})" if doubt else ""}', now
-        session.write(block_devices.update, str(now.uuid), volume_id=found.id)
-        now.volume_id = found.id
-    one.volume_id = now.volume_id
-    made = backend.show(admin_context(), now.volume_id)
-    if made.status == VolumeStatus.AVAILABLE:
-        return None, now
-    if made.status.startswith('error'):
-        raise StepFailed(f'Volume {made.id} could not be made: its status is {made.status}.')
-    return f'Volume {made.id} is not made: its status is {made.status}', now
 
 
 # -- a host gets them ----------------------------------------------------------------

@@ -14,12 +14,19 @@ from oslo_utils import uuidutils
 from minicompute.db.api.instances import bdm_from_row
 from minicompute.db.models import block_device_mappings as bdms
 from minicompute.db.session import utcnow
-from minicompute.objects import BlockDevice
+from minicompute.objects import BlockDevice, Volume
 
 ATTACHING, ATTACHED, DETACHING, SWAPPING = 'attaching', 'attached', 'detaching', 'swapping'
+#: of `connection_info`: whether several guests may have the disk at once
+MULTIATTACH = 'multiattach'
 #: of `connection_info`: when it was said last that the volume is being ordered, or is soon to be
 ORDERING = 'ordering'
 _FIELDS = tuple(c.name for c in bdms.c if c.name in BlockDevice.__dataclass_fields__ and c.name != 'id')
+
+
+def begins(found: Volume, state: str) -> dict[str, Any]:
+    """-> the `connection_info` of a mapping of this volume."""
+    return {'state': state, 'made': found.made, **({MULTIATTACH: True} if found.multiattach else {})}
 
 
 def insert(conn: sa.Connection, device: BlockDevice) -> None:
