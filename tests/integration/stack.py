@@ -303,9 +303,12 @@ class Stack:
         """kill -9: the daemon and, of an api, its workers."""
         daemon = self.daemons[role, number]
         assert daemon.process is not None
-        for pid in [daemon.process.pid, *descendants(daemon.process.pid)]:
+        family = [daemon.process.pid, *descendants(daemon.process.pid)]
+        for pid in family:
             _signal(pid, number_of_signal)
         daemon.process.wait(30)
+        # A worker that is still dying listens: who asks whether the next api is there would hear yes.
+        wait_for(lambda: not any(_comm(pid) for pid in family), 30, f'the end of the workers of {daemon.name}', 0.01)
 
     def terminate(self, role: str, number: int = 0, seconds: float = 30) -> int:
         """SIGTERM, as an init system sends it. -> the exit status. Raises TimeoutExpired when the daemon stays, and
