@@ -41,6 +41,7 @@ from minicompute.db.api import (
     residents,
     returned,
     security_groups,
+    services,
 )
 from minicompute.image import base as image
 from minicompute.objects import Action, ComputeNode, PowerState, StepProgress, StepReport, TaskState, VMState
@@ -204,7 +205,7 @@ class ConductorManager(Manager):
         return answer
 
     def hellos(self, context: RequestContext, nodes: list[ComputeNode]) -> dict[str, dict[str, Any]]:
-        """Raises Conflict when the node of one of them belongs to another host."""
+        """Raises Conflict when the node of one of them belongs to another host, or the host is Nova's again."""
         hosts = sorted(node.host for node in nodes)
         session.write(_take_down, hosts, nodes)
         with session.read() as conn:
@@ -217,7 +218,8 @@ class ConductorManager(Manager):
 
     def strangers(self, context: RequestContext, host: str, uuids: list[str]) -> dict[str, str | None]:
         with session.read() as conn:
-            return audit.strangers(conn, {host: uuids}).get(host, {})
+            # What a host has that is Nova's again, Nova knows.
+            return {} if services.handed_back(conn, [host]) else audit.strangers(conn, {host: uuids}).get(host, {})
 
     def deleted(self, context: RequestContext, uuids: list[str]) -> list[str]:
         with session.read() as conn:
@@ -261,7 +263,11 @@ def _collectable(conn: sa.Connection) -> dict[str, list[str]]:
 
 
 def _take_down(conn: sa.Connection, hosts: list[str], nodes: list[ComputeNode]) -> None:
-    """Hosts that start anew."""
+    """Hosts that start anew. Raises Conflict."""
+    if back := services.handed_back(conn, hosts):
+        raise exception.Conflict(f'{", ".join(back)}: the host was handed back to Nova, and what runs there is not '
+                                 'ours. Stop and disable minicompute-compute there, or take the host over again with '
+                                 'minicompute-manage import nova')
     servicegroup.report_computes(conn, hosts)
     for refusal in compute_nodes.upsert_many(conn, nodes):
         raise refusal

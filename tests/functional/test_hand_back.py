@@ -10,14 +10,18 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from minicompute import exception
 from minicompute.cmd.nova import handback
+from minicompute.conductor.manager import ConductorManager
 from minicompute.conf import CONF
 from minicompute.db import models, session
 from minicompute.db.api import actions, instances, services
-from minicompute.objects import Action, Instance
+from minicompute.objects import Action, ComputeNode, Instance
 from tests.functional.test_import_nova import Nova, all_rows, there
 
 __all__ = ['there']
+
+UNKNOWN = '00000000-0000-4000-8000-000000000078'
 
 
 def hand_back(there: Nova, host: str, *, apply: bool = True,
@@ -55,7 +59,8 @@ def test_all_of_a_host_and_nothing_else(there: Nova, host: str) -> None:
     assert not on(host)
     with session.read() as conn:
         assert set(conn.scalars(sa.select(models.instances.c.uuid))) == others != set()
-        assert host not in {one.host for one in services.every(conn, binary='nova-compute')}
+        assert host not in set(conn.scalars(sa.select(models.compute_nodes.c.host)))
+        assert services.find(conn, host, 'nova-compute').disabled_reason == services.HANDED_BACK
     named = {name: [row for row in rows if any(str(uuid) in map(str, row) for uuid in gone)]
              for name, rows in all_rows().items() if name != 'events'}
     assert not [name for name, rows in named.items() if rows]
@@ -74,6 +79,21 @@ def test_it_can_come_again(there: Nova, host: str) -> None:
     hand_back(there, host)
     counts, _plan = there.take()
     assert set(on(host)) == before and counts['server'][0] == len(before)
+    with session.read() as conn:
+        assert services.handed_back(conn, [host]) == []
+
+
+def test_a_compute_that_is_started_there_by_mistake_removes_nothing(there: Nova, host: str) -> None:
+    """The domains that it adopted name us, and are in no record: it would take them for left over."""
+    manager, guests = ConductorManager('a'), sorted(on(host))
+    node = ComputeNode(host=host, uuid='00000000-0000-4000-8000-000000000042', hypervisor_hostname=host)
+    assert set(manager.strangers(None, host, [UNKNOWN])) == {UNKNOWN}
+    hand_back(there, host)
+    with pytest.raises(exception.Conflict, match='handed back to Nova'):
+        manager.hellos(None, [node])
+    assert manager.strangers(None, host, guests) == {} and manager.deleted(None, guests) == []
+    found = manager.servers(None, host)
+    assert not (found['instances'] or found['busy'] or found['owed'])
 
 
 def test_what_runs_here_stays(there: Nova, host: str) -> None:

@@ -14,7 +14,7 @@ from minicompute.cmd.nova.plan import Plan
 from minicompute.cmd.nova.source import Source, document
 from minicompute.conf.quota import DEFAULTS
 from minicompute.db import models
-from minicompute.db.api import quotas
+from minicompute.db.api import quotas, services
 from minicompute.utils import utcnow
 
 COMPUTE = 'nova-compute'
@@ -146,9 +146,12 @@ def _services(conn: sa.Connection, source: Source, plan: Plan, hosts: set[str] |
     for row in source.nova.rows('services'):
         if row.binary != COMPUTE or (hosts is not None and row.host not in hosts):
             continue
-        if (row.host, row.binary) in known:
+        found = known.get((row.host, row.binary))
+        if found is not None and found.disabled_reason != services.HANDED_BACK:
             plan.there['service'] += 1
             continue
+        if found is not None:   # it comes over once more
+            plan.first.append(models.services.delete().where(models.services.c.id == found.id))
         plan.add('service', models.services, uuid=row.uuid, host=row.host, binary=row.binary, topic=row.topic,
                  version=servicegroup.SERVICE_VERSION, disabled=bool(row.disabled), disabled_reason=row.disabled_reason,
                  forced_down=bool(row.forced_down), report_count=row.report_count or 0, last_seen_up=row.last_seen_up,

@@ -17,7 +17,7 @@ from minicompute.cmd.nova import convert
 from minicompute.cmd.nova.plan import Refusal
 from minicompute.cmd.nova.source import NOVA, Database
 from minicompute.db import models, session
-from minicompute.db.api import actions, instances
+from minicompute.db.api import actions, instances, services
 from minicompute.objects import Binary, Instance
 
 #: tables of what belongs to a server, by the column that names it
@@ -70,15 +70,18 @@ def _parts(uuids: list[str]) -> list[tuple[sa.Table, Any]]:
 
 
 def _forget_host(conn: sa.Connection, host: str) -> Counter[str]:
-    """Nobody is sent to a host that has gone back; one that has servers of ours still is ours."""
+    """Nobody is sent to a host that has gone back; one that has servers of ours still is ours. Its service stays: it
+    keeps a compute of ours, started there once more, from removing guests that it finds in no record."""
     left = conn.scalar(sa.select(sa.func.count()).select_from(models.instances).where(
         models.instances.c.host == host, models.instances.c.deleted == 0))
     if left:
         return Counter()
     nodes = conn.execute(models.compute_nodes.delete().where(models.compute_nodes.c.host == host)).rowcount
-    services = conn.execute(models.services.delete().where(
-        models.services.c.host == host, models.services.c.binary == Binary.COMPUTE)).rowcount
-    return +Counter(compute_nodes=nodes, services=services)
+    back = conn.execute(models.services.update().where(
+        models.services.c.host == host, models.services.c.binary == Binary.COMPUTE,
+        sa.func.coalesce(models.services.c.disabled_reason, '') != services.HANDED_BACK).values(
+            disabled=True, disabled_reason=services.HANDED_BACK)).rowcount
+    return +Counter(compute_nodes=nodes, services=back)
 
 
 def _which(conn: sa.Connection, source: Database, host: str, force: bool) -> tuple[list[str], list[Refusal]]:

@@ -25,6 +25,8 @@ class Plan:
     rows: list[tuple[str, sa.Table, dict[str, Any]]] = dataclasses.field(default_factory=list)
     there: Counter[str] = dataclasses.field(default_factory=Counter)
     refusals: list[Refusal] = dataclasses.field(default_factory=list)
+    #: what makes room for rows
+    first: list[sa.Delete] = dataclasses.field(default_factory=list)
 
     def add(self, kind: str, table: sa.Table, **values: Any) -> None:
         self.rows.append((kind, table, values))
@@ -37,6 +39,8 @@ class Plan:
 
     def write(self, conn: sa.Connection) -> None:
         """One kind after the other, each in one statement."""
+        for statement in self.first:
+            conn.execute(statement)
         batches: dict[str, tuple[sa.Table, list[dict[str, Any]]]] = {}
         for kind, table, values in self.rows:
             batches.setdefault(kind, (table, []))[1].append(values)

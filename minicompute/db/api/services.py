@@ -17,6 +17,9 @@ from minicompute.objects import ComputeNode, Service, from_primitive
 _SERVICE = [services.c[name] for name in Service.__dataclass_fields__]
 _NODE = [compute_nodes.c[name] for name in ComputeNode.__dataclass_fields__]
 COMPUTE = 'nova-compute'
+#: why the service of a host is disabled that is Nova's again: a compute of ours that is started there by mistake would
+#: find guests that nobody here knows
+HANDED_BACK = 'The host was handed back to Nova.'
 
 
 def every(conn: sa.Connection, *, host: str | None = None, binary: str | None = None,
@@ -45,6 +48,13 @@ def find(conn: sa.Connection, host: str, binary: str) -> Service:
     if not found:
         raise exception.HostNotFound(host=host)
     return found[0]
+
+
+def handed_back(conn: sa.Connection, hosts: Iterable[str]) -> list[str]:
+    """-> those of the hosts that are Nova's again."""
+    return list(conn.scalars(sa.select(services.c.host).where(
+        services.c.host.in_(list(hosts)), services.c.binary == COMPUTE,
+        services.c.disabled_reason == HANDED_BACK).order_by(services.c.host)))
 
 
 def update(conn: sa.Connection, service: Service, **changes: Any) -> Service:
