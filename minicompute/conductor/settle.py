@@ -103,6 +103,7 @@ def settle(task: Task, outcome: Outcome | Exception) -> Asked | float | None:
     if isinstance(outcome, Asked):
         return outcome
     if isinstance(outcome, Later):
+        task.silent_since, task.silence, task.silences = None, '', 0    # it has answered, if not yet what is hoped for
         return outcome.seconds
     if isinstance(outcome, Retry):
         task.failures += 1

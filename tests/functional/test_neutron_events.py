@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from oslo_db import exception as db_exc
 
 from minicompute.compute.api import external_events
 from minicompute.conductor import debts
 from minicompute.db import session
 from minicompute.db.api import instances
+from minicompute.objects import Instance
 from tests.functional.cloud import Cloud
 from tests.functional.neutron_server import Fault, Neutron
 
@@ -112,3 +114,12 @@ def test_a_group_that_is_added_as_neutron_falls_silent(cloud: Cloud, neutron: Ne
     neutron.faults.clear()
     assert debts.pay() == 1
     assert cloud.show(servers[0])['security_groups'] == [{'name': 'web'}]
+
+
+def test_two_apis_owe_the_same_at_one_moment(cloud: Cloud, monkeypatch: Any) -> None:
+    """Each has looked and found nothing owed; the second row is refused, and the batch of events goes on."""
+    def both(conn: Any, *args: Any) -> None:
+        raise db_exc.DBDuplicateEntry
+    monkeypatch.setattr(external_events.owed, 'add_debt', both)
+    one = Instance(uuid='00000000-0000-4000-8000-000000000001', project_id='p', user_id='u')
+    external_events._owe_refresh(one, 'silence')

@@ -62,7 +62,7 @@ def test_a_port_for_hardware(cloud: Cloud, neutron: Neutron, facts: Any, said: s
 def test_a_port_with_another_servers_name(cloud: Cloud, neutron: Neutron) -> None:
     """The name of the server is known when its build takes the port."""
     net = neutron.network()
-    port, same = neutron.port(net, dns_name='other'), neutron.port(net, dns_name='vm')
+    port, same = neutron.port(net, dns_name='other'), neutron.port(net, dns_name='VM')
     failed = cloud.wait(cloud.boot(networks=[{'port': port}])['id'], 'ERROR')
     assert 'dns_name' in failed['fault']['message'] and not neutron.held()
     assert neutron.ports[port]['dns_name'] == 'other'

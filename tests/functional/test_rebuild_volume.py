@@ -116,7 +116,8 @@ def test_what_fails_at_its_host(cloud: Cloud, verb: str, ended: str) -> None:
     over(cloud, server, ended)
     assert 'No space left' in action_of(cloud, server, 'rebuild')['message']
     kept = volume.load().show(admin_context(), str(root(server).volume_id)).image_metadata['base_image_ref']
-    assert kept == cloud.image() and root(server).connection_info['state'] == 'attached'
+    assert kept == (cloud.image() if ended == 'ACTIVE' else image), 'what the volume has'
+    assert root(server).connection_info['state'] == 'attached'
     if ended == 'ACTIVE':
         assert record(server).image_properties == before and power(server) == 1
     rebuild(cloud, server, image)
@@ -246,6 +247,22 @@ def test_cinder_fails_and_a_second_rebuild_heals(cloud: Cloud, cinder: CinderSer
     image = new_image()
     assert "status must be 'in-use'" in rebuild(cloud, server, image, expect=400)['badRequest']['message']
     one['status'], cinder.pending = 'reserved', 0       # an operator has looked after it
+    rebuild(cloud, server, image)
+    over(cloud, server)
+    assert [found['status'] for found in cinder.of_server(server)] == ['attached'] and power(server) == 1
+
+
+def test_a_host_fails_and_a_second_rebuild_heals(cloud: Cloud, cinder: CinderServer) -> None:
+    """The volume was connected and nobody has it: Cinder says that it is being attached, until somebody is."""
+    server = boot(cloud)
+
+    def refuse(driver: Any, uuid: str) -> None:
+        FakeDriver.faults.clear()
+        raise exception.DiskFull(what='the host')
+    FakeDriver.faults['rebuild'] = refuse
+    image = new_image()
+    rebuild(cloud, server, image)
+    assert 'No space left' in over(cloud, server, 'ERROR')['fault']['message']
     rebuild(cloud, server, image)
     over(cloud, server)
     assert [found['status'] for found in cinder.of_server(server)] == ['attached'] and power(server) == 1

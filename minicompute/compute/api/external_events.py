@@ -6,11 +6,13 @@ nobody.
 """
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Iterable
 
 import sqlalchemy as sa
+from oslo_db import exception as db_exc
 from oslo_log import log as logging
 
 from minicompute import exception, rpc
@@ -111,7 +113,8 @@ def refresh_network(context: RequestContext, instance: Instance, port_id: str) -
 
 
 def _owe_refresh(instance: Instance, reason: str) -> None:
-    session.write(owed.add_debt, 'neutron', instance.uuid, f'refresh {instance.uuid}', {}, reason)
+    with contextlib.suppress(db_exc.DBDuplicateEntry):      # another api has owed the same at this moment
+        session.write(owed.add_debt, 'neutron', instance.uuid, f'refresh {instance.uuid}', {}, reason)
 
 
 def tell_changed(context: RequestContext, instance: Instance) -> None:

@@ -11,7 +11,8 @@ from minicompute.objects import BlockDevice, ImageMeta, Instance, VMState, Volum
 from minicompute.volume import base as volume
 
 #: what a volume of a server in ERROR may be: an earlier rebuild has left it so
-RESERVED = 'reserved'
+#: a root volume of a server whose rebuild failed: nothing has it, or what was to have it came to nothing
+LEFT = ('reserved', 'attaching')
 
 
 @dataclasses.dataclass(slots=True, frozen=True)
@@ -55,6 +56,6 @@ def check(context: RequestContext, instance: Instance, device: BlockDevice, meta
 
 
 def _check_attached(one: Volume, *, reserved: bool) -> None:
-    if one.shown_status != 'in-use' and not (reserved and one.shown_status == RESERVED):
+    if one.shown_status != 'in-use' and not (reserved and one.shown_status in LEFT):
         raise exception.InvalidVolume(
             reason=f"volume '{one.id}' status must be 'in-use'. Currently in '{one.shown_status}' status")

@@ -155,6 +155,7 @@ def fill_volume(task: Task) -> Outcome:
 
 def filled(task: Task) -> dict[str, Any]:
     task.set(task_state=TaskState.REBUILD_SPAWNING)
+    _note(task)     # whatever becomes of the server, that is what the volume has now
     return {TOUCHED: True}
 
 
@@ -162,9 +163,13 @@ def filled(task: Task) -> dict[str, Any]:
 
 def rebuilt(task: Task) -> dict[str, Any]:
     if reimages(task):
-        task.on_commit(functools.partial(_note_content, volume_id=str(_root(task).volume_id),
-                                         properties=task.data.get('properties') or {}))
+        _note(task)
     return plain.rebuilt(task)
+
+
+def _note(task: Task) -> None:
+    task.on_commit(functools.partial(_note_content, volume_id=str(_root(task).volume_id),
+                                     properties=task.data.get('properties') or {}))
 
 
 def _note_content(conn: sa.Connection, volume_id: str, properties: dict[str, Any]) -> None:

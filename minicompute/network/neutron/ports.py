@@ -128,7 +128,8 @@ def _take(client: Client, owner: Owner, port_id: str) -> Document:
         port = client.get(path('ports', port_id))['port']
         _check_owner(owner, port)
         name = port.get('dns_name')
-        if name and owner.hostname is not None and name != owner.hostname and client.extended('dns-integration'):
+        if (name and owner.hostname is not None and client.extended('dns-integration')
+                and str(name).lower() != owner.hostname.lower()):     # it keeps names in lower case
             raise PortUnusable(port_id=port_id, reason=f'its dns_name is {str(name)[:64]}, and the hostname of the '
                                                        f'server {owner.hostname}')
         return _bind(client, owner, port, **_dns(client, owner.hostname))

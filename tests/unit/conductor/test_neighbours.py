@@ -11,7 +11,7 @@ import pytest
 from minicompute import exception, utils
 from minicompute.compute.manager.verbs.base import failure
 from minicompute.conductor import debts, settle
-from minicompute.conductor.flow import Debt, Flow, Retry, Step, StepFailed, Task
+from minicompute.conductor.flow import Debt, Flow, Later, Retry, Step, StepFailed, Task
 from minicompute.context import RequestContext
 from minicompute.db import session
 from minicompute.db.api import owed
@@ -108,6 +108,15 @@ def test_silence_is_no_failure(make: Any) -> None:
         assert settle.settle(task, outcome) <= settle.MOST_BACKOFF
         tries.append(task.failures + task.silences)
     assert tries == sorted(set(tries)) and task.action.state == ActionState.RUNNING
+
+
+def test_an_answer_between_ends_a_silence(make: Any) -> None:
+    """Two silences far from each other are not one, though what is waited for has not come in between."""
+    task, clock = make()
+    assert settle.settle(task, SILENT) > 0
+    assert settle.settle(task, Later(3, 'it is still being made')) == 3
+    clock[0] += 1000
+    assert settle.settle(task, SILENT) > 0 and task.action.state == ActionState.RUNNING
 
 
 def test_an_undo_begins_without_failures(make: Any) -> None:
