@@ -282,7 +282,8 @@ VARIANTS: list[tuple[str, Row]] = [
     ('POST /servers/{id}/action migrate', _server('os-migrate-server:migrate:host', {'migrate': {'host': 'c2'}})),
     ('POST /servers/{id}/action os-migrateLive', _server(
         'os-migrate-server:migrate_live:host', {'os-migrateLive': {'host': 'c2', 'block_migration': 'auto'}})),
-    ('POST /servers/{id}/action unshelve', _server('os-shelve:unshelve_to_host', {'unshelve': {'host': 'c2'}})),
+    ('POST /servers/{id}/action unshelve', _server('os-shelve:unshelve_to_host', {'unshelve': {'host': 'c2'}},
+                                                      id='{offloaded}')),
     ('POST /servers/{id}/action rebuild', _server('servers:rebuild:trusted_certs', {'rebuild': {
         'imageRef': '{image}', 'trusted_image_certificates': [NOWHERE]}})),
     ('POST /servers', _any('servers:create:trusted_certs', {'server': {

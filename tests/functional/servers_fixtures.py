@@ -53,7 +53,7 @@ class World:
         return place(identity, host=host, address=address, **changes)
 
 
-def place(identity: str, host: str = 'c1', address: str | None = None, **changes: Any) -> str:
+def place(identity: str, host: str | None = 'c1', address: str | None = None, **changes: Any) -> str:
     def write(conn: Any) -> None:
         cards = [VIF(id=str(uuid.uuid4()), network_id=str(uuid.uuid4()), network_name='private',
                      mac_address='fa:16:3e:00:00:01', fixed_ips=[FixedIP(address=address, subnet_id='s')])]

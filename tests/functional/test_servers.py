@@ -168,7 +168,7 @@ def test_an_image_must_fit(world, api):
 @pytest.mark.parametrize('changes, field', [
     ({'name': ''}, 'name'), ({'name': 'a' * 256}, 'name'), ({'imageRef': 'x'}, 'imageRef'),
     ({'flavorRef': ''}, 'flavorRef'), ({'min_count': 0}, 'min_count'), ({'max_count': 'x'}, 'max_count'),
-    ({'metadata': {'a' * 256: 'b'}}, 'a' * 256), ({'metadata': {'a': 1}}, 'a'), ({'user_data': '%'}, 'user_data'),
+    ({'metadata': {'a' * 256: 'b'}}, 'a' * 256), ({'metadata': {'a': 1}}, 'a'), ({'user_data': 'a'}, 'user_data'),
     ({'networks': 'all'}, 'networks'), ({'accessIPv4': 'fe80::1'}, 'accessIPv4'),
     ({'accessIPv6': '10.0.0.1'}, 'accessIPv6'), ({'tags': ['a/b']}, 'tags[0]'), ({'tags': ['a'] * 51}, 'tags'),
     ({'config_drive': 'perhaps'}, 'config_drive'), ({'hostname': '-a'}, 'hostname'),

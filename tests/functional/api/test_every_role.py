@@ -108,6 +108,10 @@ class Things:
     def server(self):
         return place(self.world.boot(), address='10.0.0.5')
 
+    def offloaded(self):
+        """Whose state is looked at before the role."""
+        return place(self.world.boot(), host=None, vm_state='shelved_offloaded')
+
     def image(self):
         return self.world.image
 
@@ -178,7 +182,8 @@ def test_who_may_not(app, things, module):
     for asked in everything():
         if asked.module != module:
             continue
-        things.fill([*IDS.get(asked.key.split()[1].split('/')[1], {}).values(), asked.row.body])
+        things.fill([*IDS.get(asked.key.split()[1].split('/')[1], {}).values(), *asked.row.ids.values(),
+                     asked.row.body])
         before = records()
         for role in ROLES:
             if not asked.may(role):
