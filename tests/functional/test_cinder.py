@@ -196,8 +196,8 @@ def test_a_quota_of_volumes_fails_the_server(cloud: Cloud, cinder: CinderServer)
     cinder.most = 1
     root = {'source_type': 'image', 'uuid': cloud.image(), 'destination_type': 'volume', 'boot_index': 0,
             'volume_size': 1, 'delete_on_termination': True}
-    blank = {'source_type': 'blank', 'destination_type': 'volume', 'volume_size': 1}
-    made = boot(cloud, root, blank)
+    blank = {'source_type': 'blank', 'destination_type': 'volume', 'volume_size': 1, 'delete_on_termination': True}
+    made = boot(cloud, root, blank)     # both are ordered at once: either may be the one that is refused
     assert 'Quota exceeded' in cloud.wait(made['id'], 'ERROR')['fault']['message']
     cloud.api('DELETE', f"/servers/{made['id']}", expect=204)
     cloud.wait_gone(made['id'])
