@@ -17,6 +17,7 @@ from minicompute.api.measured import measured
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.image import base as image
+from minicompute.network import base as network
 from minicompute.volume import base as volume
 from minicompute.wsgi import paste, server
 
@@ -44,12 +45,10 @@ def preload() -> None:
     policy.preload()
     if CONF.image_backend != 'local':
         image.load()
+    if CONF.network_backend != 'local':
+        network.load().check()
     if CONF.volume_backend != 'local':
-        # keystoneauth is for those who have neighbours
-        from minicompute import service_auth
-
         volume.load().check()
-        service_auth.reset()    # no worker shares a connection
     session.engines()
     rpc.transport()
     rpc.cleanup()

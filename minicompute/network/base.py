@@ -44,6 +44,10 @@ class NetworkBackend(SecurityGroups, abc.ABC):
     #: for what older versions of the API do for users
     proxies: Proxies
 
+    def check(self) -> None:
+        """As `VolumeBackend.check`."""
+        return
+
     @abc.abstractmethod
     def validate(self, context: RequestContext, requested: Requested, count: int) -> Accepted:
         """Before a request for up to `count` servers is accepted: will it find its networks, as far as can be

@@ -27,8 +27,13 @@ class VolumeBackend(abc.ABC):
     remote: ClassVar[bool] = False
 
     def check(self) -> None:
-        """At the start of a daemon. Raises ConfigurationError when it cannot be used like this; one that is away may
-        come back."""
+        """At the start of a daemon, without asking anybody. Raises ConfigurationError for a configuration with which
+        it can never be used."""
+        return
+
+    def greet(self) -> None:
+        """Ask the service whether it is what we need. Raises ComputeException, which says what is wrong and what to do
+        about it; it may be another answer a minute later."""
         return
 
     @abc.abstractmethod

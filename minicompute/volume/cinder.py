@@ -37,16 +37,15 @@ _NOT_KEPT = frozenset(('keyring',))
 class CinderVolumes(RemoteVolumes):
 
     def check(self) -> None:
-        """Its attachments API is the least that we need."""
         service_auth.require('cinder')
-        try:
-            service_auth.adapter('cinder').get('/attachments', params={'limit': 1}, microversion=MICROVERSION, errors={
-                404: _no_attachments, 406: _no_attachments})
-        except exception.NeighbourUnavailable as error:
-            LOG.warning('Whether it speaks microversion %s is not known: %s', MICROVERSION, error)
-        except (exception.Forbidden, exception.Invalid, exception.Conflict) as error:
-            raise exception.ConfigurationError(reason=f'[cinder]: the Block Storage service refuses us: {error}') \
-                from None
+
+    def greet(self) -> None:
+        """Its attachments API is the least that we need."""
+        self._get(None, '/attachments', params={'limit': 1}, errors={
+            403: lambda said: _unfit(f'it refuses the service user of [cinder], who needs the roles admin and '
+                                     f'service: {said}'),
+            404: lambda said: _unfit(f'it knows no attachments: it is older than {MICROVERSION}, or its endpoint (in '
+                                     f'the catalog, or [cinder] endpoint_override) leads elsewhere: {said}')})
 
     # -- what users see ------------------------------------------------------------
 
@@ -206,9 +205,10 @@ class CinderVolumes(RemoteVolumes):
 
     # -- the wire --------------------------------------------------------------------
 
-    def _get(self, context: RequestContext | None, path: str, **more: Any) -> dict[str, Any]:
+    def _get(self, context: RequestContext | None, path: str, errors: service_auth.Errors | None = None,
+             **more: Any) -> dict[str, Any]:
         client = service_auth.adapter('cinder', context)
-        return client.document(client.get(path, microversion=MICROVERSION, **more))
+        return client.document(client.get(path, microversion=MICROVERSION, errors={**_OLD, **(errors or {})}, **more))
 
     def _look(self, context: RequestContext, path: str) -> dict[str, Any] | None:
         """None for what is not there, or not for this user's eyes."""
@@ -220,11 +220,12 @@ class CinderVolumes(RemoteVolumes):
     def _post(self, context: RequestContext | None, path: str, body: dict[str, Any],
               errors: dict[int, Callable[[Any], Exception]], microversion: str = MICROVERSION) -> dict[str, Any]:
         client = service_auth.adapter('cinder', context)
-        return client.document(client.post(path, json=body, microversion=microversion, errors=errors))
+        return client.document(client.post(path, json=body, microversion=microversion, errors={**_OLD, **errors}))
 
     def _delete(self, context: RequestContext | None, path: str,
                 errors: dict[int, Callable[[Any], Exception]]) -> None:
-        service_auth.adapter('cinder', context).delete(path, microversion=MICROVERSION, errors=errors)
+        service_auth.adapter('cinder', context).delete(
+            path, microversion=MICROVERSION, errors={**_OLD, **errors})
 
 
 def _errors(*, volume: str | None = None, attachment: str | None = None) -> dict[int, Callable[[Any], Exception]]:
@@ -239,10 +240,14 @@ def _errors(*, volume: str | None = None, attachment: str | None = None) -> dict
     return made
 
 
-def _no_attachments(_said: Any) -> Exception:
-    return exception.ConfigurationError(
-        reason=f'[cinder]: the Block Storage service is too old, or is not version 3: it must speak microversion '
-               f'{MICROVERSION}, of which the attachments are')
+def _unfit(reason: str) -> Exception:
+    """What waits for it waits until it has been mended, as if it were away."""
+    return exception.NeighbourUnavailable(service='Block Storage', reason=reason)
+
+
+#: whoever asks first finds out
+_OLD = {406: lambda _said: _unfit(f'it is too old: it must speak microversion {MICROVERSION}, of which the attachments '
+                                  'are')}
 
 
 def _too_old(_said: Any) -> Exception:

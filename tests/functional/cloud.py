@@ -26,6 +26,16 @@ from minicompute.wsgi import paste
 PATIENCE = 30.0
 
 
+def until(look: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
+    """-> what `look` answers, once that is true"""
+    end = time.monotonic() + patience
+    while True:
+        if found := look():
+            return found
+        assert time.monotonic() < end, f'waited {patience} s for {what}'
+        time.sleep(0.05)
+
+
 class Cloud:
     """`api(...)` speaks REST to it; the daemons are in `services`, by name."""
 
@@ -150,12 +160,7 @@ class Cloud:
         self.until(lambda: self.request('GET', f'/servers/{uuid}').status_int == 404, f'{uuid} to be gone')
 
     def until(self, look: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-        end = time.monotonic() + patience
-        while True:
-            if found := look():
-                return found
-            assert time.monotonic() < end, f'waited {patience} s for {what}'
-            time.sleep(0.05)
+        return until(look, what, patience)
 
     def domains(self) -> dict[str, str]:
         """{uuid: host} of all domains on all fake hosts"""

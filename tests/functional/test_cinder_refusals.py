@@ -1,41 +1,17 @@
-"""What Cinder and its volumes cannot be, with the codes of Nova, and its version at the start of a daemon."""
+"""What Cinder and its volumes cannot be, with the codes of Nova."""
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
 
-from minicompute import exception
-from minicompute.cmd import conductor as daemon
 from minicompute.db import session
 from minicompute.db.api import instances
-from minicompute.volume import base as volume
 from tests.functional.cinder_server import CinderServer, always
 from tests.functional.cloud import Cloud
 from tests.functional.test_cinder import attach, boot, cinder, cloud, mapped, quiet, server
 
 __all__ = ['cinder', 'cloud', 'server']
-
-
-# -- its version ---------------------------------------------------------------------
-
-@pytest.mark.parametrize('newest', ['3.0', '3.27', '3.43'])
-def test_one_that_is_too_old_starts_no_daemon(cinder: CinderServer, monkeypatch: Any, newest: str) -> None:
-    cinder.newest = newest
-    monkeypatch.setattr(daemon.conf, 'setup', lambda *_: None)
-    monkeypatch.setattr(daemon.conf, 'setup_logging', lambda *_: None)
-    with pytest.raises(SystemExit, match='3.44'):
-        daemon.main([])
-
-
-def test_a_new_one_and_one_that_is_away(cinder: CinderServer) -> None:
-    volume.load().check()
-    cinder.faults['*'] = always(503)
-    volume.load().check()       # it may be upgraded at this moment, too
-    assert cinder.asked.count('attachments') >= 2
-    cinder.faults['*'] = always(403)
-    with pytest.raises(exception.ConfigurationError, match='refuses us'):
-        volume.load().check()
 
 
 # -- what is not to be had -----------------------------------------------------------------

@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from minicompute import exception
+from minicompute import exception, service_auth
 from minicompute.context import RequestContext
 from minicompute.network.base import Accepted, NetworkBackend, Requested
 from minicompute.network.neutron import cards, choice, ports
@@ -26,6 +26,9 @@ from minicompute.service_auth import path
 class NeutronNetworks(NeutronSecurityGroups, NetworkBackend):
 
     proxies = NeutronProxies()
+
+    def check(self) -> None:
+        service_auth.require('neutron')
 
     # -- before a request is accepted --------------------------------------------------------------
 
