@@ -124,6 +124,20 @@ def test_several_servers_have_one_that_may(cloud: Cloud, cinder: CinderServer, s
     assert [found['instance'] for found in cinder.attachments.values()] == [other]
 
 
+def test_what_was_in_the_way_may_be_over_when_it_is_looked_at(cloud: Cloud, cinder: CinderServer, server: str) -> None:
+    """A volume for several is refused while it goes to another server; a moment later it is in use, and free for us."""
+    one = cinder.volume(multiattach=True)
+    cinder.faults['reserve'] = once(400)
+    attach(cloud, server, one)
+    quiet(cloud)
+    assert [found['status'] for found in cinder.of_server(server)] == ['attached']
+    other = cloud.wait(cloud.boot()['id'])['id']
+    cinder.faults['reserve'] = always(400)      # for another reason: then it ends with that
+    attach(cloud, other, one)
+    quiet(cloud)
+    assert not mapped(other) and not cinder.of_server(other)
+
+
 def test_a_volume_that_comes_with_a_server_may_be_for_several(cloud: Cloud, cinder: CinderServer) -> None:
     """Its type says so. The first guest's disk must be one that others may open, too."""
     for kind, shared in (('shared', True), ('__DEFAULT__', False)):

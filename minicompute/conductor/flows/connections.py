@@ -133,7 +133,8 @@ def _anew(backend: RemoteVolumes, found: Attachment) -> Attachment:
     return Attachment(made, found.volume_id, found.instance_uuid)
 
 
-def _one(backend: RemoteVolumes, task: Task, one: BlockDevice, found: Attachment | None) -> tuple[str, dict[str, Any]]:
+def _one(backend: RemoteVolumes, task: Task, one: BlockDevice, found: Attachment | None, *,
+         again: int = 3) -> tuple[str, dict[str, Any]]:
     """`found`: what the server has of it already, which is not another host's."""
     connector = task.data.get('connector')
     told = {**connector, 'mountpoint': one.device_name or ''} if connector else None
@@ -147,7 +148,10 @@ def _one(backend: RemoteVolumes, task: Task, one: BlockDevice, found: Attachment
         now = backend.show(admin_context(), str(one.volume_id))
         if now.multiattach and now.status in ('reserved', 'attaching', 'detaching'):
             raise Retry(str(error)) from None   # another server is getting it, or giving it back, at this moment
-        raise
+        if not (again and now.multiattach and now.status in ('available', 'in-use')):
+            raise
+    # Another server was, when it was refused, and is ready by now.
+    return _one(backend, task, one, found, again=again - 1)
 
 
 def keep(task: Task, one: BlockDevice, attachment_id: str | None, info: dict[str, Any] | None,
