@@ -26,7 +26,7 @@ from minicompute.scheduler.rpcapi import SchedulerAPI
 from minicompute.virt.fake import FakeDriver
 
 HOSTS = ('host1', 'host2')
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Killed(BaseException):

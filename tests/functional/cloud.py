@@ -17,13 +17,14 @@ from minicompute.conductor.manager import ConductorManager
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import instances
+from minicompute.scheduler.host_table import HostTable
 from minicompute.scheduler.manager import SchedulerManager
 from minicompute.service import Service
 from minicompute.virt.fake import FakeDriver
 from minicompute.wsgi import paste
 
 #: what a test waits at most for something that takes milliseconds
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 def until(look: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
@@ -110,10 +111,19 @@ class Cloud:
         """A compute, 'enabled' or 'disabled', and every scheduler knows: they read such things once a second."""
         found = self.api('GET', f'/os-services?host={host}&binary=nova-compute')['services'][0]
         self.api('PUT', f'/os-services/{found["id"]}', {'status': status})
-        tables = [service.manager._placer.table for service in self.services.values()    # type: ignore[attr-defined]
-                  if isinstance(service.manager, SchedulerManager)]
-        self.until(lambda: all((host in table._disabled) == (status == 'disabled') for table in tables),
+        self.until(lambda: all((host in table._disabled) == (status == 'disabled') for table in self._tables()),
                    f'the schedulers to see {host} {status}')
+
+    def force_down(self, host: str, down: bool = True) -> None:
+        """An operator says that a compute is dead, or is not after all, and every scheduler knows."""
+        found = self.api('GET', f'/os-services?host={host}&binary=nova-compute')['services'][0]
+        self.api('PUT', f'/os-services/{found["id"]}', {'forced_down': down})
+        self.until(lambda: all((host in table._down) == down for table in self._tables()),
+                   f'the schedulers to see {host} down: {down}')
+
+    def _tables(self) -> list[HostTable]:
+        return [service.manager._placer.table for service in self.services.values()    # type: ignore[attr-defined]
+                if isinstance(service.manager, SchedulerManager)]
 
     def boot(self, name: str = 'vm', *, expect: int = 202, version: str = '2.104', user: str = 'admin',
              project: str = 'demo', hints: dict[str, Any] | None = None, **changes: Any) -> Any:

@@ -99,10 +99,10 @@ def test_a_reset_cancels_what_runs(cloud: Cloud, server: str) -> None:
 
     def hold(driver: Any, uuid: str) -> None:
         stopping.set()
-        gate.wait(10)
+        gate.wait(60)
     FakeDriver.faults['power_off'] = hold
     act(cloud, server, 'os-stop')
-    assert stopping.wait(10)
+    assert stopping.wait(60)
     act(cloud, server, 'os-resetState', {'state': 'active'})
     try:
         cloud.wait(server)
@@ -139,10 +139,10 @@ def test_a_delete_goes_on_whatever_the_state(cloud: Cloud, server: str) -> None:
 
     def hold(driver: Any, uuid: str) -> None:
         going.set()
-        gate.wait(10)
+        gate.wait(60)
     FakeDriver.faults['destroy'] = hold
     cloud.api('DELETE', f'/servers/{server}', expect=204)
-    assert going.wait(10)
+    assert going.wait(60)
     act(cloud, server, 'os-resetState', {'state': 'active'})
     gate.set()
     cloud.wait_gone(server)
@@ -245,10 +245,10 @@ def test_a_build_that_is_cancelled_by_a_reset_unwinds(cloud: Cloud) -> None:
 
     def hold(driver: Any, uuid: str) -> None:
         spawning.set()
-        gate.wait(10)
+        gate.wait(60)
     FakeDriver.faults['spawn'] = hold
     uuid = cloud.boot(networks='auto')['id']
-    assert spawning.wait(10)
+    assert spawning.wait(60)
     act(cloud, uuid, 'os-resetState', {'state': 'error'})
     gate.set()
     cloud.wait(uuid, 'ERROR')

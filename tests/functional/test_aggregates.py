@@ -206,11 +206,11 @@ def test_a_compute_that_dies_is_asked_again(cloud: Cloud, both: int, monkeypatch
     def hold(driver: Any, image_id: str) -> None:
         if driver.host == 'compute1' and not gate.is_set():
             fetching.set()
-            gate.wait(20)
+            gate.wait(60)
             raise RuntimeError('the daemon is dead by now')
     FakeDriver.faults['cache_image'] = hold
     ask(cloud, both, cloud.image())
-    assert fetching.wait(10)
+    assert fetching.wait(60)
     monkeypatch.setattr(caching, 'UNHEARD', 0)
     manager = cloud.services['compute1'].manager
     manager._images._ids.clear()    # type: ignore[attr-defined]

@@ -70,7 +70,7 @@ def test_a_host_that_falls_silent_keeps_its_hold(cloud: Cloud, cinder: CinderSer
     one = cinder.volume()
     with held('attach_volume.after') as there:
         attach(cloud, server, one)
-        assert there.wait(20)
+        assert there.wait(60)
         silence(cloud, server)
         cloud.until(lambda: 'locks' not in cloud.leaks(), 'the attachment to end')
     # An undo that was sent before the host was taken for silent may come to it even now.
@@ -86,7 +86,7 @@ def test_a_swap_on_a_host_that_falls_silent_keeps_both(cloud: Cloud, cinder: Cin
     quiet(cloud)
     with held('swap_volume.after') as there:
         swap(cloud, server, old, new)
-        assert there.wait(20)
+        assert there.wait(60)
         silence(cloud, server)
         cloud.until(lambda: 'locks' not in cloud.leaks(), 'the swap to be given up')
     assert len(cinder.attachments) == 2 and attachments(cinder, server) == known(server)
@@ -97,7 +97,7 @@ def test_a_build_on_a_host_that_falls_silent_keeps_its_hold(cloud: Cloud, cinder
     with held('spawn.after') as there:
         made = cloud.boot(block_device_mapping_v2=[{'source_type': 'volume', 'uuid': one, 'boot_index': 0,
                                                     'destination_type': 'volume'}], flavorRef=cloud.flavor(disk=0))
-        assert there.wait(20)
+        assert there.wait(60)
         silence(cloud, made['id'])
         cloud.until(lambda: cloud.show(made['id'])['status'] == 'ERROR', 'the build to fail')
         quiet(cloud)

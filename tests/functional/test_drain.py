@@ -147,7 +147,7 @@ def test_broken_off_by_the_death_of_the_host(cli: Any) -> None:
     died = die_once('live_migrate.copying')
 
     def revive() -> None:
-        assert died.wait(20)
+        assert died.wait(60)
         cloud.stop('compute1')
         cloud.start_compute('compute1')
     thread = threading.Thread(target=revive)

@@ -69,7 +69,7 @@ def test_an_action_whose_batch_broke_is_taken_up_again(bench: Bench, monkeypatch
     monkeypatch.setattr(settle, 'settle', breaks_once)
     engine, ids = bench.engine(), bench.new_server()
     engine.ring(ids)
-    assert broke.wait(5)
+    assert broke.wait(60)
     while engine.load()['held']:
         time.sleep(0.01)
     engine.sweep()
@@ -96,7 +96,7 @@ def test_what_waits_behind_an_action_that_gets_stuck(bench: Bench, what: str) ->
 
     def hold(driver: Any, uuid: str) -> None:
         spawning.set()
-        gate.wait(20)
+        gate.wait(60)
         raise RuntimeError('planned')
 
     def refuse_some(driver: Any, uuid: str) -> None:
@@ -106,7 +106,7 @@ def test_what_waits_behind_an_action_that_gets_stuck(bench: Bench, what: str) ->
     FakeDriver.faults.update(spawn=hold, destroy=refuse_some)
     ids = bench.new_server()
     bench.engine().ring(ids)
-    assert spawning.wait(20)
+    assert spawning.wait(60)
     server = bench.server(bench.action(ids[0]).instance_uuid)
     context = RequestContext(user_id='u', project_id='p', is_admin=True, overwrite=False)
     if what == 'delete':
@@ -171,12 +171,12 @@ def test_a_stop_lets_the_step_commit(bench: Bench, monkeypatch: Any) -> None:
 
     def slow(_: Any, ctx: Any, requests: Any, timeout: float = 0) -> Any:
         inside.set()
-        gate.wait(5)
+        gate.wait(60)
         return bench.scheduler.select_destinations(ctx, requests)
     monkeypatch.setattr(SchedulerAPI, 'select_destinations', slow)
     engine, ids = bench.engine(), bench.new_server()
     engine.ring(ids)
-    assert inside.wait(5)
+    assert inside.wait(60)
     threading.Timer(0.2, gate.set).start()
     engine.stop()
     assert bench.action(ids[0]).step != 'schedule'
@@ -216,7 +216,7 @@ def test_what_was_claimed_beside_a_broken_look_is_not_held_for_ever(bench: Bench
     engine.report([StepReport(action_id=ids[0] + 1000, generation=1, step='x', host='host1')])
     bench.engines.append(engine)
     engine.start()
-    assert broke.wait(10)
+    assert broke.wait(60)
     time.sleep(0.2)
     bench.expire_leases()
     engine.sweep()

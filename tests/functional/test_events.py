@@ -110,7 +110,7 @@ def test_everything_is_numbered_once_by_many(database: str) -> None:
         time.sleep(0)
     over.set()
     for thread in [*writers, *numberers]:
-        thread.join(30)
+        thread.join(60)
     assert sorted(seen) == sorted(ids)
 
 

@@ -238,12 +238,12 @@ def test_delete_wins_over_a_build(bench: Bench) -> None:
 
     def hold(driver: Any, uuid: str) -> None:
         spawning.set()
-        gate.wait(10)
+        gate.wait(60)
     FakeDriver.faults['spawn'] = hold
     ids = bench.new_server()
     engine = bench.engine()
     engine.ring(ids)
-    assert spawning.wait(10)
+    assert spawning.wait(60)
     uuid = bench.action(ids[0]).instance_uuid
 
     def write(conn: Any) -> int:

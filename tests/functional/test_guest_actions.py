@@ -135,10 +135,10 @@ def test_a_hard_reboot_cuts_short_what_is_under_way(cloud: Cloud, server: str, n
     def hold(driver: Any, uuid: str) -> None:
         if not there.is_set():
             there.set()
-            gate.wait(20)
+            gate.wait(60)
     FakeDriver.faults[name] = hold
     act(cloud, server, name, value)
-    assert there.wait(20)
+    assert there.wait(60)
     act(cloud, server, 'reboot', {'type': 'HARD'})
     assert record(server).task_state == 'rebooting_hard'
     gate.set()
@@ -150,7 +150,7 @@ def test_a_hard_reboot_cuts_short_what_is_under_way(cloud: Cloud, server: str, n
 
 def test_a_hard_reboot_does_not_cut_short_what_it_may_not(cloud: Cloud, server: str) -> None:
     gate = threading.Event()
-    FakeDriver.faults['rescue'] = lambda driver, uuid: gate.wait(20)
+    FakeDriver.faults['rescue'] = lambda driver, uuid: gate.wait(60)
     act(cloud, server, 'rescue', expect=200)
     answer = act(cloud, server, 'reboot', {'type': 'HARD'}, expect=409)
     assert 'task_state rescuing' in answer['conflictingRequest']['message']
@@ -313,11 +313,6 @@ def test_a_guest_that_does_not_start_is_in_error(cloud: Cloud, server: str, verb
 
 # -- in the middle ---------------------------------------------------------------
 
-def force_down(cloud: Cloud, host: str, down: bool) -> None:
-    (service,) = cloud.api('GET', f'/os-services?host={host}&binary=nova-compute')['services']
-    cloud.api('PUT', f'/os-services/{service["id"]}', {'forced_down': down})
-
-
 @pytest.mark.parametrize(('name', 'verb', 'status'), [
     ('pause', 'pause', 'ACTIVE'), ('suspend', 'suspend', 'ACTIVE'), ('rescue', 'prepare_rescue', 'ACTIVE'),
     ('rescue', 'rescue', 'ERROR')])
@@ -327,17 +322,17 @@ def test_a_host_that_goes_down_meanwhile(cloud: Cloud, server: str, name: str, v
 
     def hold(driver: Any, uuid: str) -> None:
         there.set()
-        gate.wait(30)
+        gate.wait(60)
     FakeDriver.faults[verb] = hold
     act(cloud, server, name, expect=200 if name == 'rescue' else 202)
-    assert there.wait(20)
+    assert there.wait(60)
     host = str(record(server).host)
     cloud.services['conductor1'].manager.engine._steady = lambda: True      # type: ignore[attr-defined]
-    force_down(cloud, host, True)
+    cloud.force_down(host, True)
     assert 'is down' in ended(cloud, server)['message']
     assert (record(server).vm_state, record(server).task_state) == (status.lower(), None)
     gate.set()
-    force_down(cloud, host, False)
+    cloud.force_down(host, False)
     act(cloud, server, 'reboot', {'type': 'HARD'})
     ended(cloud, server)
     cloud.wait(server)
@@ -353,10 +348,10 @@ def test_a_delete_in_the_middle(cloud: Cloud, server: str, name: str, verb: str)
 
     def hold(driver: Any, uuid: str) -> None:
         there.set()
-        gate.wait(30)
+        gate.wait(60)
     FakeDriver.faults[verb] = hold
     act(cloud, server, name, expect=200 if name == 'rescue' else 202)
-    assert there.wait(20)
+    assert there.wait(60)
     cloud.api('DELETE', f'/servers/{server}', expect=204)
     gate.set()
     cloud.wait_gone(server)

@@ -122,17 +122,17 @@ def test_what_still_runs_is_not_run_again(cloud: Cloud, body: dict[str, Any], mo
 
     def slow(*args: Any) -> Any:
         entered.set()
-        assert go_on.wait(30)
+        assert go_on.wait(60)
         return call(*args)
     monkeypatch.setattr(filters, '_call', slow)
     answers: list[Any] = []
     thread = threading.Thread(target=lambda: answers.append(post(cloud, body, 'k1')))
     thread.start()
-    assert entered.wait(30)
+    assert entered.wait(60)
     meanwhile = post(cloud, body, 'k1')
     assert meanwhile.status_int == 409 and meanwhile.headers['Retry-After'] == '1'
     go_on.set()
-    thread.join(30)
+    thread.join(60)
     assert answers[0].status_int == 202 and len(servers()) == 1
 
 
@@ -242,7 +242,7 @@ def test_who_was_taken_over_cannot_write(cloud: Cloud, body: dict[str, Any], mon
         monkeypatch.setattr(filters, '_call', call)
         other = threading.Thread(target=lambda: (expire(), answers.append(post(cloud, body, 'k1'))))
         other.start()
-        other.join(30)
+        other.join(60)
         return call(*args)
     monkeypatch.setattr(filters, '_call', late)
     first = post(cloud, body, 'k1')

@@ -153,12 +153,12 @@ def test_a_delete_wins_over_a_queue(cloud: Cloud, server: str) -> None:
 
     def hold(driver: Any, uuid: str) -> None:
         there.set()
-        gate.wait(30)
+        gate.wait(60)
     FakeDriver.faults['attach_interface'] = hold
     net = lan()
     for _ in range(3):
         attach(cloud, server, net_id=net)
-    assert there.wait(30)
+    assert there.wait(60)
     cloud.api('DELETE', f'/servers/{server}', expect=204)
     attach(cloud, server, expect=409, net_id=net)
     gate.set()

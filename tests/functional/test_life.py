@@ -112,10 +112,10 @@ def test_delete_while_building(cloud: Cloud) -> None:
 
     def hold(driver: Any, uuid: str) -> None:
         spawning.set()
-        gate.wait(10)
+        gate.wait(60)
     FakeDriver.faults['spawn'] = hold
     uuid = cloud.boot('short')['id']
-    assert spawning.wait(10)
+    assert spawning.wait(60)
     cloud.api('DELETE', f'/servers/{uuid}', expect=204)
     cloud.api('DELETE', f'/servers/{uuid}', expect=204)
     gate.set()

@@ -306,7 +306,7 @@ def test_the_source_dies_while_it_copies(cloud: Cloud, slow: None, order: str) -
     if not order:
         CONF.set_override('live_migration_seconds', 1.0, 'fake')
     migrate(cloud, uuid)
-    assert died.wait(20)
+    assert died.wait(60)
     cloud.stop(source)
     if not order:
         cloud.until(lambda: cloud.services[dest].manager.driver.live_find(uuid) == 'running', 'the copy to end')
@@ -332,7 +332,7 @@ def test_the_source_dies_while_it_copies_and_stays_away(cloud: Cloud) -> None:
     before = booted(cloud)
     uuid, source = before['id'], before[HOST]
     migrate(cloud, uuid)
-    assert died.wait(20)
+    assert died.wait(60)
     cloud.stop(source)
     after = cloud.wait(uuid)
     assert after[HOST] != source and status(uuid) == ['completed']
@@ -349,7 +349,7 @@ def test_the_destination_dies_while_it_prepares(cloud: Cloud) -> None:
     uuid, source = before['id'], before[HOST]
     dest = 'compute2' if source == 'compute1' else 'compute1'
     migrate(cloud, uuid)
-    assert died.wait(20)
+    assert died.wait(60)
     cloud.stop(dest)
     cloud.start_compute(dest)
     after = cloud.wait(uuid)
@@ -364,7 +364,7 @@ def test_the_destination_dies_behind_the_switch(cloud: Cloud) -> None:
     uuid, source = before['id'], before[HOST]
     dest = 'compute2' if source == 'compute1' else 'compute1'
     migrate(cloud, uuid)
-    assert died.wait(20)
+    assert died.wait(60)
     cloud.stop(dest)
     cloud.until(lambda: status(uuid) == ['completed'], 'it to end')
     cloud.start_compute(dest)

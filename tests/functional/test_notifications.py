@@ -187,7 +187,7 @@ def test_what_cannot_be_told_costs_no_transaction(notified: Notified, monkeypatc
 def test_nobody_waits_for_the_broker(notified: Notified, monkeypatch: Any) -> None:  # noqa: F811
     """One that is away holds the sender; what does not fit into the queue is dropped and counted."""
     let_go, counted = threading.Event(), []
-    monkeypatch.setattr(sender, 'send', lambda *_: let_go.wait(30))
+    monkeypatch.setattr(sender, 'send', lambda *_: let_go.wait(60))
     monkeypatch.setattr(sender.metrics, 'count', lambda name, by, result: counted.append((name, by, result)))
     made = sender.Sender(bound=3)
     message = Message('keypair.create.start', 'nova-api:here', Asker(), lambda: {})
@@ -200,7 +200,7 @@ def test_nobody_waits_for_the_broker(notified: Notified, monkeypatch: Any) -> No
     assert not let_go.is_set()
     let_go.set()
     assert made._thread is not None
-    made._thread.join(30)    # what it has left would be sent to the next test
+    made._thread.join(60)    # what it has left would be sent to the next test
 
 
 def test_without_a_driver_nothing_is_loaded() -> None:

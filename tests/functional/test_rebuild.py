@@ -167,10 +167,10 @@ def test_delete_while_it_is_rebuilt(cloud: Cloud, server: str) -> None:
 
     def hold(driver: Any, uuid: str) -> None:
         busy.set()
-        gate.wait(10)
+        gate.wait(60)
     FakeDriver.faults['rebuild'] = hold
     rebuild(cloud, server)
-    assert busy.wait(10)
+    assert busy.wait(60)
     cloud.api('DELETE', f'/servers/{server}', expect=204)
     gate.set()
     cloud.wait_gone(server)

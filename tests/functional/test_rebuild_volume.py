@@ -163,10 +163,10 @@ def test_a_delete_in_the_middle(cloud: Cloud) -> None:
 
     def hold(driver: Any, uuid: str) -> None:
         busy.set()
-        gate.wait(10)
+        gate.wait(60)
     FakeDriver.faults['fill_volume'] = hold
     rebuild(cloud, server, new_image())
-    assert busy.wait(10)
+    assert busy.wait(60)
     cloud.api('DELETE', f'/servers/{server}', expect=204)
     gate.set()
     cloud.wait_gone(server)
@@ -301,7 +301,7 @@ def test_cinder_goes_away_for_good(cloud: Cloud, cinder: CinderServer, monkeypat
         gate.set()
     FakeDriver.faults['free_root'] = arm
     rebuild(cloud, server, image)
-    assert gate.wait(10)
+    assert gate.wait(60)
     assert over(cloud, server, 'ERROR')['fault']['message']
     FakeDriver.faults.clear()
     cinder.faults.clear()

@@ -238,10 +238,10 @@ def test_a_delete_wins_in_the_middle(cloud: Cloud, verb: str) -> None:
     def wait(driver: Any, which: str) -> None:
         FakeDriver.faults.pop(verb, None)
         here.set()
-        assert go.wait(30)
+        assert go.wait(60)
     FakeDriver.faults[verb] = wait
     to_larger(cloud, uuid)
-    assert here.wait(30)
+    assert here.wait(60)
     cloud.api('DELETE', f'/servers/{uuid}')
     go.set()
     cloud.wait_gone(uuid)

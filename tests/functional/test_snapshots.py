@@ -123,11 +123,11 @@ def test_an_image_is_there_at_once_and_nobody_elses(cloud: Cloud, server: str) -
 
     def hold(driver: Any, uuid: str) -> None:
         copying.set()
-        gate.wait(10)
+        gate.wait(60)
     FakeDriver.faults['extract'] = hold
     image_id = snapshot(cloud, server)
     assert show(image_id).status == 'importing'
-    assert copying.wait(10)
+    assert copying.wait(60)
     assert cloud.show(server)['OS-EXT-STS:task_state'] == 'image_pending_upload'
     with pytest.raises(exception.Conflict):
         image_base.load().upload(admin_context(), image_id, io.BytesIO(b'mine'))
@@ -162,7 +162,7 @@ def test_an_image_that_is_deleted_meanwhile(cloud: Cloud, server: str) -> None:
         image_base.load().delete(admin_context(), image_id)
         deleted.append(image_id)
     gate = threading.Event()
-    FakeDriver.faults['extract'] = lambda driver, uuid: gate.wait(10)
+    FakeDriver.faults['extract'] = lambda driver, uuid: gate.wait(60)
     FakeDriver.faults['send_image'] = delete
     image_id = snapshot(cloud, server)
     gate.set()
@@ -183,7 +183,7 @@ def test_a_delete_breaks_it_off(cloud: Cloud, server: str) -> None:
         stopped.append(uuid)
     FakeDriver.faults['extract'] = copy
     image_id = snapshot(cloud, server)
-    assert copying.wait(10)
+    assert copying.wait(60)
     cloud.api('DELETE', f'/servers/{server}', expect=204)
     cloud.wait_gone(server)
     cloud.until(lambda: gone(image_id), 'the image to be gone')

@@ -69,7 +69,7 @@ def test_of_a_volume_that_no_server_has(cloud: Cloud, blocks: Caller) -> None:
 
 def test_nobody_has_it_while_it_is_copied(cloud: Cloud, blocks: Caller) -> None:
     gate = threading.Event()
-    FakeDriver.faults['copy_volume'] = lambda driver, uuid: gate.wait(20)
+    FakeDriver.faults['copy_volume'] = lambda driver, uuid: gate.wait(60)
     server = cloud.wait(cloud.boot()['id'])['id']
     of = volume(blocks)
     made = snap(blocks, of)
@@ -196,10 +196,10 @@ def test_of_a_server_that_is_deleted_meanwhile(cloud: Cloud, blocks: Caller) -> 
 
     def hold(driver: Any, uuid: str) -> None:
         copying.set()
-        gate.wait(20)
+        gate.wait(60)
     FakeDriver.faults['copy_volumes'] = hold
     made = snap(blocks, of, force=True)
-    assert copying.wait(20)
+    assert copying.wait(60)
     cloud.api('DELETE', f'/servers/{server}', expect=204)
     gate.set()
     cloud.wait_gone(server)

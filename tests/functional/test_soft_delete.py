@@ -92,10 +92,10 @@ def test_what_never_ran_is_deleted_for_good(keeps: Cloud) -> None:
 
     def hold(driver: Any, uuid: str) -> None:
         spawning.set()
-        gate.wait(10)
+        gate.wait(60)
     FakeDriver.faults['spawn'] = hold
     uuid = keeps.boot()['id']
-    assert spawning.wait(10)
+    assert spawning.wait(60)
     keeps.api('DELETE', f'/servers/{uuid}', expect=204)
     gate.set()
     keeps.wait_gone(uuid)
@@ -109,10 +109,10 @@ def test_it_waits_for_what_runs(keeps: Cloud) -> None:
 
     def hold(driver: Any, uuid: str) -> None:
         rebooting.set()
-        gate.wait(10)
+        gate.wait(60)
     FakeDriver.faults['reboot'] = hold
     act(keeps, uuid, 'reboot', {'type': 'HARD'})
-    assert rebooting.wait(10)
+    assert rebooting.wait(60)
     keeps.api('DELETE', f'/servers/{uuid}', expect=204)
     keeps.api('DELETE', f'/servers/{uuid}', expect=204)
     gate.set()
@@ -127,10 +127,10 @@ def test_a_delete_for_good_ends_one_that_waits(keeps: Cloud) -> None:
 
     def hold(driver: Any, uuid: str) -> None:
         rebooting.set()
-        gate.wait(10)
+        gate.wait(60)
     FakeDriver.faults['reboot'] = hold
     act(keeps, uuid, 'reboot', {'type': 'HARD'})
-    assert rebooting.wait(10)
+    assert rebooting.wait(60)
     keeps.api('DELETE', f'/servers/{uuid}', expect=204)
     act(keeps, uuid, 'forceDelete')
     gate.set()

@@ -82,7 +82,7 @@ def test_who_is_at_it_is_not_asked_again(make_cloud: Any, slow: Slow, conf: Any)
     ask = engine._ask
     engine._ask = lambda task, question: (asked.append(question.verb), ask(task, question))
     uuid = str(cloud.boot('slow')['id'])
-    assert slow.at.wait(30)
+    assert slow.at.wait(60)
     parked = engine._parked_now()[0]
     first = parked.at
     cloud.until(lambda: parked.at > first + 2.5, 'progress to be heard for more than two of these times')
@@ -105,7 +105,7 @@ def test_only_what_is_true_is_written(make_cloud: Any, slow: Slow, changes: Any,
     slow.tell = 0
     cloud = make_cloud(computes=1)
     uuid = str(cloud.boot('slow')['id'])
-    assert slow.at.wait(30)
+    assert slow.at.wait(60)
     engine: Any = cloud.services['conductor1'].manager.engine
     cloud.until(engine._parked_now, 'the build to wait for its host')
     item = progress_of(engine._parked_now()[0].task.action, **changes)

@@ -290,10 +290,10 @@ def test_what_is_broken_off_leaves_nothing(cloud: Cloud, server: str, by: str) -
 
     def hold(driver: Any, uuid: str) -> None:
         copying.set()
-        gate.wait(20)
+        gate.wait(60)
     FakeDriver.faults['copy_volumes.after'] = hold
     image_id = snapshot(cloud, server)
-    assert copying.wait(20)
+    assert copying.wait(60)
     assert show(image_id).status == 'importing'
     assert 'creating' in {one.status for one in LocalVolumes().page_snapshots(admin_context(), all_projects=True)}
     if by == 'delete':

@@ -30,6 +30,6 @@ def test_a_close_beside_the_first_put_waits_for_the_thread(monkeypatch: Any) -> 
         start(thread)
     monkeypatch.setattr(threading.Thread, 'start', start_late)
     outbox.put('topic', 'method', 1)
-    closing.join(5)
+    closing.join(60)
     outbox.close()
     assert errors == [] and sent == [('topic', None, 'method', [1])]

@@ -155,7 +155,7 @@ def test_who_hangs_is_left(neighbour: Neighbour, conf: Any) -> None:
     enough = threading.Event()
     conf.set_override('timeout', 0.2, 'neutron')
     conf.set_override('connect_retries', 0, 'neutron')
-    neighbour.answer = lambda *asked: (enough.wait(20), (200, {}))[1]
+    neighbour.answer = lambda *asked: (enough.wait(60), (200, {}))[1]
     try:
         with pytest.raises(SILENT, match='it does not answer in time'):
             service_auth.adapter('neutron').get('/ports')

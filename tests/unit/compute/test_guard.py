@@ -218,7 +218,7 @@ def test_what_waits_is_seen_without_the_lock(site: Site) -> None:
     asks = threading.Thread(target=lambda: seen.append(site.guard.overtaken('server')), daemon=True)
     with site.guard._lock:
         asks.start()
-        asks.join(10)
+        asks.join(60)
         assert seen == [True]
 
 

@@ -27,17 +27,17 @@ def test_a_build_under_way_is_reported_before_the_outbox_closes(
 
     def build(driver: Any, request: Any) -> dict[str, Any]:
         begun.set()
-        assert go.wait(30)
+        assert go.wait(60)
         return {}
     monkeypatch.setitem(verbs.VERBS, 'spawn', build)
     manager = ComputeManager('h', FakeDriver('h'))
     action = Action(action='create', flow='build', instance_uuid='u', request_id='r', id=1, generation=1, step='spawn')
     manager.run_steps(admin_context(), [action.request('spawn', None, {}, 'c')])
-    assert begun.wait(30)
+    assert begun.wait(60)
     leaving = threading.Thread(target=manager.stop)
     leaving.start()
     leaving.join(0.3)
     assert leaving.is_alive(), 'it stays while the build runs'
     go.set()
-    leaving.join(30)
+    leaving.join(60)
     assert [report.error for report in reports] == [None]

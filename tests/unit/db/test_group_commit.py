@@ -19,7 +19,7 @@ class Slow:
     def write(self, items):
         self.groups.append(list(items))
         if len(self.groups) == 1:
-            self.go.wait(10)
+            self.go.wait(60)
         return [KeyError(item) if item == 'bad' else item * 2 for item in items]
 
     def waiting(self, key):

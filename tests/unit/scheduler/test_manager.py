@@ -44,7 +44,7 @@ def test_calls_that_wait_are_placed_together(manager: SchedulerManager, monkeypa
     def slow(entries: list[Any]) -> Any:
         seen.append(len(entries))
         entered.set()
-        go.wait(10)
+        go.wait(60)
         return real(entries)
     monkeypatch.setattr(placer, 'place', slow)
     answers: dict[int, Any] = {}
@@ -53,7 +53,7 @@ def test_calls_that_wait_are_placed_together(manager: SchedulerManager, monkeypa
         answers[number] = manager.select_destinations(admin_context(), [entry(key=number), entry(key=-number)])
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(1, 6)]
     threads[0].start()
-    assert entered.wait(10)
+    assert entered.wait(60)
     for thread in threads[1:]:
         thread.start()
     while manager._queue.qsize() < 4:
@@ -114,5 +114,5 @@ def test_what_waits_is_answered_before_the_end(manager: SchedulerManager) -> Non
         time.sleep(0.01)
     manager.stop()
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()

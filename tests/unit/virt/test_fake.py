@@ -67,13 +67,13 @@ def test_fault_before_and_after():
 
 def test_fault_may_block():
     driver, instance, gate, entered = FakeDriver('h1'), server(), threading.Event(), threading.Event()
-    FakeDriver.faults['spawn'] = lambda d, u: entered.set() or gate.wait(10)
+    FakeDriver.faults['spawn'] = lambda d, u: entered.set() or gate.wait(60)
     thread = threading.Thread(target=driver.spawn, args=(SpawnRequest(instance),))
     thread.start()
-    assert entered.wait(10)
+    assert entered.wait(60)
     assert driver.domains() == []
     gate.set()
-    thread.join(10)
+    thread.join(60)
     assert len(driver.domains()) == 1
 
 
@@ -128,5 +128,5 @@ def test_many_threads():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert len(driver.domains()) == 40

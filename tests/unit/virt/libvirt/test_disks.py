@@ -253,7 +253,7 @@ def test_who_waits_for_the_fetch_of_another_is_broken_off(source, cache, state, 
             cache.disk(image, str(state / 'one'), stop=ended.is_set)
     thread = threading.Thread(target=first)
     thread.start()
-    assert source.asked.wait(30)
+    assert source.asked.wait(60)
     other = cache if daemons == 1 else ImageCache(source)       # on the same directory
     with pytest.raises(FetchStopped):
         other.disk(image, str(state / 'two'), stop=lambda: True)

@@ -209,7 +209,7 @@ def test_a_share_that_does_not_answer_keeps_nobody_from_the_others(
         if command[-1] == dead:
             other = threading.Thread(target=shares.mount, args=('alive:/x', None), daemon=True)
             other.start()
-            other.join(20)
+            other.join(60)
         done.append(command[-2])
         return SimpleNamespace(returncode=0, stderr='')
     monkeypatch.setattr(shares.subprocess, 'run', run)
