@@ -24,6 +24,8 @@ from minicompute.objects import from_primitive, to_primitive
 LOG = logging.getLogger(__name__)
 
 CONDUCTOR, SCHEDULER, COMPUTE = 'conductor', 'scheduler', 'compute'
+#: in the place of a server's name in the outbox: each server of the topic
+ALL = '*'
 #: the major moves when a message is no longer understood by the version before
 VERSION = '1.0'
 
@@ -193,7 +195,10 @@ class Outbox:
         delay = 0.2
         while True:
             try:
-                client.cast(admin_context(), method, server=name, items=items)
+                if name == ALL:
+                    client.cast(admin_context(), method, fanout=True, items=items)
+                else:
+                    client.cast(admin_context(), method, server=name, items=items)
                 return
             except messaging.MessagingException as error:
                 if self._queue.qsize() > self._bound:

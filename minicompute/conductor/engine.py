@@ -131,8 +131,10 @@ class Engine:
         with session.read() as conn:
             now = session.now(conn)
             cancelled = set(journal.cancelled(conn, [p.task.action.id or 0 for p in parked] + waiting))
-            judge = servicegroup.down_hosts if self._steady() else servicegroup.forced_down
-            down = judge(conn, {entry.asked.host for entry in parked})
+            hosts = {entry.asked.host for entry in parked}
+            down = servicegroup.down_hosts(conn, hosts)
+            if down and not self._steady():
+                down = servicegroup.forced_down(conn, hosts)
         for entry in parked:
             self._look_after(entry, now, cancelled, down)
         self._wake(cancelled)

@@ -188,7 +188,8 @@ class ConductorManager(Manager):
             return
         nodes = [node for node in beats.values() if node is not None]
         try:
-            strangers = session.write(servicegroup.report_computes, sorted(beats))
+            with self.wire.writing():
+                strangers = session.write(servicegroup.report_computes, sorted(beats))
             for refusal in session.write(compute_nodes.upsert_many, nodes) if nodes else ():
                 LOG.error('%s', refusal)
         except (db_exc.DBConnectionError, db_exc.DBDeadlock, db_exc.RetryRequest):

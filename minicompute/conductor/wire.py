@@ -3,17 +3,21 @@
 When the broker is away no heartbeat arrives, and every host looks dead.  So a conductor sends itself a
 message through the broker; while that does not come back, and for one `service_down_time` after it does
 again or we started (computes need time to reconnect), nobody is declared down and no build fails for want of hosts.
+The same when the database takes no writes, as behind a daemon that froze with a lock in its hands: what is
+heard then waits, and what is written is old for every host.
 """
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections.abc import Iterator
 
 from minicompute import rpc
 from minicompute.conf import CONF
 
 INTERVAL = 1.0
-#: an echo that is this late means that the wire was cut
+#: an echo, or a write of what was heard, that is this late means that the wire was cut
 LATE = 5.0
 
 
@@ -26,6 +30,8 @@ class Wire:
         #: with us, and what they reported last is old.
         self._since = time.monotonic()
         self._pending = False
+        #: since when what was heard is being written
+        self._writing: float | None = None
 
     def send(self) -> None:
         """Each second: one message to myself, unless the last is still under way."""
@@ -47,8 +53,26 @@ class Wire:
         with self._lock:
             self._since = time.monotonic()
 
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Around the write of what is heard. One that takes long is a cut: from then on, and from its end as well,
+        because what others heard waits behind the same lock."""
+        with self._lock:
+            self._writing = time.monotonic()
+        try:
+            yield
+        finally:
+            now = time.monotonic()
+            with self._lock:
+                if now - self._writing > LATE:
+                    self._since = now
+                self._writing = None
+
     def steady(self) -> bool:
-        """Whether a host that has not reported is to blame, and not the wire."""
+        """Whether a host that has not reported is to blame, and not the wire. Ask after the records were read: what
+        keeps them from being written may have begun meanwhile."""
         now = time.monotonic()
         with self._lock:
+            if self._writing is not None and now - self._writing > LATE:
+                return False
             return now - self._heard <= LATE and now - self._since > CONF.service_down_time

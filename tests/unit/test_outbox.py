@@ -1,4 +1,4 @@
-"""The outbox: what is closed beside the first put."""
+"""The outbox: what is closed beside the first put, and whom it reaches."""
 from __future__ import annotations
 
 import threading
@@ -33,3 +33,13 @@ def test_a_close_beside_the_first_put_waits_for_the_thread(monkeypatch: Any) -> 
     closing.join(60)
     outbox.close()
     assert errors == [] and sent == [('topic', None, 'method', [1])]
+
+
+def test_what_is_for_all_goes_to_all(monkeypatch: Any) -> None:
+    casts: list[dict[str, Any]] = []
+    monkeypatch.setattr(rpc.Client, 'cast', lambda self, context, method, **words: casts.append(words))
+    outbox = rpc.Outbox()
+    outbox.put('topic', 'method', 1, server=rpc.ALL)
+    outbox.put('topic', 'method', 2, server='one')
+    outbox.close()
+    assert casts == [{'fanout': True, 'items': [1]}, {'server': 'one', 'items': [2]}]

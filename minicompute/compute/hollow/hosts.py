@@ -47,7 +47,8 @@ class HollowHosts(Manager):
         self._api, self._pools = ConductorAPI(), Pools(BUILDS, STEPS)
         self.managers = {host: ComputeManager(host, FakeDriver(host), self._pools, self._api) for host in hosts}
         groups = slices(hosts, CONF.report_interval)
-        self._turns, self._turn_seconds = itertools.cycle(groups), CONF.report_interval / len(groups)
+        rounds = ((number, group) for number in itertools.count(1) for group in groups)
+        self._turns, self._turn_seconds = rounds, CONF.report_interval / len(groups)
         self._lock = threading.Lock()
         self._moved: set[str] = set()
 
@@ -104,8 +105,12 @@ class HollowHosts(Manager):
 
     def heartbeat(self) -> None:
         """Of those whose turn it is."""
-        rpc.outbox.put_all(rpc.CONDUCTOR, 'heartbeats', [
-            self.managers[host].housekeeping.pulse() for host in next(self._turns)])
+        number, group = next(self._turns)
+        if housekeeping.is_for_all(number):
+            rpc.outbox.put_all(rpc.CONDUCTOR, 'heartbeats', group, server=rpc.ALL)
+        else:
+            rpc.outbox.put_all(rpc.CONDUCTOR, 'heartbeats', [
+                self.managers[host].housekeeping.pulse() for host in group])
 
     def tell_changes(self) -> None:
         with self._lock:

@@ -28,8 +28,17 @@ SETTLE = 1.0
 #: an inventory that stays the same is told again after so many `update_resources_interval`: nothing needs it
 #: to be, but what should be there and is not, whatever the reason, is there again then
 REPEAT = 10
+#: each so many heartbeats one goes to every conductor. One that hangs takes its share of the messages all the same
+#: until the broker gives it up, and as each has its turn that share may be all that some host says.
+TO_ALL = 3
 #: seconds between two lists of what lies here, which the conductor compares with the records
 PRESENT = 20.0
+
+
+def is_for_all(beat: int) -> bool:
+    """Whether every conductor hears the heartbeat of this number, counted from 1. It names the host and no more: what
+    the host has is for one of them to write."""
+    return beat % TO_ALL == 0
 
 
 class Known:
@@ -51,6 +60,7 @@ class Housekeeping:
         #: when the inventory was looked at, and when told (monotonic), and what was told
         self._looked_at = self._told_at = float('-inf')
         self._told: int | None = None
+        self._beats = itertools.count(1)
 
     def periodics(self) -> list[Periodic]:
         out = [Periodic(self.heartbeat, CONF.report_interval, at_once=True), Periodic(self.tell_changes, SETTLE),
@@ -163,7 +173,10 @@ class Housekeeping:
         return node
 
     def heartbeat(self) -> None:
-        rpc.outbox.put(rpc.CONDUCTOR, 'heartbeats', self.pulse())
+        if is_for_all(next(self._beats)):
+            rpc.outbox.put(rpc.CONDUCTOR, 'heartbeats', self._host, server=rpc.ALL)
+        else:
+            rpc.outbox.put(rpc.CONDUCTOR, 'heartbeats', self.pulse())
 
     def pulse(self) -> dict[str, Any] | str:
         """What a heartbeat carries: the host's name, and what it has when the conductor may not know that."""

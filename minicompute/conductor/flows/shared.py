@@ -35,9 +35,10 @@ def given_up(task: Task) -> bool:
 
 def silent(task: Task, host: str) -> bool:
     """Whether `host` does not report, so that nobody there can be asked."""
-    judge = servicegroup.down_hosts if task.steady() else servicegroup.forced_down
     with session.read() as conn:
-        return bool(judge(conn, {host}))
+        if not servicegroup.down_hosts(conn, {host}):
+            return False
+        return task.steady() or bool(servicegroup.forced_down(conn, {host}))
 
 
 def leave(task: Task, **facts: Any) -> None:

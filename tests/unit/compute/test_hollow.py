@@ -18,10 +18,11 @@ NAMES = command.names('h', 1234)
 
 
 @pytest.fixture
-def sent(conf: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[Any]]]:
-    """(method, items) of what went into the outbox"""
-    out: list[tuple[str, list[Any]]] = []
-    monkeypatch.setattr(rpc.outbox, 'put_all', lambda topic, method, items, server=None: out.append((method, items)))
+def sent(conf: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[Any], str | None]]:
+    """(method, items, server) of what went into the outbox"""
+    out: list[tuple[str, list[Any], str | None]] = []
+    monkeypatch.setattr(rpc.outbox, 'put_all', lambda topic, method, items, server=None: out.append(
+        (method, items, server)))
     return out
 
 
@@ -45,8 +46,12 @@ def test_one_interval_is_one_heartbeat_of_each(sent: list[Any]) -> None:
         manager.housekeeping.welcomed(manager.housekeeping.inventory(), {'instances': [], 'busy': [], 'owed': []})
     made.heartbeat()
     made.heartbeat()
-    assert [method for method, _ in sent] == ['heartbeats', 'heartbeats']
+    assert [method for method, _, _ in sent] == ['heartbeats', 'heartbeats']
     assert sorted(sent[0][1] + sent[1][1]) == NAMES[:600], 'names alone: the conductor knows what they have'
+    for _ in range(4 * housekeeping.TO_ALL):
+        made.heartbeat()
+    heard = [name for _, items, server in sent for name in items if server == rpc.ALL]
+    assert sorted(heard) == sorted(2 * NAMES[:600]), 'each host is heard by all now and then, whatever its group'
     made.stop()
 
 
@@ -96,6 +101,21 @@ def test_a_change_is_told_twice_because_a_message_may_be_lost(keeper: Any, conf:
         told.append(made.pulse())
     assert [isinstance(pulse, dict) for pulse in told] == [True, True, False, False]
     assert told[0]['node'].memory_mb == 4711
+
+
+def test_no_host_speaks_to_one_conductor_alone(keeper: Any, sent: list[Any]) -> None:
+    """The broker gives each its turn: one of two conductors may hear all that a host says, and hang."""
+    _, made = keeper
+    for _ in range(2 * housekeeping.TO_ALL):
+        made.heartbeat()
+    assert [server for _, _, server in sent] == 2 * [*[None] * (housekeeping.TO_ALL - 1), rpc.ALL]
+    made.tell_inventory()
+    made.heartbeat()
+    made.tell_inventory()
+    for _ in range(housekeeping.TO_ALL - 1):
+        made.heartbeat()
+    assert [(type(items[0]), server) for _, items, server in sent[-housekeeping.TO_ALL:]] == [
+        (dict, None), (dict, None), (str, rpc.ALL)], 'what it has is for one of them to write'
 
 
 def test_who_is_asked_for_the_inventory_tells_it_next(keeper: Any) -> None:

@@ -72,6 +72,24 @@ def test_a_lost_echo_is_not_piled_up_and_sent_again_in_the_end(clock: Clock, sen
     assert len(sent) > 1
 
 
+def test_a_write_that_has_to_wait_stops_the_judging_as_well(clock: Clock, sent: list[Any]) -> None:
+    """Whoever froze with the database's lock lets nobody's heartbeat be written; the wire is whole all the while."""
+    made = wire.Wire('c')
+    live(clock, made, 100)
+    with made.writing():
+        live(clock, made, 5)
+        assert made.steady()
+        live(clock, made, 1)
+        assert not made.steady()
+    live(clock, made, 59)
+    assert not made.steady(), 'what others heard waited behind the same lock'
+    live(clock, made, 3)
+    assert made.steady()
+    with made.writing():
+        live(clock, made, 5)
+    assert made.steady(), 'a write that is not late is none of its business'
+
+
 @pytest.mark.parametrize(('stages', 'down'), [
     ([['ComputeFilter', 3], ['MEMORY_MB', 0]], False), ([['ComputeFilter', 2], ['MEMORY_MB', 0]], True),
     ([['AvailabilityZoneFilter', 1], ['ComputeFilter', 1]], False),
