@@ -33,6 +33,9 @@ import sqlalchemy as sa
 BIN = pathlib.Path(sys.executable).parent
 RABBIT_BIN = pathlib.Path('/usr/lib/rabbitmq/bin')
 ROLES = ('conductor', 'scheduler', 'compute', 'api')
+#: the servers of stacks on this machine's libvirtd, whose domains have their number for a name, begin beyond those of
+#: any cloud that somebody has there, or has left there, and below those of test_libvirt_driver.py
+FIRST_ID, IDS_OF_ONE = 0xC0000000, 256
 
 
 class StackError(AssertionError):
@@ -242,6 +245,7 @@ class Stack:
         for daemon in self.daemons.values():
             self._write_config(daemon)
         self.manage('db', 'sync')
+        self._begin_ids()
         for role, number in self.daemons:
             # The compute's first word is to a conductor.
             self.spawn(role, number, wait=role == 'conductor')
@@ -268,6 +272,17 @@ class Stack:
             daemon.process = None
         self._database_do('DROP')
         self._beside = None
+
+    def _begin_ids(self) -> None:
+        """Two clouds on one libvirtd would both have an instance-00000001."""
+        if 'libvirt' not in self._driver:
+            return
+        assert self.database.startswith('sqlite'), 'the other databases number their rows otherwise'
+        first = FIRST_ID + secrets.randbelow(0x10000000 // IDS_OF_ONE) * IDS_OF_ONE
+        engine = sa.create_engine(self.database)
+        with engine.begin() as conn:
+            conn.execute(sa.text("INSERT INTO sqlite_sequence (name, seq) VALUES ('instances', :seq)"), {'seq': first})
+        engine.dispose()
 
     def _own_url(self) -> str:
         url = sa.make_url(self._beside or '')

@@ -28,7 +28,8 @@ def stack(broker: Broker, libvirtd: Any) -> Iterator[Stack]:  # noqa: F811
     finally:
         for domain in libvirtd.listAllDomains():    # of a test that failed
             if f'{path}/' in domain.XMLDesc():
-                domain.destroy()
+                if domain.isActive():
+                    domain.destroy()
                 domain.undefine()
         shutil.rmtree(path)
 
