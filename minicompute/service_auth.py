@@ -111,6 +111,12 @@ class Neighbour(ks_adapter.Adapter):
         except ks.ClientException as error:
             raise self._silent(self.service.title, error) from error
 
+    def project(self) -> str | None:
+        """Whose what is made here is. None where there is no Keystone."""
+        self._root()
+        found: str | None = self.get_project_id()
+        return found
+
     def document(self, answer: Any) -> Document:
         """What a request answered; {} for an answer without a body. Raises NeighbourUnavailable for what is no JSON
         object (a page of a proxy, half an answer)."""

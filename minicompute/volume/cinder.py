@@ -119,10 +119,7 @@ class CinderVolumes(RemoteVolumes):
         return self.create_snapshot(context, volume_id, name=name, description='', metadata={ORDER: order}, force=True)
 
     def snapshots_ordered(self, order: str, project_id: str) -> list[str]:
-        params = {'all_tenants': 1, 'project_id': project_id, 'metadata': json.dumps({ORDER: order})}
-        found = self._get(None, '/snapshots/detail', params=params)['snapshots']
-        return [str(one['id']) for one in found if (one.get('metadata') or {}).get(ORDER) == order
-                and one.get('os-extended-snapshot-attributes:project_id') == project_id]
+        return [str(one['id']) for one in self._marked('snapshots', ORDER, order, project_id)]
 
     # -- volumes that come with servers ------------------------------------------------
 
@@ -142,12 +139,21 @@ class CinderVolumes(RemoteVolumes):
         return made
 
     def find_ordered(self, device: BlockDevice, project_id: str) -> Volume | None:
-        params = {'all_tenants': 1, 'project_id': project_id, 'metadata': json.dumps({MARKER: str(device.uuid)})}
-        for one in self._get(None, '/volumes/detail', params=params)['volumes']:
-            # The owner of a volume may write its metadata: another project's is none of ours.
-            if one.get('metadata', {}).get(MARKER) == device.uuid and _project(one) == project_id:
-                return _volume(one)
-        return None
+        found = self._marked('volumes', MARKER, str(device.uuid), project_id)
+        return _volume(found[0]) if found else None
+
+    def _marked(self, what: str, name: str, value: str, project_id: str) -> list[Any]:
+        """What was ordered for a project. Its owner may write its metadata, so another project's is none of ours;
+        where users have no tokens to pass on (noauth2) all that they order is our service user's."""
+        ours, marked = service_auth.adapter('cinder').project(), {name: value}
+        owners = list(dict.fromkeys((project_id, ours))) if ours else [None]     # nobody is anybody: no Keystone at all
+        found = []
+        for owner in owners:
+            params = {'all_tenants': 1, 'project_id': owner, 'metadata': json.dumps(marked)}
+            answer = self._get(None, f'/{what}/detail', params=params)[what]
+            found += [one for one in answer if (one.get('metadata') or {}).get(name) == value
+                      and (owner is None or _owner(what, one) == owner)]
+        return found
 
     def remove(self, volume_id: str) -> None:
         try:
@@ -274,6 +280,10 @@ def _project(one: dict[str, Any]) -> str:
     return str(one.get('os-vol-tenant-attr:tenant_id') or '')
 
 
+def _owner(what: str, one: dict[str, Any]) -> str:
+    return _project(one) if what == 'volumes' else str(one.get('os-extended-snapshot-attributes:project_id') or '')
+
+
 def _volume(one: dict[str, Any]) -> Volume:
     said = one.get('volume_image_metadata') or {}
     return Volume(
@@ -294,7 +304,7 @@ def _volume(one: dict[str, Any]) -> Volume:
 def _snapshot(one: dict[str, Any]) -> VolumeSnapshot:
     return VolumeSnapshot(
         id=one['id'], volume_id=one['volume_id'],
-        project_id=str(one.get('os-extended-snapshot-attributes:project_id') or ''), size=int(one['size']),
+        project_id=_owner('snapshots', one), size=int(one['size']),
         name=one.get('name'), description=one.get('description'), status=one.get('status', VolumeStatus.CREATING),
         metadata=one.get('metadata') or {}, created_at=_time(one.get('created_at')),
         updated_at=_time(one.get('updated_at')))

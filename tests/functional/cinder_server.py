@@ -183,7 +183,9 @@ class CinderServer:
 
     def _list(self, request: Any, _body: Any) -> tuple[int, Any]:
         wanted = json.loads(request.GET.get('metadata', '{}'))
-        found = [one for one in self.volumes.values() if wanted.items() <= one['metadata'].items()]
+        project = request.GET.get('project_id')
+        found = [one for one in self.volumes.values() if wanted.items() <= one['metadata'].items()
+                 and project in (None, one['os-vol-tenant-attr:tenant_id'])]
         return 200, {'volumes': [self._view(one) for one in found[:int(request.GET.get('limit', 1000))]]}
 
     def _delete(self, _request: Any, _body: Any, one: str) -> tuple[int, Any]:
@@ -243,7 +245,9 @@ class CinderServer:
         return 200, {'snapshot': found}
 
     def _list_snapshots(self, request: Any, _body: Any) -> tuple[int, Any]:
-        return 200, {'snapshots': list(self.snapshots.values())}
+        project = request.GET.get('project_id')
+        return 200, {'snapshots': [one for one in self.snapshots.values() if project in (
+            None, one['os-extended-snapshot-attributes:project_id'])]}
 
     def _delete_snapshot(self, _request: Any, _body: Any, one: str) -> tuple[int, Any]:
         if self._find('snapshots', one)['status'] not in ('available', 'error'):

@@ -329,6 +329,28 @@ def test_an_image_that_is_refused_leaves_no_snapshots(cloud: Cloud, cinder: Cind
     assert debts.pay() == 1 and not cinder.snapshots
 
 
+@pytest.mark.parametrize('heard', [True, False])
+def test_without_keystone_they_are_the_service_users(cloud: Cloud, cinder: CinderServer, monkeypatch: Any,
+                                                     heard: bool) -> None:
+    """Under noauth2 no user has a token to pass on: what is ordered is the service user's, and found as that."""
+    made = volume_backed(cloud, cinder, 2)
+    cinder.project = 'service'
+
+    def refuse(*_args: Any) -> Any:
+        raise exception.OverQuota(overs='images')
+    monkeypatch.setattr(type(image_base.load()), 'reserve', refuse)
+    if not heard:
+        cinder.faults['create_snapshot'] = once(503, after=True)
+    answer = cloud.request('POST', f'/servers/{made}/action', {'createImage': {'name': 'copy'}})
+    assert answer.status_int == (403 if heard else 503) and cinder.snapshots
+    available(cinder)
+    if not heard:
+        put_off_no_more()
+    cloud.until(lambda: debts.pay() == 0 and not cinder.snapshots, 'the snapshots to be deleted')
+    with session.read() as conn:
+        assert not owed.of_neighbours(conn, 10)
+
+
 def test_an_image_that_is_begun_owes_nothing(cloud: Cloud, cinder: CinderServer) -> None:
     made = volume_backed(cloud, cinder, 1)
     cloud.api('POST', f'/servers/{made}/action', {'createImage': {'name': 'copy'}}, expect=202)
