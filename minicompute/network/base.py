@@ -105,6 +105,10 @@ class NetworkBackend(SecurityGroups, abc.ABC):
         """The server's cards, those of its record, all of them bound to `host`. Raises PortBindingFailed."""
         raise NotImplementedError
 
+    def park(self, context: RequestContext, instance: Instance) -> list[VIF]:
+        """The server's cards, those of its record, which it keeps while it is on no host: bound to none."""
+        raise NotImplementedError
+
     def states(self, context: RequestContext, instance_uuids: Collection[str]) -> dict[str, str]:
         """{port: ACTIVE, DOWN, ...} of all cards of these servers: ACTIVE, once its host has plugged it and the
         network service has done its part."""

@@ -19,14 +19,15 @@ from tests.functional.neutron_server import HOST, Fault, Neutron
 
 #: those that call Neutron, or run behind steps that do
 NAMES = ['attach_interface', 'build', 'confirm-resize', 'delete', 'detach_interface', 'evacuate', 'live-migration',
-         'port_deleted', 'resize', 'revert-resize', 'shelve', 'unshelve']
+         'port_deleted', 'resize', 'revert-resize', 'shelve', 'shelve_offload', 'unshelve']
 STEPS = [(name, step.name) for name in NAMES for step in Flow.registry[name].steps]
 UNDONE = [(name, step.name) for name in NAMES for step in Flow.registry[name].steps if step.undo]
 #: the steps that talk to Neutron
 CALLS = [('build', 'allocate_networks'), ('build', 'wait_for_ports'), ('delete', 'release_networks'),
          ('attach_interface', 'make_port'), ('detach_interface', 'give_port_back'), ('resize', 'bind_ports'),
          ('revert-resize', 'bind_home'), ('evacuate', 'bind_ports'), ('live-migration', 'bind_ports'),
-         ('live-migration', 'switch_ports'), ('live-migration', 'unbind_source'), ('unshelve', 'bind_ports')]
+         ('live-migration', 'switch_ports'), ('live-migration', 'unbind_source'), ('unshelve', 'bind_ports'),
+         ('shelve', 'unbind_ports'), ('shelve_offload', 'unbind_ports')]
 
 
 class NeutronBench(Bench):
@@ -46,6 +47,12 @@ class NeutronBench(Bench):
             parked = {uuid for uuid in self._uuids(conn) if self.server(uuid).vm_state == 'shelved_offloaded'}
         held = self.neutron.held()
         assert set(held.values()) <= live | parked, held
+        for uuid in parked:
+            server = self.server(uuid)
+            assert {port for port, owner in held.items() if owner == uuid} == {card.id for card in server.network_info}
+            for card in server.network_info:
+                assert self.neutron.ports[card.id][HOST] == card.details['host'] == '' and card.kind == 'unbound'
+                assert not self.neutron.bindings[card.id]
         for uuid in live:
             server = self.server(uuid)
             mine = {port for port, owner in held.items() if owner == uuid}
@@ -192,6 +199,19 @@ def test_what_neutron_refuses_fails_with_its_words(bench: NeutronBench, monkeypa
     assert bench.finish([action_id]) == ['failed']
     fault = bench.server(uuid).fault
     assert fault and f'planned {status}' in fault['message'] and fault['code'] == (403 if status == 413 else status)
+    bench.check()
+
+
+def test_a_refusal_to_unbind_keeps_nothing_on_its_host(bench: NeutronBench, monkeypatch: Any) -> None:
+    """The disks are gone: the server is offloaded, and the rest is owed."""
+    uuid, action_id = armed(bench, 'shelve_offload', 'unbind_ports', monkeypatch,
+                            Fault('PUT', '/ports', 400, times=None))
+    bench.engine().ring([action_id])
+    assert bench.finish([action_id]) == ['done'] and bench.server(uuid).vm_state == 'shelved_offloaded'
+    port = bench.server(uuid).network_info[0].id
+    assert bench.neutron.ports[port][HOST]
+    bench.neutron.faults.clear()
+    assert debts.pay() == 1
     bench.check()
 
 

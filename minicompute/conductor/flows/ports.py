@@ -17,7 +17,7 @@ from typing import Any
 
 from minicompute import exception
 from minicompute.conductor.flow import Asked, Debt, Later, Outcome, StepFailed, Task
-from minicompute.conductor.flows.connections import Busy
+from minicompute.conductor.flows.connections import Busy, owe
 from minicompute.conf import CONF
 from minicompute.context import admin_context
 from minicompute.db import session
@@ -124,18 +124,34 @@ def bind(task: Task, host: str) -> dict[str, Any]:
     return to_await(cards)
 
 
+def park(task: Task) -> Outcome:
+    """The server goes off its host and keeps its cards: no agent there has to do with them any more. That a host has
+    them still is no reason to fail, for whatever takes the server back binds them anew; it is owed."""
+    if not has_ports(task) or task.instance is None:
+        return {}
+    try:
+        task.set(network_info=network.load().park(task.context, task.instance))
+    except exception.NeighbourUnavailable:
+        raise
+    except exception.ComputeException as error:
+        task.notes = str(error)
+        owe(task, misbound(task), str(error))
+    return {}
+
+
 def misbound(task: Task) -> list[Debt]:
-    """For undoing it later: its ports go where it lives by then."""
+    """For doing it later: its ports go where it lives by then, or to no host."""
     return [Debt('neutron', 'bind', task.uuid)]
 
 
 def pay_bind(uuid: str, data: dict[str, Any]) -> None:
     """Raises Busy also when an action has begun meanwhile: what it finds we may have changed under its hands."""
     found = _at_rest(uuid)
-    if found is None or not found.host:
+    if found is None or not found.network_info:
         return
-    backend = network.load()
-    cards = {card.id: card for card in backend.bind(admin_context(), found, found.host)}
+    backend, context = network.load(), admin_context()
+    there = backend.bind(context, found, found.host) if found.host else backend.park(context, found)
+    cards = {card.id: card for card in there}
 
     def write(conn: Any) -> None:
         instances.hold(conn, uuid)

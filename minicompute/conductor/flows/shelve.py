@@ -1,7 +1,7 @@
 """A server is put on the shelf, taken off its host, and brought back, perhaps elsewhere.
 
-    SHELVE          power_off_guest --> (an image, as snapshot.py makes it) --> put_on_shelf* --> offload
-    SHELVE_OFFLOAD  offload
+    SHELVE          power_off_guest --> (an image: snapshot.py) --> put_on_shelf* --> offload --> unbind_ports
+    SHELVE_OFFLOAD  offload --> unbind_ports
     UNSHELVE        find_image --> power_on                                               \\
                               \\--> choose_host --> bind_ports --> spawn_from_image --> let_run* --> forget_image
 
@@ -101,9 +101,26 @@ def offload(task: Task) -> Outcome:
     return task.ask('destroy')
 
 
+def leaves_ports(task: Task) -> bool:
+    return offloads_at_once(task) and ports.has_ports(task)
+
+
+def unbind_ports(task: Task) -> Outcome:
+    """Its cards and addresses stay its own, and have no host until it has one."""
+    if CONF.network_backend == 'local':
+        task.on_commit(functools.partial(networks.move_ports, instance_uuid=task.uuid, host=None))
+        return {}
+    return ports.park(task)
+
+
+def leave_ports(task: Task) -> Outcome:
+    """Undo: it does not come to this host."""
+    return unbind_ports(task) if has_network(task) else {}
+
+
 def shelved(task: Task) -> None:
     """The last step says which: one that was passed over had the option changed under it."""
-    if task.action.step in ('offload', 'reserve_again'):
+    if task.action.step in ('offload', 'reserve_again', 'unbind_ports'):
         offloaded(task)
     else:
         task.set(task_state=None)
@@ -301,11 +318,13 @@ SHELVE = Flow(
     Step(put_on_shelf, pivot=True),
     Step(offload, when=offloads_at_once, owed_when_down=True),
     Step(connections.reserve_again, when=leaves_volumes, debts=connections.left, owed_when_down=True),
+    Step(unbind_ports, when=leaves_ports, debts=ports.misbound, owed_when_down=True),
     finished=shelved, failed=shelve_failed)
 
 SHELVE_OFFLOAD = Flow('shelve_offload', Step(offload, owed_when_down=True),
                       Step(connections.reserve_again, when=connections.concerned, debts=connections.left,
                            owed_when_down=True),
+                      Step(unbind_ports, when=ports.has_ports, debts=ports.misbound, owed_when_down=True),
                       finished=offloaded, failed=offload_failed)
 
 UNSHELVE = Flow(
@@ -314,7 +333,7 @@ UNSHELVE = Flow(
     Step(power_on, done=powered_on, when=on_its_host),
     Step(choose_host, undo=build.release_claim, retry=lambda: CONF.scheduler.max_attempts, many=choose_hosts,
          when=is_offloaded),
-    Step(bind_ports, when=has_network),
+    Step(bind_ports, undo=leave_ports, debts=ports.misbound, when=has_network),
     Step(connections.ask_connector, done=connections.told, when=connects),
     Step(connections.connect_volumes, undo=connections.reserve_again, debts=connections.left, when=connects),
     Step(spawn_from_image, undo=build.destroy, done=spawned_from_image, when=is_offloaded, deadline=snapshot.copying),

@@ -102,6 +102,12 @@ class NeutronNetworks(NeutronSecurityGroups, NetworkBackend):
         mine = {card.id for card in instance.network_info}
         return cards.build(client, ports.bind(client, owner, mine), instance.network_info)
 
+    def park(self, context: RequestContext, instance: Instance) -> list[VIF]:
+        client = Client()
+        owner = dataclasses.replace(_owner(instance), host=None)
+        mine = {card.id for card in instance.network_info}
+        return cards.build(client, ports.bind(client, owner, mine), instance.network_info)
+
     def bind_also(self, context: RequestContext, instance: Instance, host: str) -> list[VIF]:
         return ports.bind_also(Client(), instance.network_info, host)
 

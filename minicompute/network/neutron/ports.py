@@ -140,11 +140,12 @@ def _take(client: Client, owner: Owner, port_id: str) -> Document:
 def _bind(client: Client, owner: Owner, port: Document, **more: Any) -> Document:
     """Whatever else changes it meanwhile (its name, a security group), and as long as it is nobody else's."""
     for left in reversed(range(TRIES)):
-        right = all(port.get(name) == value for name, value in owner.facts.items())
+        right = all((port.get(name) or '') == (value or '') for name, value in owner.facts.items())
         if right and port.get(VIF_TYPE) != BINDING_FAILED:
             break
+        of_none = {} if owner.host else {PROFILE: _of_no_host(port)}
         try:
-            port = client.update(f"/ports/{port['id']}", {'port': {**owner.facts, **more}},
+            port = client.update(f"/ports/{port['id']}", {'port': {**owner.facts, **of_none, **more}},
                                  revision=port.get('revision_number'))['port']
             break
         except Changed:
@@ -162,7 +163,8 @@ def _check_owner(owner: Owner, port: Document) -> None:
 
 def bind(client: Client, owner: Owner, mine: Collection[str]) -> list[Document]:
     """What the server has of `mine`, the ports of its record: what else names it (a port whose making nobody heard of,
-    one that its user gave that name) the guest has never had. Raises PortBindingFailed."""
+    one that its user gave that name) the guest has never had. An owner without a host keeps them, bound to none.
+    Raises PortBindingFailed."""
     ports = []
     for port in of_server(client, owner.uuid, owner.project_id):
         if port['id'] not in mine:
@@ -187,14 +189,18 @@ def drop(client: Client, port: Document, *, keep: bool) -> None:
     if not keep:
         client.delete(f"/ports/{port['id']}")
         return
-    profile = {name: value for name, value in (port.get(PROFILE) or {}).items() if name not in _OF_HOST}
-    body = {'device_id': '', 'device_owner': '', HOST: '', PROFILE: profile}
+    body = {'device_id': '', 'device_owner': '', HOST: '', PROFILE: _of_no_host(port)}
     if port.get('dns_name'):
         body['dns_name'] = ''
     try:
         client.update(f"/ports/{port['id']}", {'port': body})
     except exception.NotFound:
         pass    # its user has deleted it
+
+
+def _of_no_host(port: Document) -> Document:
+    """Its profile."""
+    return {name: value for name, value in (port.get(PROFILE) or {}).items() if name not in _OF_HOST}
 
 
 # -- on two hosts, while a server moves between them -------------------------------------------------
