@@ -2,7 +2,8 @@
 configuration says about the capacity of a host.  Knows no hypervisor.
 
 Everything is checked here, once: what a user got wrong is an InvalidInput that names the key, and a promise
-that no driver of ours can keep (pinned cores, huge pages) is refused rather than silently dropped.
+that no driver of ours can keep (pinned cores, huge pages) is refused rather than silently dropped: for a guest
+that is to be (`guest`), and not for one that ran before we knew the key (`living`).
 """
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import dataclasses
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from oslo_utils import strutils
@@ -76,42 +77,75 @@ class GuestHardware:
 
 
 def guest(flavor: Flavor, properties: Mapping[str, Any]) -> GuestHardware:
-    """Raises InvalidInput for what is not understood and NotImplementedHere for what is not kept."""
+    """Of a guest that is to be. Raises InvalidInput for what is not understood and NotImplementedHere for what is not
+    kept."""
+    for check in _refusals(flavor.extra_specs, properties):
+        check()
+    return GuestHardware(**{name: wish() for name, wish in _wishes(flavor, properties).items()})
+
+
+def living(flavor: Flavor, properties: Mapping[str, Any]) -> tuple[GuestHardware, list[str]]:
+    """Of a guest that was accepted once, by an earlier version of ours or by Nova. -> what it gets, and why it does not
+    get the rest: it starts and moves without that, as it did before."""
+    left: list[str] = []
+    said: dict[str, Any] = {}
+    for check in _refusals(flavor.extra_specs, properties):
+        try:
+            check()
+        except exception.ComputeException as error:
+            left.append(str(error))
+    for name, wish in _wishes(flavor, properties).items():
+        try:
+            said[name] = wish()
+        except exception.ComputeException as error:
+            left.append(str(error))
+    if 'topology' not in said:
+        said['topology'] = topology(flavor.vcpus, {}, {})
+    return GuestHardware(**said), list(dict.fromkeys(left))
+
+
+def _refusals(specs: Mapping[str, str], properties: Mapping[str, Any]) -> tuple[Callable[[], Any], ...]:
+    return (lambda: unkept.refuse_of_flavor(specs), lambda: unkept.refuse_of_image(properties),
+            lambda: _choice(properties, 'hw_rng_model', ('virtio',)))
+
+
+def _wishes(flavor: Flavor, properties: Mapping[str, Any]) -> dict[str, Callable[[], Any]]:
+    """{a field of GuestHardware: what finds it, or raises}"""
     specs = flavor.extra_specs
-    unkept.refuse_of_flavor(specs)
-    unkept.refuse_of_image(properties)
-    _choice(properties, 'hw_rng_model', ('virtio',))
-    firmware = _choice(properties, 'hw_firmware_type', ('bios', 'uefi')) or 'bios'
-    return GuestHardware(
-        topology=topology(flavor.vcpus, specs, properties),
-        architecture=_text(properties, 'hw_architecture') or _text(properties, 'architecture'),
-        machine_type=_word(properties, 'hw_machine_type'),
-        firmware=firmware,
-        secure_boot=_secure_boot(firmware, specs, properties),
-        disk_bus=_choice(properties, 'hw_disk_bus', DISK_BUSES),
-        cdrom_bus=_choice(properties, 'hw_cdrom_bus', DISK_BUSES),
-        scsi_model=_choice(properties, 'hw_scsi_model', SCSI_MODELS),
-        vif_model=_choice(properties, 'hw_vif_model', VIF_MODELS) or 'virtio',
-        vif_multiqueue=_flag(specs, 'hw:vif_multiqueue_enabled', 'hw_vif_multiqueue_enabled', properties),
-        video_model=_choice(properties, 'hw_video_model', VIDEO_MODELS),
-        video_ram_mb=_video_ram(specs, properties),
-        rng=_flag(specs, 'hw_rng:allowed', None, properties, default=True),
-        rng_rate=_rng_rate(specs),
-        guest_agent=_bool(properties.get('hw_qemu_guest_agent')),
-        watchdog=(_choice(specs, 'hw:watchdog_action', WATCHDOG_ACTIONS)
-                  or _choice(properties, 'hw_watchdog_action', WATCHDOG_ACTIONS) or 'disabled'),
-        tablet=_text(properties, 'hw_pointer_model') not in ('ps2mouse',),
-        boot_menu=_flag(specs, 'hw:boot_menu', 'hw_boot_menu', properties),
-        hide_hypervisor=_flag(specs, 'hw:hide_hypervisor_id', 'img_hide_hypervisor_id', properties),
-        windows=is_windows(properties),
-        pmu=_pmu(specs, properties),
-        hpet=_bool(properties.get('hw_time_hpet')),
-        input_bus=_choice(properties, 'hw_input_bus', INPUT_BUSES),
-        sound_model=_of_both('hw_sound_model', SOUND_MODELS, specs, properties),
-        usb_model=_of_both('hw_usb_model', USB_MODELS, specs, properties),
-        serial_ports=_serial_ports(specs, properties),
-        os_command_line=_text(properties, 'os_command_line'),
-        tuning=_tuning(specs))
+
+    def firmware() -> str:
+        return _choice(properties, 'hw_firmware_type', ('bios', 'uefi')) or 'bios'
+    return {
+        'topology': lambda: topology(flavor.vcpus, specs, properties),
+        'architecture': lambda: _text(properties, 'hw_architecture') or _text(properties, 'architecture'),
+        'machine_type': lambda: _word(properties, 'hw_machine_type'),
+        'firmware': firmware,
+        'secure_boot': lambda: _secure_boot(firmware(), specs, properties),
+        'disk_bus': lambda: _choice(properties, 'hw_disk_bus', DISK_BUSES),
+        'cdrom_bus': lambda: _choice(properties, 'hw_cdrom_bus', DISK_BUSES),
+        'scsi_model': lambda: _choice(properties, 'hw_scsi_model', SCSI_MODELS),
+        'vif_model': lambda: _choice(properties, 'hw_vif_model', VIF_MODELS) or 'virtio',
+        'vif_multiqueue': lambda: _flag(specs, 'hw:vif_multiqueue_enabled', 'hw_vif_multiqueue_enabled', properties),
+        'video_model': lambda: _choice(properties, 'hw_video_model', VIDEO_MODELS),
+        'video_ram_mb': lambda: _video_ram(specs, properties),
+        'rng': lambda: _flag(specs, 'hw_rng:allowed', None, properties, default=True),
+        'rng_rate': lambda: _rng_rate(specs),
+        'guest_agent': lambda: _bool(properties.get('hw_qemu_guest_agent')),
+        'watchdog': lambda: (_choice(specs, 'hw:watchdog_action', WATCHDOG_ACTIONS)
+                             or _choice(properties, 'hw_watchdog_action', WATCHDOG_ACTIONS) or 'disabled'),
+        'tablet': lambda: _text(properties, 'hw_pointer_model') not in ('ps2mouse',),
+        'boot_menu': lambda: _flag(specs, 'hw:boot_menu', 'hw_boot_menu', properties),
+        'hide_hypervisor': lambda: _flag(specs, 'hw:hide_hypervisor_id', 'img_hide_hypervisor_id', properties),
+        'windows': lambda: is_windows(properties),
+        'pmu': lambda: _pmu(specs, properties),
+        'hpet': lambda: _bool(properties.get('hw_time_hpet')),
+        'input_bus': lambda: _choice(properties, 'hw_input_bus', INPUT_BUSES),
+        'sound_model': lambda: _of_both('hw_sound_model', SOUND_MODELS, specs, properties),
+        'usb_model': lambda: _of_both('hw_usb_model', USB_MODELS, specs, properties),
+        'serial_ports': lambda: _serial_ports(specs, properties),
+        'os_command_line': lambda: _text(properties, 'os_command_line'),
+        'tuning': lambda: _tuning(specs),
+    }
 
 
 def root_gb(instance: Instance) -> int:

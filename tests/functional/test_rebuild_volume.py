@@ -125,6 +125,14 @@ def test_what_fails_at_its_host(cloud: Cloud, verb: str, ended: str) -> None:
     assert power(server) == 1
 
 
+def test_an_image_that_asks_for_what_nobody_gives_is_refused_at_once(cloud: Cloud) -> None:
+    """Behind the new content there is no way back."""
+    server = boot(cloud)
+    said = rebuild(cloud, server, new_image(properties={'hw_tpm_version': '2.0'}), expect=400)
+    assert 'hw_tpm_version' in said['badRequest']['message']
+    assert cloud.show(server)['status'] == 'ACTIVE' and not cloud.leaks()
+
+
 def test_a_stopped_one_stays_stopped(cloud: Cloud) -> None:
     server = boot(cloud)
     act(cloud, server, 'os-stop')

@@ -7,7 +7,8 @@ from typing import Any
 from minicompute import exception
 from minicompute.compute.api import fitting
 from minicompute.context import RequestContext
-from minicompute.objects import BlockDevice, ImageMeta, Instance, VMState, Volume
+from minicompute.objects import BlockDevice, Flavor, ImageMeta, Instance, VMState, Volume
+from minicompute.virt import hardware
 from minicompute.volume import base as volume
 
 #: what a volume of a server in ERROR may be: an earlier rebuild has left it so
@@ -49,10 +50,20 @@ def check(context: RequestContext, instance: Instance, device: BlockDevice, meta
         raise exception.ImageUnacceptable(image_id=meta.id, reason='Unable to rebuild with a different image for a '
                                                                    'volume-backed server.')
     assert instance.flavor is not None
+    if reimage:
+        _check_hardware(instance.flavor, meta)
     fitting.check_volume(meta, instance.flavor, root.size)
     for one in found.values():
         _check_attached(one, reserved=one is root and instance.vm_state == VMState.ERROR)
     return RootVolume(device, same)
+
+
+def _check_hardware(flavor: Flavor, meta: ImageMeta) -> None:
+    """Before anything is written over the volume. Raises Invalid."""
+    try:
+        hardware.guest(flavor, meta.properties)
+    except exception.ComputeException as error:
+        raise exception.Invalid(str(error)) from None
 
 
 def _check_attached(one: Volume, *, reserved: bool) -> None:

@@ -1,10 +1,13 @@
 """From a server's record to its domain: every choice about the virtual machine is made here."""
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
 from collections.abc import Callable
+
+from oslo_log import log as logging
 
 from minicompute import exception
 from minicompute.conf import CONF
@@ -21,6 +24,8 @@ from minicompute.virt.libvirt.config.disk import Controller, FileDisk, SourceDis
 from minicompute.virt.libvirt.config.domain import Domain
 from minicompute.virt.libvirt.config.metadata import Metadata
 from minicompute.virt.libvirt.layout import Disk
+
+LOG = logging.getLogger(__name__)
 
 DEFAULT_MACHINES = {
     'x86_64': 'pc',
@@ -42,9 +47,12 @@ class Builder:
         self._serial_port = serial_port or (lambda _uuid: None)
 
     def hardware(self, instance: Instance) -> GuestHardware:
-        """What flavor and image ask for, refused with a clear word where this host cannot give it."""
-        assert instance.flavor is not None
-        wanted = hw.guest(instance.flavor, instance.image_properties)
+        """What flavor and image ask for, refused with a clear word where this host cannot give it. Of a server that has
+        run before, what nobody can give is left out."""
+        flavor = instance.flavor
+        assert flavor is not None
+        wanted = (hw.living(flavor, instance.image_properties)[0] if instance.launched_at
+                  else hw.guest(flavor, instance.image_properties))
         machine = self.machine(wanted)
         if self._caps.machines and machine not in self._caps.machines:
             raise exception.InvalidInput(reason=f'hw_machine_type: this host has no {machine!r}')
@@ -55,6 +63,13 @@ class Builder:
                 reason='secure boot needs hw_machine_type=q35, and a host that has the firmware'
             )
         return wanted
+
+    def check(self, instance: Instance) -> None:
+        """Of one that gets another image or flavor, before anything is done to it: raises as `hardware` does for a new
+        one."""
+        fresh = copy.copy(instance)
+        fresh.launched_at = None
+        self.hardware(fresh)
 
     def arch(self, wanted: GuestHardware) -> str:
         arch = ARCHITECTURES.get(wanted.architecture or '', wanted.architecture or self._caps.arch)
@@ -88,6 +103,9 @@ class Builder:
         flavor = instance.flavor
         assert flavor is not None
         wanted = self.hardware(instance)
+        for reason in hw.living(flavor, instance.image_properties)[1]:
+            LOG.warning('Instance %s has run before, and goes on without what is refused to new ones: %s',
+                        instance.uuid, reason)
         tuning, kvm = wanted.tuning, self._caps.virt_type == 'kvm'
         return Domain(
             uuid=instance.uuid,

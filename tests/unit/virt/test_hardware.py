@@ -145,5 +145,25 @@ def test_flavor_and_image_may_not_disagree(specs, image, key):
         hardware.guest(flavor(**specs), image)
 
 
+@pytest.mark.parametrize('specs, image, key', [
+    ({}, {'hw_numa_nodes': '2'}, 'hw_numa_nodes'), ({}, {'hw_tpm_version': '2.0'}, 'hw_tpm_version'),
+    ({'hw__cpu_policy': 'dedicated'}, {}, 'hw:cpu_policy'), ({}, {'hw_vif_model': 'xen'}, 'hw_vif_model'),
+    ({}, {'hw_rng_model': 'isa'}, 'hw_rng_model'), ({}, {'hw_firmware_type': 'rom'}, 'hw_firmware_type'),
+    ({}, {'hw_cpu_max_cores': 'many'}, 'hw_cpu_max_cores'),
+    ({'hw__sound_model': 'ich9'}, {'hw_sound_model': 'ac97'}, 'hw_sound_model')])
+def test_a_guest_that_lives_goes_on_without_what_is_refused(specs, image, key):
+    with pytest.raises((exception.InvalidInput, exception.NotImplementedHere), match=key):
+        hardware.guest(flavor(4, **specs), image)
+    wanted, left = hardware.living(flavor(4, **specs), {**image, 'hw_disk_bus': 'scsi'})
+    assert wanted == hardware.guest(flavor(4), {'hw_disk_bus': 'scsi'})
+    assert len(left) == 1 and key in left[0]
+
+
+def test_a_guest_that_lives_has_all_its_wishes():
+    specs, image = {'hw__cpu_cores': '2', 'quota__cpu_shares': '7'}, {
+        'hw_firmware_type': 'uefi', 'os_secure_boot': 'required', 'hw_vif_model': 'e1000', 'hw_pmu': 'true'}
+    assert hardware.living(flavor(4, **specs), image) == (hardware.guest(flavor(4, **specs), image), [])
+
+
 def test_uptime_reads_like_uptime():
     assert ' up ' in hardware.uptime() and 'load average: ' in hardware.uptime()

@@ -131,6 +131,8 @@ class LibvirtMoves(LibvirtBase, MoveVerbs):
         disks.settled(uuid)
         grown = copy.copy(instance)
         grown.flavor = flavor
+        if flavor != instance.flavor:
+            self._builder.check(grown)
         for disk in self._builder.disks(grown):
             _check_size(disk)
         with self._watch.quiet(uuid):

@@ -123,6 +123,8 @@ class LibvirtSnapshots(LibvirtBase, SnapshotVerbs):
     def rebuild(self, request: SpawnRequest, *, preserve_ephemeral: bool, start: bool, timeout: int = 0,
                 progress: Progress = no_progress) -> None:
         instance = request.instance
+        self._must_be_ours(instance.uuid)
+        self._builder.check(instance)
         plan = self._builder.disks(instance)
         with self._watch.quiet(instance.uuid):
             with contextlib.suppress(exception.DomainNotFound):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 import os
 import uuid
 
@@ -157,6 +158,22 @@ def test_a_serial_console_that_users_type_into_listens(option):
 def test_what_this_host_cannot_give_is_refused(image, caps, error):
     with pytest.raises(error):
         domain(make_instance(image_properties=image), **caps)
+
+
+@pytest.mark.parametrize('image', [{'hw_numa_nodes': '2'}, {'hw_vif_model': 'xen'}, {'hw_input_bus': 'adb'}])
+def test_what_is_refused_to_new_servers_stops_none_that_ran_before(image, caplog):
+    """An image of Nova's, or of a time when we did not know the property."""
+    key = next(iter(image))
+    new, old = make_instance(image_properties=image), make_instance(image_properties=image)
+    old.launched_at = datetime.datetime(2026, 1, 1)
+    with pytest.raises(exception.ComputeException, match=key):
+        domain(new)
+    assert domain(old).find('os') is not None
+    assert f'Instance {old.uuid} has run before' in caplog.text and key in caplog.text
+    assert Builder(make_caps()).disks(old)
+    with pytest.raises(exception.ComputeException, match=key):      # it gets another image, or flavor
+        Builder(make_caps()).check(old)
+    assert old.launched_at
 
 
 def test_hyperv_and_hidden_kvm_are_for_kvm():
