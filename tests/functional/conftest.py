@@ -8,7 +8,9 @@ import pytest
 
 from minicompute.conductor import debts
 from tests.functional import doorbell
+from tests.functional.cinder_server import CinderServer
 from tests.functional.cloud import Cloud
+from tests.functional.neutron_server import Neutron
 
 doorbell.install()
 # Tests pay what is owed to neighbours themselves, and count it: no conductor does so in between.
@@ -44,6 +46,22 @@ def cloud(database: str) -> Iterator[Cloud]:
     made = Cloud()
     yield made
     made.stop()
+
+
+@pytest.fixture
+def cinder(database: str) -> Iterator[CinderServer]:
+    """A Block Storage service, which all that is made after it uses."""
+    with CinderServer() as made:
+        yield made
+
+
+@pytest.fixture
+def neutron(conf: Any) -> Iterator[Neutron]:
+    """A Network service with agents on the computes of `cloud`, which all that is made after it uses."""
+    made = Neutron('compute1', 'compute2')
+    made.configure(conf)
+    yield made
+    made.close(conf)
 
 
 @pytest.fixture

@@ -16,12 +16,6 @@ from tests.functional.cloud import Cloud
 
 
 @pytest.fixture
-def cinder(database: str) -> Iterator[CinderServer]:
-    with CinderServer() as made:
-        yield made
-
-
-@pytest.fixture
 def cloud(cinder: CinderServer, conf: Any) -> Iterator[Cloud]:
     made = Cloud()
     yield made

@@ -31,12 +31,6 @@ from tests.functional.test_cinder import attach, mapped, plugged, quiet
 
 
 @pytest.fixture
-def cinder(database: str) -> Iterator[CinderServer]:
-    with CinderServer() as made:
-        yield made
-
-
-@pytest.fixture
 def cloud(cinder: CinderServer, conf: Any) -> Iterator[Cloud]:
     made = Cloud()
     made.services['conductor1'].manager.engine._steady = lambda: True      # type: ignore[attr-defined]

@@ -15,12 +15,6 @@ BLANK = {'source_type': 'blank', 'destination_type': 'volume', 'volume_size': 1,
 
 
 @pytest.fixture
-def cinder(database: str) -> Iterator[CinderServer]:
-    with CinderServer() as made:
-        yield made
-
-
-@pytest.fixture
 def cloud(cinder: CinderServer, conf: Any) -> Iterator[Cloud]:
     made = Cloud()
     yield made

@@ -9,9 +9,9 @@ from minicompute.db import session
 from minicompute.db.api import instances
 from tests.functional.cinder_server import CinderServer, always
 from tests.functional.cloud import Cloud
-from tests.functional.test_cinder import attach, boot, cinder, cloud, mapped, quiet, server
+from tests.functional.test_cinder import attach, boot, cloud, mapped, quiet, server
 
-__all__ = ['cinder', 'cloud', 'server']
+__all__ = ['cloud', 'server']
 
 
 # -- what is not to be had -----------------------------------------------------------------

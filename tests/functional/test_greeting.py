@@ -14,9 +14,9 @@ from minicompute.conductor.greeting import Greeting
 from minicompute.volume import base as volume
 from tests.functional.cinder_server import CinderServer, always
 from tests.functional.cloud import PATIENCE, Cloud, until
-from tests.functional.test_cinder import cinder, cloud, server
+from tests.functional.test_cinder import cloud, server
 
-__all__ = ['cinder', 'cloud', 'server']
+__all__ = ['cloud', 'server']
 
 
 @pytest.fixture

@@ -14,16 +14,6 @@ from minicompute.objects import Instance
 from tests.functional.cloud import Cloud
 from tests.functional.neutron_server import HOST, Fault, Neutron
 
-HOSTS = ('compute1', 'compute2')
-
-
-@pytest.fixture
-def neutron(conf: Any) -> Iterator[Neutron]:
-    made = Neutron(*HOSTS)
-    made.configure(conf)
-    yield made
-    made.close(conf)
-
 
 @pytest.fixture
 def cloud(database: str, neutron: Neutron, monkeypatch: Any) -> Iterator[Cloud]:

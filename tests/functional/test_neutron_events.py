@@ -20,14 +20,6 @@ SILENT = 503
 
 
 @pytest.fixture
-def neutron(conf: Any) -> Iterator[Neutron]:
-    made = Neutron('compute1', 'compute2')
-    made.configure(conf)
-    yield made
-    made.close(conf)
-
-
-@pytest.fixture
 def cloud(database: str, neutron: Neutron) -> Iterator[Cloud]:
     made = Cloud()
     yield made

@@ -8,9 +8,9 @@ import pytest
 
 from tests.functional.cloud import Cloud
 from tests.functional.neutron_server import Fault, Neutron
-from tests.functional.test_neutron import attach, boot, cloud, neutron, quiet, record, refused, tell
+from tests.functional.test_neutron import attach, boot, cloud, quiet, record, refused, tell
 
-__all__ = ['cloud', 'neutron']
+__all__ = ['cloud']
 
 BANDWIDTH = {'request_groups': [{'id': str(uuidlib.uuid4()), 'required': ['CUSTOM_PHYSNET_X'],
                                  'resources': {'NET_BW_EGR_KILOBIT_PER_SEC': 1000}}], 'same_subtree': []}

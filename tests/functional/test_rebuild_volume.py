@@ -26,12 +26,6 @@ from tests.functional.test_snapshots import act, action_of
 
 
 @pytest.fixture
-def cinder(database: str) -> Iterator[CinderServer]:
-    with CinderServer() as made:
-        yield made
-
-
-@pytest.fixture
 def cloud(request: Any, database: str, conf: Any) -> Iterator[Cloud]:
     """Of a test with a Cinder it has that from its start."""
     if 'cinder' in request.fixturenames:
