@@ -254,6 +254,33 @@ def test_cinder_fails_and_a_second_rebuild_heals(cloud: Cloud, cinder: CinderSer
     assert [found['status'] for found in cinder.of_server(server)] == ['attached'] and power(server) == 1
 
 
+def test_a_root_volume_that_is_only_reserved(cloud: Cloud, cinder: CinderServer) -> None:
+    """No guest starts from it, who asks is told why and what to do, and that works, also once its state was reset."""
+    server = boot(cloud)
+    cinder.pending = 10**6
+    image = new_image()
+    rebuild(cloud, server, image)
+    (one,) = cinder.volumes.values()
+    cloud.until(lambda: one['status'] == 'downloading', 'the order')
+    one['status'] = 'error'
+    over(cloud, server, 'ERROR')
+    said = rebuild(cloud, server, image, expect=400)['badRequest']['message']
+    assert "Currently in 'error' status" in said and "status 'reserved' the server can be rebuilt" in said
+    one['status'], cinder.pending = 'reserved', 0
+    for state, action, body in (('error', 'reboot', {'type': 'HARD'}), ('active', 'reboot', {'type': 'SOFT'}),
+                                ('stopped', 'os-start', None), ('error', 'rebuild', {'imageRef': image})):
+        session.write(instances.update, server, {'vm_state': state})
+        said = act(cloud, server, action, body, expect=409, version='2.92')['conflictingRequest']['message']
+        assert f"root volume {one['id']} is reserved" in said and 'microversion 2.93' in said
+    assert power(server) == 4 and cloud.show(server)['OS-EXT-STS:task_state'] is None
+    session.write(instances.update, server, {'vm_state': 'active'})
+    rebuild(cloud, server, image)
+    over(cloud, server)
+    act(cloud, server, 'reboot', {'type': 'HARD'})
+    over(cloud, server)
+    assert [found['status'] for found in cinder.of_server(server)] == ['attached'] and power(server) == 1
+
+
 def test_a_host_fails_and_a_second_rebuild_heals(cloud: Cloud, cinder: CinderServer) -> None:
     """The volume was connected and nobody has it: Cinder says that it is being attached, until somebody is."""
     server = boot(cloud)

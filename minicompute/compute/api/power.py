@@ -4,7 +4,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from minicompute import exception, rpc
-from minicompute.compute.api import begin, queue
+from minicompute.compute.api import begin, queue, root_volume
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db.api import actions, instances
@@ -17,6 +17,8 @@ CUT_SHORT = frozenset({'reboot', 'pause', 'unpause', 'suspend', 'resume'})
 
 
 def start(context: RequestContext, instance: Instance) -> None:
+    begin.check(context, instance, 'start', 'start')
+    root_volume.check_connected(instance, 'start')
     begin.direct(context, instance, 'start', 'start', 'power_on')
 
 
@@ -31,10 +33,13 @@ def shutdown_timeout(instance: Instance) -> int:
 
 
 def reboot(context: RequestContext, instance: Instance, hard: bool) -> None:
+    rule = 'reboot_hard' if hard else 'reboot'
     if hard and instance.task_state is not None:
         _cut_short(context, instance)
     else:
-        begin.direct(context, instance, 'reboot', 'reboot_hard' if hard else 'reboot', 'reboot', hard=hard)
+        begin.check(context, instance, rule, 'reboot')
+        root_volume.check_connected(instance, 'reboot')
+        begin.direct(context, instance, 'reboot', rule, 'reboot', hard=hard)
 
 
 def _cut_short(context: RequestContext, instance: Instance) -> None:

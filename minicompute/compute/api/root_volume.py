@@ -10,10 +10,18 @@ from minicompute.context import RequestContext
 from minicompute.objects import BlockDevice, Flavor, ImageMeta, Instance, VMState, Volume
 from minicompute.virt import hardware
 from minicompute.volume import base as volume
+from minicompute.volume import remote
 
-#: what a volume of a server in ERROR may be: an earlier rebuild has left it so
 #: a root volume of a server whose rebuild failed: nothing has it, or what was to have it came to nothing
 LEFT = ('reserved', 'attaching')
+#: of a block device's `connection_info`: what its host needs of a volume service
+CONNECTION = 'connection'
+
+
+class RootVolumeCutOff(exception.Conflict):
+    msg_fmt = ("Cannot '%(method)s' instance %(instance_uuid)s: its root volume %(volume_id)s is reserved for it and "
+               'connected to no host, because an earlier rebuild failed, and its content may be half of an image. '
+               'Rebuild the server with microversion 2.93 or later, which writes the image anew, or delete it.')
 
 
 @dataclasses.dataclass(slots=True, frozen=True)
@@ -34,10 +42,26 @@ def find(instance: Instance) -> BlockDevice | None:
                  if device.boot_index == 0 and device.destination_type == 'volume'), None)
 
 
+def cut_off(instance: Instance) -> BlockDevice | None:
+    """The root disk, if it is a volume of a volume service that is kept for the server and connected to no host: what a
+    rebuild that failed leaves. By the record: nobody is asked."""
+    device = find(instance)
+    if device is None or not instance.host or device.connection_info.get(CONNECTION) or remote.load() is None:
+        return None
+    return device
+
+
+def check_connected(instance: Instance, method: str) -> None:
+    """For what starts the guest. Raises RootVolumeCutOff."""
+    device = cut_off(instance)
+    if device is not None:
+        raise RootVolumeCutOff(method=method, instance_uuid=instance.uuid, volume_id=device.volume_id)
+
+
 def check(context: RequestContext, instance: Instance, device: BlockDevice, meta: ImageMeta, *, reimage: bool,
           trusted: Any) -> RootVolume:
     """Before microversion 2.93 (not `reimage`) the image has to be the one that the volume was made from.
-    Raises ImageUnacceptable, InvalidVolume, FlavorMemoryTooSmall, Invalid."""
+    Raises ImageUnacceptable, InvalidVolume, FlavorMemoryTooSmall, Invalid, RootVolumeCutOff."""
     if trusted:
         raise exception.Invalid('Image certificate validation is not supported for volume-backed servers.')
     named = [str(one.volume_id) for one in instance.block_devices if one.volume_id]
@@ -52,9 +76,12 @@ def check(context: RequestContext, instance: Instance, device: BlockDevice, meta
     assert instance.flavor is not None
     if reimage:
         _check_hardware(instance.flavor, meta)
+    else:
+        check_connected(instance, 'rebuild')
     fitting.check_volume(meta, instance.flavor, root.size)
     for one in found.values():
-        _check_attached(one, reserved=one is root and instance.vm_state == VMState.ERROR)
+        _check_attached(one, is_root=one is root, reserved=one is root and (
+            instance.vm_state == VMState.ERROR or cut_off(instance) is not None))
     return RootVolume(device, same)
 
 
@@ -66,7 +93,10 @@ def _check_hardware(flavor: Flavor, meta: ImageMeta) -> None:
         raise exception.Invalid(str(error)) from None
 
 
-def _check_attached(one: Volume, *, reserved: bool) -> None:
-    if one.shown_status != 'in-use' and not (reserved and one.shown_status in LEFT):
-        raise exception.InvalidVolume(
-            reason=f"volume '{one.id}' status must be 'in-use'. Currently in '{one.shown_status}' status")
+def _check_attached(one: Volume, *, is_root: bool, reserved: bool) -> None:
+    if one.shown_status == 'in-use' or (reserved and one.shown_status in LEFT):
+        return
+    cure = ("An operator has to look after it at the volume service: with the status 'reserved' the server can be "
+            'rebuilt' if is_root else 'Detach it, or have its status mended, and rebuild then')
+    raise exception.InvalidVolume(
+        reason=f"volume '{one.id}' status must be 'in-use'. Currently in '{one.shown_status}' status. {cure}")
