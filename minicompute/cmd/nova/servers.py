@@ -166,7 +166,8 @@ def _obstacle(row: Any, parts: Parts, known: Known) -> str | None:
         return f'it has {devices}'
     if any(device.source_type == 'blank' and device.destination_type == 'local' and device.boot_index != 0
            for device in parts.devices[row.uuid]):
-        return 'it has an ephemeral or swap disk, which Nova keeps in another format than we do'
+        return ('it has an ephemeral or swap disk, which Nova keeps as qcow2 and we as raw: it stays with Nova, or is '
+                'made anew here from a snapshot, and what is on those disks copied')
     if any(getattr(device, 'encrypted', None) for device in parts.devices[row.uuid]):
         return 'it has encrypted disks'
     return None
