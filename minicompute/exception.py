@@ -366,6 +366,11 @@ class ActionInProgress(Conflict):
     msg_fmt = "Cannot '%(method)s' instance %(instance_uuid)s: another operation is under way."
 
 
+class GuestUndecided(Conflict):
+    msg_fmt = ("Cannot '%(method)s' instance %(instance_uuid)s: on which of the two hosts of its live migration it is "
+               'shows when one of them is back. It can be deleted, or evacuated.')
+
+
 class InstanceNotReady(Conflict):
     msg_fmt = 'Instance %(instance_id)s is not ready'
 

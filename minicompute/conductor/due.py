@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from oslo_log import log as logging
 from oslo_utils import uuidutils
 
-from minicompute import exception
+from minicompute import exception, servicegroup
 from minicompute.db import session
-from minicompute.db.api import actions, instances, migrations
+from minicompute.db.api import actions, instances, migrations, undecided
 from minicompute.objects import Action, Instance, MigrationStatus, TaskState, VMState
 
 LOG = logging.getLogger(__name__)
@@ -83,6 +83,26 @@ def sweep() -> list[int]:
             continue
         if action is not None:
             LOG.info('The time of instance %s is up: %s', uuid, action.action)
+            begun.append(action.id or 0)
+    return begun
+
+
+def resume_moves() -> list[int]:
+    """Live migrations that were given up while both hosts were silent, of which one is back. -> actions to ring"""
+    with session.read() as conn:
+        found = undecided.find(conn)
+        hosts = {host for move in found for host in (move.source_compute, move.dest_compute) if host}
+        down = servicegroup.down_hosts(conn, hosts) if hosts else {}
+    begun: list[int] = []
+    for move in found:
+        if {move.source_compute, move.dest_compute} <= set(down):
+            continue
+        try:
+            action = session.write(undecided.resume, move)
+        except exception.ActionInProgress:
+            continue    # it is found again
+        if action is not None:
+            LOG.info('A host of the live migration of instance %s is back, and asked for its guest', move.instance_uuid)
             begun.append(action.id or 0)
     return begun
 

@@ -42,6 +42,7 @@ from minicompute.db.api import (
     returned,
     security_groups,
     services,
+    undecided,
 )
 from minicompute.image import base as image
 from minicompute.objects import Action, ComputeNode, PowerState, StepProgress, StepReport, TaskState, VMState
@@ -131,7 +132,7 @@ class ConductorManager(Manager):
 
     def begin_due(self) -> None:
         """What servers wait for that nobody has to ask for again."""
-        self.engine.ring(due.sweep())
+        self.engine.ring([*due.sweep(), *due.resume_moves()])
 
     def remind(self) -> None:
         """Hosts that are back of what they owe."""
@@ -290,6 +291,8 @@ def _note_power(conn: sa.Connection, host: str, states: dict[str, int]) -> list[
     for uuid, instance in instances.get_many(conn, states).items():
         state = states[uuid]
         if instance.host != host or instance.task_state is not None or actions.running(conn, uuid):
+            continue
+        if undecided.of(instance):      # its guest may be elsewhere
             continue
         if instance.vm_state in _ON and state in _DOWN:
             LOG.info('Instance %s has shut itself down', uuid)

@@ -47,6 +47,10 @@ class Cancelled(StepFailed):
         super().__init__('cancelled: the server was deleted, its state reset or its guest rebooted', code=409)
 
 
+class GivenUp(StepFailed):
+    """An undo that nobody can answer, and that somebody will not wait for any longer: the action ends where it is."""
+
+
 def may_cancel(action: Action) -> bool:
     flow = Flow.registry[action.flow]
     return flow.cancellable and action.state == ActionState.RUNNING and not flow.past_pivot(action.step)
@@ -252,6 +256,9 @@ def _undo_failed(task: Task, flow: Flow, step: Step, error: Exception) -> float 
         _undone(task, flow, step)
         return None
     _log(task, f'{step.name}_undo', 'Error', error)
+    if isinstance(error, GivenUp):      # what does not wait puts it aside with this commit
+        _stuck(task, error)
+        return None
     return _again_or_stuck(task, error)
 
 

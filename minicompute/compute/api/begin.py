@@ -17,7 +17,7 @@ from minicompute.compute.api import ring
 from minicompute.compute.api.locks import check_lock
 from minicompute.context import RequestContext
 from minicompute.db import session
-from minicompute.db.api import actions, instances
+from minicompute.db.api import actions, instances, undecided
 from minicompute.objects import Action, Instance
 
 #: what else is written when the action begins
@@ -27,9 +27,11 @@ Write = Callable[[sa.Connection, Action], Any]
 def check(context: RequestContext, instance: Instance, rule: str, method: str, *, locked_too: bool = False) -> None:
     """What may be in the way before anything is written. `rule` is a row of `states.ACTIONS`, `method` what users
     call the action; `locked_too`: it changes nothing that a lock protects.
-    Raises InstanceIsLocked, InstanceInvalidState."""
+    Raises InstanceIsLocked, InstanceInvalidState, GuestUndecided."""
     if not locked_too:
         check_lock(context, instance)
+    if rule != 'evacuate' and undecided.of(instance):
+        raise exception.GuestUndecided(method=method, instance_uuid=instance.uuid)
     states.check(rule, instance.uuid, instance.vm_state, instance.task_state, method=method,
                  launched=bool(instance.launched_at))
 

@@ -10,7 +10,7 @@ from minicompute.compute.api import begin
 from minicompute.compute.api.live_migrate import create_migration, new_migration
 from minicompute.context import RequestContext
 from minicompute.db import session
-from minicompute.db.api import services
+from minicompute.db.api import services, undecided
 from minicompute.objects import Action, Instance, Migration, MigrationStatus, MigrationType, VMState
 
 
@@ -34,14 +34,16 @@ def evacuate(context: RequestContext, instance: Instance, *, host: str | None, f
     migration = new_migration(context, instance, MigrationType.EVACUATION, MigrationStatus.ACCEPTED)
     begin.flow(
         context, instance, 'evacuate', 'evacuate', 'evacuate', 'claim_destination', host_must_be_up=False,
-        changes={'progress': 0}, write=functools.partial(_write, source=instance.host, migration=migration),
+        changes={'progress': 0}, write=functools.partial(_write, instance=instance, migration=migration),
         data={'migration': migration.uuid, 'source': {'host': instance.host, 'node': instance.node}, 'host': host,
               'force': bool(host and force), 'said_shared': shared,
               'stopped': stopped or instance.vm_state == VMState.STOPPED, 'secret': {'admin_password': password}})
 
 
-def _write(conn: sa.Connection, action: Action, source: str, migration: Migration) -> None:
-    """Never while the host renews its lease, unless an operator has said that it is down."""
-    if not servicegroup.down_hosts(conn, {source}):
-        raise exception.ComputeServiceInUse(host=source)
+def _write(conn: sa.Connection, action: Action, instance: Instance, migration: Migration) -> None:
+    """Never while the host renews its lease, unless an operator has said that it is down. Nor while the other host does
+    to which the guest may have gone before both were silent."""
+    for host in (instance.host, undecided.other_host(conn, instance)):
+        if host and not servicegroup.down_hosts(conn, {host}):
+            raise exception.ComputeServiceInUse(host=host)
     create_migration(conn, action, migration)

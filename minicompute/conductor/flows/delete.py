@@ -14,7 +14,7 @@ from minicompute.conductor.flow import Flow, Outcome, Step, Task
 from minicompute.conductor.flows import connections, ports, shelve
 from minicompute.db import session
 from minicompute.db.api import actions as journal
-from minicompute.db.api import allocations, instances, migrations, networks, owed
+from minicompute.db.api import allocations, instances, migrations, networks, owed, undecided
 from minicompute.objects import MigrationStatus, VMState
 from minicompute.volume import base as volume
 
@@ -62,6 +62,7 @@ def gone(task: Task) -> None:
             task.gather(_release_volumes, device.volume_id)     # after `_forget`, in the same transaction
     if may_be_elsewhere(task):
         task.on_commit(functools.partial(migrations.end_with_server, instance_uuid=task.uuid))
+        task.on_commit(functools.partial(undecided.wipe, instance_uuid=task.uuid))
 
 
 def _forget(conn: sa.Connection, uuids: list[str]) -> None:

@@ -21,7 +21,7 @@ from minicompute.conductor.flows import connections, move, ports
 from minicompute.conductor.settle import owe
 from minicompute.conf import CONF
 from minicompute.db import session
-from minicompute.db.api import instances, owed, returned
+from minicompute.db.api import instances, owed, returned, undecided
 from minicompute.db.session import utcnow
 from minicompute.image import base as image
 from minicompute.objects import ImageMeta, Instance, MigrationStatus, VMState
@@ -34,17 +34,20 @@ def claim_destination(task: Task) -> Outcome:
     spec = move.anywhere(dataclasses.replace(task.spec, flavor=instance.flavor), data.get('host'))
     if data.get('force'):
         spec.force_host, spec.requested_host = data['host'], None
-    facts = move.claim(task, spec, ignore=[move.source(task)])
+    with session.read() as conn:
+        other = undecided.other_host(conn, instance)    # which may have the guest as well
+    facts = move.claim(task, spec, ignore=[move.source(task), *([other] if other else [])])
     move.note(task, status=MigrationStatus.PRE_MIGRATING)
     return facts
 
 
 def _check_lost(task: Task) -> None:
     """Raises StepFailed when the host is back: its guest may run."""
-    source = move.source(task)
+    assert task.instance is not None
     with session.read() as conn:
-        if not servicegroup.down_hosts(conn, {source}):
-            raise StepFailed(str(exception.ComputeServiceInUse(host=source)), code=400)
+        for host in (move.source(task), undecided.other_host(conn, task.instance)):
+            if host and not servicegroup.down_hosts(conn, {host}):
+                raise StepFailed(str(exception.ComputeServiceInUse(host=host)), code=400)
 
 
 def look_at_disks(task: Task) -> Asked:

@@ -12,7 +12,8 @@
 The two hypervisors copy by themselves, and go on when a daemon dies: so the flow never takes the silence of a host
 for an answer. Before anything is decided somebody says where the guest is: the source that it has gone or that it
 stayed, else the destination that it is there or not. While neither host can be asked the flow waits: whatever it
-did might end the only copy. An undo that finds the guest gone turns round and goes forward.
+did might end the only copy. A reset of the server's state ends the waiting, not the move: that goes on when one of the
+two is back (db/api/undecided.py). An undo that finds the guest gone turns round and goes forward.
 """
 from __future__ import annotations
 
@@ -25,11 +26,11 @@ import sqlalchemy as sa
 from minicompute import exception, servicegroup
 from minicompute.conductor.flow import Asked, Debt, Flow, Later, Outcome, Step, StepFailed, Task
 from minicompute.conductor.flows import connections, move, ports
-from minicompute.conductor.flows.shared import cancelled, deleted
-from minicompute.conductor.settle import owe
+from minicompute.conductor.flows.shared import cancelled, deleted, resets
+from minicompute.conductor.settle import GivenUp, owe
 from minicompute.conf import CONF
 from minicompute.db import session
-from minicompute.db.api import instances, live_migrations, owed, returned
+from minicompute.db.api import instances, live_migrations, owed, returned, undecided
 from minicompute.image import base as image
 from minicompute.network import base as network
 from minicompute.objects import ImageMeta, MigrationStatus, VMState, from_primitive, to_primitive
@@ -181,7 +182,10 @@ def keep_at_source(task: Task) -> Outcome:
     if _stays(task) or deleted(task):
         return {}
     if move.dest(task) in down:
-        raise Later(AGAIN)
+        if not resets(task):
+            raise Later(AGAIN)
+        task.data['undecided'] = True
+        raise GivenUp('Neither of its two hosts answers; where the guest is shows when one of them is back.')
     return move.at_dest(task, 'live_find')
 
 
@@ -197,7 +201,7 @@ def kept(task: Task) -> dict[str, Any]:
     if cancelled(task):
         move.switch(task)
         return {'moved': True}
-    turns = task.data.get('turns', 0) + 1
+    turns = task.data.get('turns', 0) + (move.dest(task) not in _down(move.dest(task)))
     if turns > CONF.conductor.stuck_after:
         raise StepFailed('The guest is at the destination, but the records cannot follow it.')
     return {'reschedule': True, 'turns': turns, 'outcome': None, 'at_source': None, 'at_destination': None}
@@ -231,6 +235,9 @@ def is_not_at_source(task: Task) -> bool:
 
 
 def find_at_destination(task: Task) -> Asked:
+    """While the source does not have it, and this one is silent, there is nobody else to ask."""
+    if task.data.get('at_source') == ABSENT and move.dest(task) in _down(move.dest(task)):
+        raise Later(AGAIN, 'the destination is silent')
     return move.at_dest(task, 'live_find')
 
 
@@ -306,6 +313,7 @@ def cleaned(task: Task) -> dict[str, Any]:
 def finished(task: Task) -> None:
     move.release(task)
     move.note(task, status=MigrationStatus.COMPLETED)
+    _decided(task)
     task.set(task_state=None, progress=0, fault=None)
     task.on_commit(functools.partial(_forgive, hosts=[move.dest(task)], uuid=task.uuid))
     for name in ('offer', 'there', 'error', 'cards'):
@@ -321,12 +329,18 @@ def failed(task: Task, error: dict[str, Any]) -> None:
     elif broken_off or data.get('aborted'):
         status = MigrationStatus.CANCELLED
     move.note(task, status=status)
+    _decided(task)
     if broken_off:
         return      # what waits behind this action has the last word
     task.on_commit(functools.partial(_forgive, hosts=[move.source(task)], uuid=task.uuid))
     task.set(task_state=None, progress=0, fault=instances.fault(error))
     if data.get('at_source') == ABSENT and _stays(task):
         task.set(vm_state=VMState.ERROR)     # no host has it: its guest died between the two
+
+
+def _decided(task: Task) -> None:
+    if task.instance is not None and undecided.of(task.instance) == task.data['migration']:
+        task.on_commit(functools.partial(undecided.settled, instance_uuid=task.uuid))
 
 
 LIVE_MIGRATE = Flow(

@@ -21,6 +21,7 @@ from minicompute.conductor.flows.build import some_were_down
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import allocations, migrations, networks, owed
+from minicompute.db.api import undecided as unended
 from minicompute.objects import RequestSpec, Selection
 from minicompute.scheduler.rpcapi import SchedulerAPI
 
@@ -74,7 +75,15 @@ def switch(task: Task, **more: Any) -> Outcome:
     claims are exchanged. `more` are columns of the server. Raises StepFailed when one of the claims is not what
     the plan says."""
     _check_claims(task)
+    if undecided := _undecided(task):
+        task.on_commit(functools.partial(unended.forget, uuid=undecided, instance_uuid=task.uuid, home=dest(task)))
     return _go(task, task.data['dest'], more)
+
+
+def _undecided(task: Task) -> str | None:
+    """An earlier move, of which nobody could say where it had left the guest. It is made anew now."""
+    uuid = unended.of(task.instance) if task.instance is not None else None
+    return uuid if uuid != task.data['migration'] else None
 
 
 def switch_back(task: Task, **more: Any) -> Outcome:
@@ -99,7 +108,8 @@ def _bind(conn: sa.Connection, uuid: str, host: str) -> None:
 
 def _check_claims(task: Task) -> None:
     with session.read() as conn:
-        held = {row.consumer_uuid: row.host for row in allocations.for_instance(conn, task.uuid)}
+        held = {row.consumer_uuid: row.host for row in allocations.for_instance(conn, task.uuid)
+                if row.consumer_uuid != _undecided(task)}
     plan = {task.uuid: task.data['source']['host'], task.data['migration']: task.data['dest']['host']}
     if held != plan:
         raise StepFailed(f'The claims of the server are {held}, and should be {plan}.')

@@ -30,6 +30,12 @@ def given_up(task: Task) -> bool:
     with session.read() as conn:
         if host and servicegroup.forced_down(conn, {host}):
             return True
+    return resets(task)
+
+
+def resets(task: Task) -> bool:
+    """Whether a reset of the state waits for the end of this action."""
+    with session.read() as conn:
         return any(one.flow == 'reset_state' for one in actions.waiting(conn, task.uuid))
 
 

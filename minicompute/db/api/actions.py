@@ -26,6 +26,8 @@ SECRET = 'secret'
 ATTACHMENTS = 'attachments'
 #: key of a server's `system_metadata`: a migration that was given up where it stood
 UNENDED = 'unended_move'
+#: and one whose guest is at one of two hosts that were silent: it goes on when one of them is back (undecided.py)
+UNDECIDED = 'undecided_move'
 #: a caller that is about to run an action directly has so long before the sweep steps in
 GRACE = datetime.timedelta(seconds=5)
 
@@ -177,9 +179,14 @@ def put_aside(conn: sa.Connection, action_id: int, message: str) -> None:
     """End a stuck action where it is; its secrets go with it. A move that is given up may have left the server on two
     hosts: whoever deletes it asks both."""
     found = load(conn, [action_id])[0]
+    attachments = found.data.get(ATTACHMENTS)
     drop_secrets(found.data)
     if 'migration' in found.data:
-        system_metadata.merge(conn, found.instance_uuid, {UNENDED: found.data['migration']})
+        left = {UNENDED: found.data['migration']}
+        if found.data.get('undecided'):
+            left[UNDECIDED] = found.data['migration']
+            found.data[ATTACHMENTS] = attachments       # what goes on needs them
+        system_metadata.merge(conn, found.instance_uuid, left)
     now = db_now(conn)
     conn.execute(actions.update().where(actions.c.id == action_id).values(
         state=ActionState.FAILED, data=found.data, message=message[:1000], busy=None, owner=None, finish_time=now,
