@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import queue
 import threading
 import time
@@ -19,6 +20,7 @@ from typing import Any
 
 import oslo_messaging as messaging
 import sqlalchemy as sa
+from oslo_db import exception as db_exc
 from oslo_log import log as logging
 
 from minicompute import crash, exception, metrics, servicegroup
@@ -29,7 +31,7 @@ from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db import session
 from minicompute.db.api import actions as journal
-from minicompute.db.api import instances
+from minicompute.db.api import instances, progress
 from minicompute.db.group_commit import BrokenOff
 from minicompute.objects import Action, ActionState, StepProgress, StepReport, StepRequest
 
@@ -37,6 +39,8 @@ LOG = logging.getLogger(__name__)
 
 #: seconds between two looks at what gathered, while there is something all the time
 PACE = 0.03
+#: a step that a neighbour has not answered so often says so in the action log
+TELL_AFTER = 3
 
 
 @dataclasses.dataclass(slots=True)
@@ -45,7 +49,10 @@ class Parked:
 
     task: Task
     asked: Asked
+    #: when it was asked last, or heard of
     at: float
+    #: when it was asked first
+    since: float
 
 
 class Engine:
@@ -196,6 +203,8 @@ class Engine:
         step = Flow.registry[action.flow].step(action.step)
         error: Exception | None = None
         age = (now - action.updated_at).total_seconds() if action.updated_at else 0.0
+        if entry.task.silence:      # what waits for a neighbour has been at this step for as long as that is away
+            age = time.monotonic() - entry.since
         if entry.asked.host in down:
             error = exception.HostDown(host=entry.asked.host, since=down[entry.asked.host] or 'it was forced down')
         elif age > step.deadline():
@@ -212,7 +221,8 @@ class Engine:
     def _ask(self, task: Task, asked: Asked) -> None:
         action = task.action
         with self._lock:
-            self._parked[action.id or 0] = Parked(task, asked, time.monotonic())
+            before, at = self._parked.get(action.id or 0), time.monotonic()
+            self._parked[action.id or 0] = Parked(task, asked, at, before.since if before is not None else at)
         task.asked = asked
         request = action.request(asked.verb, task.instance, asked.args, self.owner)
         request.attempt = task.failures + task.silences
@@ -340,7 +350,8 @@ class Engine:
             else:
                 servers, specs = instances.get_many(conn, uuids), {}
         return [Task(action=action, instance=servers.get(action.instance_uuid), context=_context(action),
-                     steady=self._steady, spec=specs.get(action.instance_uuid)) for action in taken]
+                     steady=self._steady, spec=specs.get(action.instance_uuid),
+                     impatient=functools.partial(_impatient, action.instance_uuid)) for action in taken]
 
     def _advance(self, batch: Sequence[tuple[Task, Outcome | Exception | None, bool]]) -> list[Any]:
         """Run what has not run, settle and commit all. -> what goes on at once."""
@@ -356,6 +367,8 @@ class Engine:
         commits: list[Task] = []
         for task, outcome in results:
             verdict = settle.settle(task, outcome)
+            if task.silences == TELL_AFTER and isinstance(outcome, exception.NeighbourUnavailable):
+                _tell_silence(task)
             if isinstance(verdict, Asked):
                 self._ask(task, verdict)
             elif isinstance(verdict, (int, float)):
@@ -427,6 +440,22 @@ class Engine:
     def _drop(self, ids: Iterable[int | None]) -> None:
         with self._lock:
             self._held.difference_update(i for i in ids if i is not None)
+
+
+def _impatient(uuid: str) -> bool:
+    with session.read() as conn:
+        return journal.impatient(conn, uuid)
+
+
+def _tell_silence(task: Task) -> None:
+    """While it waits: the step has no row in the log before it ends."""
+    action = task.action
+    said = StepProgress(action_id=action.id or 0, generation=action.generation, step=action.step_key,
+                        host=action.owner or '', stage=f'waits: {task.silence}'[:1000])
+    try:
+        session.write(progress.note, [said], [])
+    except db_exc.DBError as error:
+        LOG.warning('That action %s waits for a neighbour could not be written: %s', action.id, error)
 
 
 def _measure(tasks: Iterable[Task]) -> None:

@@ -96,6 +96,8 @@ class Task:
     silence: str = ''
     #: whether hosts that do not report are down, or the wire is
     steady: Callable[[], bool] = lambda: True
+    #: whether something waits behind it that does not wait for a neighbour: a delete, a reset of the server's state
+    impatient: Callable[[], bool] = lambda: False
 
     @property
     def data(self) -> dict[str, Any]:
@@ -151,7 +153,7 @@ class Step:
     #: an undo that a host that is down cannot answer is begun again, for it may then ask another
     undo_waits: bool = False
     #: what a neighbour that stays silent at this step, or at its undo, is owed: conductor/debts.py. Without it the step
-    #: unwinds, and its undo is `stuck`, as is a step behind a pivot
+    #: unwinds, and its undo waits for the neighbour, as does a step behind a pivot
     debts: Callable[[Task], Sequence[Debt]] | None = None
     #: a host that is down at the undo owes the removal of the server; False where the server stays there
     undo_owes: bool = True

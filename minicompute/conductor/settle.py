@@ -1,10 +1,10 @@
-"""What becomes of an action when a step has answered: the rules of the design's table, without any I/O.
+"""What becomes of an action when a step has answered: the rules of the design's table, without any I/O of its own.
 
     dict / None     the next step, or the end
     Asked           parked until the compute reports
     Later, Retry    the same step again, uncounted or counted
     NeighbourUnavailable  the same step again with back-off until its deadline; then it unwinds. An undo, or a step
-                    behind a pivot, ends and owes (`Step.debts`), or is `stuck`
+                    behind a pivot, ends and owes (`Step.debts`), or goes on asking, unless a delete waits behind it
     Reschedule      unwind to the step marked `retry`, then forward without that host
     anything else   unwind, starting with the failed step itself: it may have half happened;
                     behind a pivot there is no way back: again with back-off, then `stuck`
@@ -79,6 +79,9 @@ def outcome_of(task: Task, report: StepReport) -> Outcome | Exception:
         task.notes = f'{report.host} is too old for it'
         return {}
     message, kind = report.error.get('message', ''), report.error.get('kind')
+    if _says_unknown(report) and Flow.registry[task.action.flow].past_pivot(task.action.step):
+        return exception.NeighbourUnavailable(service='compute', reason=(
+            f'{message}, which is of an earlier version; the action goes on when it is upgraded'))
     if kind == 'reschedule':
         return Reschedule(message)
     if kind == 'retry':
@@ -91,13 +94,17 @@ def outcome_of(task: Task, report: StepReport) -> Outcome | Exception:
 def _is_unknown(task: Task, report: StepReport) -> bool:
     """Whether the flow goes on although the compute, of an earlier version, does not know the verb. One that cannot
     undo is as good as silent: most often it could not do it either."""
-    assert report.error is not None
-    if report.error.get('class') not in UNKNOWN or not str(report.error.get('message')).endswith(UNKNOWN_WORDS):
+    if not _says_unknown(report):
         return False
     if task.action.state == ActionState.UNWINDING:
         task.data.setdefault('unreached', []).append(report.host)
         return True
     return Flow.registry[task.action.flow].step(task.action.step).newer
+
+
+def _says_unknown(report: StepReport) -> bool:
+    said = report.error or {}
+    return said.get('class') in UNKNOWN and str(said.get('message')).endswith(UNKNOWN_WORDS)
 
 
 def settle(task: Task, outcome: Outcome | Exception) -> Asked | float | None:
@@ -146,10 +153,12 @@ def _silent(task: Task, flow: Flow, step: Step, error: Exception, undoing: bool)
     patience = min(step.deadline(), OWE_AFTER) if undoing and step.debts is not None else step.deadline()
     if now + wait - task.silent_since < patience:
         return wait
-    LOG.warning('Action %s (%s of %s) cannot go on at %s: %s', task.action.id, task.action.action, task.uuid,
-                step.name, error)
+    LOG.warning('Action %s (%s of %s) cannot go on at %s%s: %s', task.action.id, task.action.action, task.uuid,
+                step.name, f' ({task.asked.host})' if task.asked else '', error)
     ends = step.debts is not None and (undoing or step.owed_when_down)
-    if not ends and (undoing or flow.past_pivot(step.name)):     # to wait for ever would hold up a delete as well
+    if not ends and (undoing or flow.past_pivot(step.name)):
+        if not task.impatient():
+            return wait     # there is no other end than this one, and it comes when the neighbour is back
         _log(task, f'{step.name}_undo' if undoing else step.name, 'Error', error)
         _stuck(task, error)
         return None

@@ -86,6 +86,47 @@ def test_a_swap_on_a_host_that_falls_silent_keeps_both(cloud: Cloud, cinder: Cin
     assert len(cinder.attachments) == 2 and attachments(cinder, server) == known(server)
 
 
+@pytest.mark.parametrize('stays', ['old', 'new', 'none'])
+def test_a_move_of_the_service_that_is_in_doubt(cloud: Cloud, cinder: CinderServer, server: str, stays: str) -> None:
+    """The service hears what became of it when the owner has taken one of the two away."""
+    old, new = swapping(cloud, cinder, server)
+    with held('swap_volume.after') as there:
+        swap(cloud, server, old, new)
+        assert there.wait(20)
+        silence(cloud, server)
+        cloud.until(lambda: 'locks' not in cloud.leaks(), 'the swap to be given up')
+    silence(cloud, server, down=False)
+    debts.pay()
+    assert cinder.volumes[old]['migration_status'] == 'migrating' and new in cinder.volumes, 'who knows'
+    if stays == 'none':
+        cloud.api('DELETE', f'/servers/{server}', expect=204)
+        cloud.wait_gone(server)
+    else:
+        for one in mapped(server) if stays == 'old' else ():
+            if one.volume_id == new:
+                session.write(block_devices.delete, str(one.uuid))
+        for one in mapped(server) if stays == 'new' else ():
+            if one.volume_id == old:
+                session.write(block_devices.delete, str(one.uuid))
+    debts.pay()
+    assert cinder.volumes[old]['migration_status'] == ('success' if stays == 'new' else 'error')
+    assert new not in cinder.volumes
+    if stays != 'none':
+        assert [one.volume_id for one in mapped(server)] == [old]
+
+
+def test_the_service_hears_of_a_swap_that_ends_before_anything_is_connected(
+        cloud: Cloud, cinder: CinderServer, server: str) -> None:
+    def refuse(driver: Any, uuid: str) -> None:
+        raise RuntimeError('no connector')
+    old, new = swapping(cloud, cinder, server)
+    FakeDriver.faults['volume_connector'] = refuse
+    swap(cloud, server, old, new)
+    quiet(cloud)
+    assert cinder.volumes[old]['migration_status'] == 'error' and new not in cinder.volumes
+    assert plugged(cloud, server) == {old} and attachments(cinder, server) == known(server)
+
+
 def test_a_build_on_a_host_that_falls_silent_keeps_its_hold(cloud: Cloud, cinder: CinderServer) -> None:
     one = cinder.volume(bootable='true')
     with held('spawn.after') as there:

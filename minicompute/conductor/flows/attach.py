@@ -313,7 +313,7 @@ def volume_not_swapped(task: Task, error: dict[str, Any]) -> None:
         return
     settle = _settle_still_there if task.data.get('unreached') else _forget
     if task.data.get('unreached'):
-        connections.owe(task, connections.left_of_new(task), 'its host did not say which of the volumes it has')
+        connections.owe(task, connections.in_doubt_which(task), 'its host did not say which of the volumes it has')
     task.on_commit(functools.partial(settle, uuid=task.data['new']))
     volume_not_detached(task, error)
 
@@ -329,7 +329,8 @@ DETACH_VOLUME = Flow('detach_volume', Step(check_volume),
                      Step(connections.give_back_volumes, when=connections.concerned, debts=connections.left,
                           owed_when_down=True),
                      finished=volume_detached, failed=volume_not_detached)
-SWAP_VOLUME = Flow('swap_volume', Step(check_volume), *connections.TO_SWAP,
+SWAP_VOLUME = Flow('swap_volume', Step(check_volume, undo=connections.say_not_swapped,
+                                       debts=connections.not_swapped), *connections.TO_SWAP,
                    # The guest writes to the new one then: whatever the service says, there is no way back.
                    Step(copy_volume, undo=call_off, undone=called_off, retry=lambda: 0, undo_waits=True,
                         undo_owes=False, deadline=snapshot.copying, pivot=True),

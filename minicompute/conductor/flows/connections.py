@@ -440,8 +440,32 @@ def disconnect_new(task: Task) -> Outcome:
     if one is not None and not task.data.get('too_late') and not in_doubt(task):
         _give_back(task, {str(one.volume_id)})
         keep(task, one, None, None)
+    return {}
+
+
+def say_not_swapped(task: Task) -> Outcome:
+    """A service that moves the volume waits for our word, however early the swap came to its end."""
+    if _failed_for_sure(task):
         _end_migration(task.data['volume_id'], task.data['new_volume_id'], error=True)
     return {}
+
+
+def not_swapped(task: Task) -> list[Debt]:
+    return [_word(task, error=True)] if _failed_for_sure(task) else []
+
+
+def _failed_for_sure(task: Task) -> bool:
+    return remote.load() is not None and not task.data.get('too_late') and not in_doubt(task)
+
+
+def in_doubt_which(task: Task) -> list[Debt]:
+    """The server keeps both volumes. The service hears what became of its move when one of them has gone."""
+    return [*left_of_new(task), _word(task, error=True, doubt=True)] if remote.load() is not None else []
+
+
+def _word(task: Task, **said: bool) -> Debt:
+    return Debt('cinder', 'migration', task.data['volume_id'], {
+        'instance': task.uuid, 'new': task.data['new_volume_id'], **said})
 
 
 def left_of_new(task: Task) -> list[Debt]:
@@ -449,8 +473,7 @@ def left_of_new(task: Task) -> list[Debt]:
     if one is None:
         return owed(task.uuid, devices(task))
     failed = task.action.state == ActionState.UNWINDING and not task.data.get('too_late')
-    moved = [] if failed and in_doubt(task) else [Debt('cinder', 'migration', task.data['volume_id'], {
-        'instance': task.uuid, 'new': task.data['new_volume_id'], 'error': failed})]
+    moved = [] if failed else [_word(task, error=False)]
     return [*owed(task.uuid, [*devices(task), one]), *moved]
 
 
@@ -478,9 +501,20 @@ def settle_migration(ref: str, data: dict[str, Any]) -> None:
         return
     with session.read() as conn:
         _must_be_idle(conn, uuid)
-    saved = _end_migration(ref, new, error=bool(data['error']))
-    if saved and not data['error']:
+        error = bool(data['error']) and not (data.get('doubt') and _has_only(conn, uuid, new, ref))
+    saved = _end_migration(ref, new, error=error)
+    if saved and not error:
         session.write(_rename, uuid, new, saved)
+
+
+def _has_only(conn: sa.Connection, uuid: str, one: str, other: str) -> bool:
+    """Whether the server has the first of the two volumes and not the second. Raises Busy while it has both: nobody
+    but their owner knows which one to keep."""
+    has = [each for each in (one, other)
+           if any(device.instance_uuid == uuid for device in block_devices.all_of_volume(conn, each))]
+    if len(has) == 2:
+        raise Busy(f'Instance {uuid} has both volumes, {one} and {other}, until one is detached.')
+    return has == [one]
 
 
 def _rename(conn: sa.Connection, uuid: str, was: str, saved: str) -> None:

@@ -172,7 +172,7 @@ EVACUATE = Flow(
     Step(ports.wait_for_ports, many=ports.look_at_ports, when=waits),
     Step(let_run, done=runs, when=waits),
     Step(switch, pivot=True),
-    Step(take_over, when=is_shared),
+    Step(take_over, when=is_shared, owed_when_down=True),
     Step(clean_source, done=cleaned, owed_when_down=True),
     *connections.TO_LEAVE,
     finished=finished, failed=failed, with_spec=True)

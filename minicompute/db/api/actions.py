@@ -198,6 +198,11 @@ IMPATIENT = {'delete': 'The server was deleted.', 'soft_delete': 'The server was
              'reset_state': 'The state of the server was reset.'}
 
 
+def impatient(conn: sa.Connection, uuid: str) -> bool:
+    """Whether something of that kind waits for what holds the server."""
+    return any(one.flow in IMPATIENT for one in waiting(conn, uuid))
+
+
 def give_way(conn: sa.Connection, stuck: Sequence[Action]) -> list[int]:
     """Actions that have just become stuck: those behind which a delete or a reset of the state waits already are put
     aside. The caller holds their rows by `lock`. -> ids to ring."""

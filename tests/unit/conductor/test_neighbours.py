@@ -75,9 +75,20 @@ def test_one_that_answers_in_between_begins_anew(make: Any) -> None:
     assert task.silent_since is None and task.failures == 0 and task.silence == ''
 
 
-def test_an_undo_without_debts_gets_stuck(make: Any) -> None:
+@pytest.mark.parametrize('undoing', [True, False])
+def test_where_there_is_no_other_way_it_goes_on_asking(make: Any, undoing: bool) -> None:
+    """An undo that owes nothing, a step behind the pivot: no operator is needed when the neighbour is back."""
+    task, clock = make(ActionState.UNWINDING, undo=back) if undoing else make(pivot=True)
+    state = task.action.state
+    assert waited(task, clock, 500) == (500, settle.MOST_BACKOFF)
+    assert clock[0] > 10000 and task.action.state == state and task.action.step == 'ask'
+    assert settle.settle(task, {}) is None and task.action.step == ('first' if undoing else 'last')
+
+
+def test_an_undo_without_debts_gives_way(make: Any) -> None:
     """So that a delete need not wait for a neighbour that never comes back."""
     task, clock = make(ActionState.UNWINDING, undo=back)
+    task.impatient = lambda: True
     waited(task, clock)
     assert 1030 < clock[0] <= 1060 and task.action.state == ActionState.STUCK and task.action.step == 'ask'
     assert 'The Image service' in task.action.message and task.log[-1]['event'] == 'ask_undo'
@@ -93,6 +104,7 @@ def test_an_undo_ends_and_owes(make: Any) -> None:
 
 def test_behind_the_pivot_there_is_no_way_back(make: Any) -> None:
     task, clock = make(pivot=True)
+    task.impatient = lambda: True
     waited(task, clock)
     assert 1030 < clock[0] <= 1060 and task.action.state == ActionState.STUCK and task.action.step == 'ask'
     assert [(row['event'], row['result']) for row in task.log] == [('ask', 'Error')]
@@ -146,6 +158,25 @@ def test_a_compute_that_finds_nobody(make: Any) -> None:
     outcome = settle.outcome_of(task, task.report)
     assert said['kind'] == 'neighbour' and isinstance(outcome, exception.NeighbourUnavailable)
     assert str(outcome) == str(SILENT)
+
+
+@pytest.mark.parametrize('pivot', [True, False])
+def test_a_compute_that_is_too_old(make: Any, pivot: bool) -> None:
+    """Behind the pivot it is waited for, until it is upgraded; before it there is a way back."""
+    task, clock = make(pivot=pivot)
+    task.report = StepReport(1, 1, 'ask', 'host1', error=failure('ask', exception.VerbUnknown(verb='ask')))
+    for _ in range(100):
+        outcome = settle.outcome_of(task, task.report)
+        verdict = settle.settle(task, outcome)
+        if verdict is None:
+            break
+        clock[0] += verdict
+    if not pivot:
+        assert task.action.state == ActionState.UNWINDING
+        return
+    assert task.action.state == ActionState.RUNNING and verdict == settle.MOST_BACKOFF
+    assert 'ask is unknown to this compute' in task.silence and 'when it is upgraded' in task.silence
+    assert 'host1' not in task.silence, "which is not its owner's business"
 
 
 def test_debts_are_paid_when_it_is_back(database: str, conf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
