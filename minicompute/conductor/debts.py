@@ -65,7 +65,7 @@ PAYERS: dict[str, Callable[[str, dict[str, Any]], None]] = {
     'migration': connections.settle_migration,
     'snapshot': discard_snapshot, 'copies': discard_copies, 'tell': assist.tell,
     'ports': ports.pay_ports, 'port': ports.pay_port, 'bind': ports.pay_bind, 'unbind': ports.pay_unbind,
-    'refresh': ports.pay_refresh}
+    'refresh': ports.pay_refresh, 'strays': ports.pay_strays}
 
 
 def pay() -> int:

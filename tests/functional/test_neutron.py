@@ -1,15 +1,18 @@
 """The API on a Neutron: what it accepts and refuses, what it answers, and what Neutron tells it."""
 from __future__ import annotations
 
+import dataclasses
 import uuid as uuidlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from minicompute.conductor import debts
+from minicompute.conductor.flow import Flow
 from minicompute.conductor.flows import ports
 from minicompute.db import session
-from minicompute.db.api import instances
+from minicompute.db.api import instances, owed
 from minicompute.objects import Instance
 from tests.functional.cloud import Cloud
 from tests.functional.neutron_server import HOST, Fault, Neutron
@@ -214,6 +217,40 @@ def test_a_card_comes_and_goes(cloud: Cloud, neutron: Neutron) -> None:
     cloud.until(lambda: card['port_id'] not in neutron.ports, 'the port to be gone')
     quiet(cloud)
     assert len(record(uuid).network_info) == 1
+
+
+@pytest.mark.parametrize('by_hand', [False, True])
+def test_a_port_that_nobody_heard_of_goes_by_itself(cloud: Cloud, neutron: Neutron, monkeypatch: Any,
+                                                    by_hand: bool) -> None:
+    """The answer that told of it was lost, and Neutron is silent since: what the record does not know is not the
+    server's, and a port that a user made stays, without the server."""
+    steps = tuple(dataclasses.replace(step, deadline=lambda: 2) for step in Flow.registry['attach_interface'].steps)
+    monkeypatch.setattr(Flow.registry['attach_interface'], 'steps', steps)
+    net = neutron.network()
+    uuid = boot(cloud, net)['id']
+    quiet(cloud)
+    strange = neutron.port(neutron.network(), device_id=uuid)       # its user has given it the server's name
+    before = set(neutron.ports)
+    own = neutron.port(net) if by_hand else None
+
+    class Lost(Fault):
+        def hits(self, method: str, path: str) -> bool:
+            hit = super().hits(method, path)
+            if hit:
+                neutron.faults.append(Fault('*', '/', 503, times=None))
+            return hit
+    neutron.faults.append(Lost('PUT' if by_hand else 'POST', '/ports', 'drop', after=True))
+    answer = cloud.request('POST', f'/servers/{uuid}/os-interface', {
+        'interfaceAttachment': {'port_id': own} if by_hand else {'net_id': net}})
+    quiet(cloud)
+    assert answer.status_int >= 400 and len(neutron.ports) == len(before) + 1
+    neutron.faults.clear()
+    debts.pay()
+    assert set(neutron.ports) == before | ({own} if by_hand else set())
+    assert {port['id'] for port in neutron.ports.values() if port['device_id'] == uuid} == before
+    assert {card.id for card in record(uuid).network_info} == before - {strange}
+    with session.read() as conn:
+        assert not owed.of_neighbours(conn, 10)
 
 
 def test_a_users_port_comes_and_stays(cloud: Cloud, neutron: Neutron) -> None:

@@ -154,24 +154,19 @@ def drop_port(task: Task) -> Outcome:
     if 'card' in task.data and 'port' in task.data and not task.data.get('unreached'):
         ports.drop(task, task.data['port'], _by_hand(task))
     elif 'card' in task.data and task.instance is not None and not task.data.get('unreached'):
-        known, card = {card.id for card in task.instance.network_info}, task.data['card']
-        for vif in network.load().network_info(task.context, task.uuid, project_id=task.instance.project_id):
-            if vif.id not in known and _is_asked(vif, card):     # made, and we died before it was written down
-                ports.drop(task, vif.id, vif.id == card.get('port'))
+        card = task.data['card']
+        for vif in ports.left_over(task.instance, card):    # made, and we died before it was written down
+            ports.drop(task, vif.id, vif.id == card.get('port'))
     return {}
-
-
-def _is_asked(vif: VIF, card: dict[str, Any]) -> bool:
-    """Its user may have given the server's name to other ports."""
-    if card.get('port'):
-        return bool(vif.id == card['port'])
-    wanted = card.get('fixed_ip')
-    return bool(vif.network_id == card['id'] and (not wanted or wanted in {ip.address for ip in vif.fixed_ips}))
 
 
 def undropped(task: Task) -> list[Debt]:
     port = task.data.get('port')
-    return ports.undropped(task, port, _by_hand(task)) if port and 'vif' in task.data else []
+    if port and 'vif' in task.data:
+        return ports.undropped(task, port, _by_hand(task))
+    if 'card' in task.data and not task.data.get('unreached'):      # perhaps one was made whose id nobody has told us
+        return ports.strays(task, task.data['card'])
+    return []
 
 
 def _by_hand(task: Task) -> bool:

@@ -239,6 +239,42 @@ def undropped(task: Task, port: str, keep: bool) -> list[Debt]:
     return [Debt('neutron', 'port', port, {'server': task.uuid, 'keep': keep})]
 
 
+def left_over(one: Instance, card: dict[str, Any]) -> list[VIF]:
+    """Ports that `card` asked for and that the server's record does not know: made, and nobody heard of it. Its user
+    may have given the server's name to other ports."""
+    there = network.load().network_info(admin_context(), one.uuid, project_id=one.project_id)
+    return [vif for vif in _unknown(one, there) if _is_asked(vif, card)]
+
+
+def _unknown(one: Instance, there: Sequence[VIF]) -> list[VIF]:
+    known = {card.id for card in one.network_info}
+    return [vif for vif in there if vif.id not in known]
+
+
+def _is_asked(vif: VIF, card: dict[str, Any]) -> bool:
+    if card.get('port'):
+        return bool(vif.id == card['port'])
+    wanted = card.get('fixed_ip')
+    return bool(vif.network_id == card['id'] and (not wanted or wanted in {ip.address for ip in vif.fixed_ips}))
+
+
+def strays(task: Task, card: dict[str, Any]) -> list[Debt]:
+    """To look for what is left over of `card`, where nobody can look now. One debt an action."""
+    return [Debt('neutron', 'strays', f'{task.uuid}/{task.action.id}', {'card': card})]
+
+
+def pay_strays(ref: str, data: dict[str, Any]) -> None:
+    """Raises Busy also when an action has begun meanwhile: what that has made is its own."""
+    uuid, card = ref.partition('/')[0], data['card']
+    found = _at_rest(uuid)
+    if found is None:
+        return      # a server that is gone has given back all that it had, or owes that
+    there = left_over(found, card)
+    now = _at_rest(uuid) if there else None
+    for vif in _unknown(now, there) if now is not None else ():
+        network.load().drop_port(admin_context(), uuid, vif.id, keep=vif.id == card.get('port'))
+
+
 def pay_port(port: str, data: dict[str, Any]) -> None:
     """One that the server has got again meanwhile stays."""
     found = _at_rest(data['server'])
