@@ -461,6 +461,11 @@ class NeighbourUnavailable(Unavailable):
     msg_fmt = 'The %(service)s service is not available: %(reason)s'
 
 
+class Overdue(NeighbourUnavailable):
+    """A request came to its host when its action had ended. A conductor that waits for it after all asks again."""
+    msg_fmt = '%(verb)s of %(key)s came too late: its action does not wait for it any more.'
+
+
 class HostDown(Unavailable):
     msg_fmt = 'Host %(host)s is down: its compute service has not reported since %(since)s.'
 

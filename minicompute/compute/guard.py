@@ -75,6 +75,7 @@ class Guard:
                 # The newest asker gets the answer.
                 if request.fence >= state.running.fence:
                     state.running.generation, state.running.reply_to = request.generation, request.reply_to
+                    state.running.asked_at = request.asked_at   # its action waits for it still
                     state.fence = max(state.fence, request.fence)
                     self._save(request.key, state)
                 return

@@ -79,7 +79,7 @@ class ConductorManager(Manager):
         return [rpc.Endpoint(self, 'ring', 'cancel', 'report', 'progress', 'host_started', 'hosts_started',
                              'heartbeats', 'hello', 'hellos', 'servers', 'strangers', 'deleted', 'paid', 'present',
                              'power_states', 'echo', 'removed', 'images_cached', 'move_order', 'firewalls',
-                             'volumes_copied')]
+                             'volumes_copied', 'wanted')]
 
     def start(self) -> None:
         self.engine.start()
@@ -236,6 +236,18 @@ class ConductorManager(Manager):
             return {}
         with session.read() as conn:
             return security_groups.on_host(conn, host)
+
+    def wanted(self, context: RequestContext, host: str, action_id: int, step: str) -> bool:
+        """Who asks is there: so that nobody ends the action for its silence while it does what it asked for."""
+        with session.read() as conn:
+            if not actions.waits_for(conn, action_id, step):
+                return False
+            silent = servicegroup.down_hosts(conn, {host}, silent=True)
+        if silent:
+            session.write(servicegroup.report_computes, [host])
+            with session.read() as conn:
+                return actions.waits_for(conn, action_id, step)
+        return True
 
     def paid(self, context: RequestContext, host: str, uuids: list[str]) -> None:
         session.write(returned.settle, host, uuids, 'left from before')

@@ -97,6 +97,10 @@ class ConductorAPI:
         """What a host found that was not its own, and removed."""
         self._client.call(context, 'removed', timeout=10, host=host, uuids=uuids)
 
+    def wanted(self, context: RequestContext, host: str, action_id: int, step: str) -> bool:
+        """Whether the action still waits for what `host` was asked as its `step` (`plug.undo`: the undo of one)."""
+        return bool(self._client.call(context, 'wanted', timeout=10, host=host, action_id=action_id, step=step))
+
     def power_states(self, context: RequestContext, host: str, states: dict[str, int]) -> None:
         """Domains that changed by themselves: {uuid: PowerState}."""
         self._client.call(context, 'power_states', timeout=10, host=host, states=states)

@@ -6,6 +6,7 @@ import datetime
 from typing import Any
 
 from minicompute.objects.base import record
+from minicompute.utils import utcnow
 
 
 class ActionState:
@@ -64,7 +65,7 @@ class Action:
         """What a compute is sent, by the engine, or by the API itself (then any conductor may take the report)."""
         return StepRequest(action_id=self.id or 0, generation=self.generation, step=self.step_key, verb=verb,
                            key=self.instance_uuid, fence=self.fence, reply_to=reply_to, instance=instance, args=args,
-                           flow=self.flow)
+                           flow=self.flow, asked_at=utcnow())
 
 
 @record
@@ -83,6 +84,7 @@ class StepRequest:
     args: dict[str, Any] = dataclasses.field(default_factory=dict)
     attempt: int = 0
     flow: str = ''
+    asked_at: datetime.datetime | None = None
 
     @property
     def place(self) -> str:

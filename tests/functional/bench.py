@@ -65,6 +65,8 @@ class Bench:
         monkeypatch.setattr(SchedulerAPI, 'select_destinations',
                             lambda _, ctx, requests, timeout=0: self.scheduler.select_destinations(ctx, requests))
         self.conductor = ConductorManager('reception')
+        monkeypatch.setattr(conductor_rpcapi.ConductorAPI, 'wanted',
+                            lambda _, ctx, **asked: self.conductor.wanted(ctx, **asked))
         for manager in self.computes.values():
             self.conductor.hello(admin_context(), manager.housekeeping.inventory())
         self.scheduler.start()

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import threading
 import uuid as uuidlib
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from minicompute import servicegroup
-from minicompute.compute.manager import verbs
+from minicompute.compute.manager import late, verbs
 from minicompute.conf import CONF
 from minicompute.context import admin_context
 from minicompute.db import session
@@ -210,6 +211,30 @@ def test_a_swap_on_a_host_that_falls_silent(cloud: Cloud, server: str, blocks: C
     assert has == {(one, 'attached') for one in ((new,) if ends == 'back' else (old, new))}
     with session.read() as conn:
         assert not owed.debts(conn) and not owed.of_hosts(conn, [str(host)])
+
+
+def test_what_comes_too_late_is_not_done(cloud: Cloud, server: str, blocks: Caller, volume: Any,
+                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host is cut off while it is to unplug a volume: the action ends without it, and the volume stays the server's.
+    What it was asked comes to it when it is back."""
+    one, host = volume(), str(record(server).host)
+    attach(cloud, server, one)
+    quiet(cloud)
+    manager: Any = cloud.services[host].manager
+    kept: list[Any] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(manager.guard, 'admit', kept.append)
+        cloud.api('DELETE', f'/servers/{server}/os-volume_attachments/{one}', expect=202)
+        cloud.until(lambda: kept, 'the host to be asked')
+        session.write(lambda conn: conn.execute(services.update().where(services.c.host == host).values(
+            forced_down=True)))
+        cloud.until(lambda: 'locks' not in cloud.leaks(), 'the detachment to end')
+    assert [device.connection_info['state'] for device in mapped(server)] == ['attached']
+    for request in kept:
+        request.asked_at -= datetime.timedelta(seconds=late.OLD + 1)
+        manager.guard.admit(request)
+    cloud.until(lambda: not manager.guard.busy(), 'the host to have seen to it')
+    assert plugged(cloud, server) == {one}
 
 
 # -- images ----------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from oslo_log import log as logging
 
 from minicompute import crash, exception, metrics, rpc
 from minicompute.compute.guard import Guard
-from minicompute.compute.manager import consoles, progress, verbs
+from minicompute.compute.manager import consoles, late, progress, verbs
 from minicompute.compute.manager.firewalls import Firewalls
 from minicompute.compute.manager.housekeeping import Housekeeping
 from minicompute.compute.manager.image_caching import ImageCaching
@@ -61,7 +61,7 @@ class ComputeManager(Manager):
         self._images = ImageCaching(self.host, self.driver, self._pools.builds.submit)
         self._copies = VolumeCopies(self.host, self.driver, self._pools.builds.submit)
         self.metadata = MetadataProxy(self.driver)
-        api = api or conductor.ConductorAPI()
+        self._conductor = api = api or conductor.ConductorAPI()
         self.housekeeping = Housekeeping(self.host, self.driver, self.guard, api)
         self.firewalls = Firewalls(self.host, self.driver, api)
 
@@ -108,6 +108,7 @@ class ComputeManager(Manager):
         try:
             if verb is None:
                 raise exception.VerbUnknown(verb=request.verb)
+            late.check(self._conductor, self.host, request)
             if crash.armed:
                 crash.point('compute', request.place, 'before', request.key)
             with (verbs.stoppable(lambda: self.guard.overtaken(request.key)),

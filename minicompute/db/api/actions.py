@@ -247,6 +247,12 @@ def claim(conn: sa.Connection, ids: Sequence[int], owner: str, lease: float,
     return taken
 
 
+def waits_for(conn: sa.Connection, action_id: int, step: str) -> bool:
+    """Whether the action is at this step (`Action.step_key`)."""
+    return any(action.state in (ActionState.RUNNING, ActionState.UNWINDING) and action.step_key == step
+               for action in load(conn, [action_id]))
+
+
 def lock(conn: sa.Connection, ids: Iterable[int]) -> dict[int, Any]:
     """The guard of a commit: rows (id, generation, owner, state, cancel) held until the transaction ends."""
     return {row.id: row for row in conn.execute(_LOCK, {'ids': list(ids)})}

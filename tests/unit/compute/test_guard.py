@@ -1,6 +1,7 @@
 """What a compute remembers: fences, running steps, answers."""
 from __future__ import annotations
 
+import datetime
 import errno
 import os
 import pathlib
@@ -55,6 +56,16 @@ def test_a_step_runs_once_and_reports(site: Site) -> None:
     assert site.ran == ['spawn']
     assert site.replies[0][1] == 'c1'
     assert site.guard.busy() == []
+
+
+def test_what_is_asked_again_is_as_fresh_as_that(site: Site) -> None:
+    """It waits for its turn: nobody need be asked whether its action still waits for it."""
+    first, second = request(), request()
+    assert first.asked_at is not None
+    first.asked_at -= datetime.timedelta(hours=1)
+    site.guard.admit(first)
+    site.guard.admit(second)
+    assert first.asked_at == second.asked_at and len(site.queue) == 1
 
 
 def test_a_second_request_joins_and_the_newest_asker_is_answered(site: Site) -> None:
