@@ -192,6 +192,10 @@ def test_neutron_is_away(cloud: Cloud, neutron: Neutron) -> None:
     cloud.api('DELETE', f'/servers/{server}')
     quiet_delete = cloud.show(server)
     assert quiet_delete['OS-EXT-STS:task_state'] == 'deleting'
+    newest = cloud.api('GET', f'/servers/{server}/os-instance-actions')['instanceActions'][0]
+    path = f"/servers/{server}/os-instance-actions/{newest['request_id']}"
+    cloud.until(lambda: any('waits: The Network service' in str(event.get('details'))
+                            for event in cloud.api('GET', path)['instanceAction']['events']), 'it to say why it waits')
     neutron.faults.clear()
     cloud.wait_gone(server)
     assert not neutron.ports
