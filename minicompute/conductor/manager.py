@@ -96,6 +96,7 @@ class ConductorManager(Manager):
                 Periodic(self.write_heartbeats, BEAT_INTERVAL),
                 Periodic(debts.pay, debts.INTERVAL),
                 Periodic(self.collect, COLLECT_INTERVAL), Periodic(self.begin_due, conf.sweep_interval),
+                Periodic(self.refuse_hopeless, conf.sweep_interval),
                 Periodic(image_caching.sweep, image_caching.INTERVAL),
                 Periodic(volume_copies.sweep, volume_copies.INTERVAL),
                 Periodic(usage_audits.sweep, usage_audits.INTERVAL),
@@ -129,6 +130,19 @@ class ConductorManager(Manager):
         volume_copies.note([item for item in items if item])
         if not all(items):
             volume_copies.sweep()
+
+    def refuse_hopeless(self) -> None:
+        """What waits to attach or detach something behind an action that waits for a silent host would wait with it,
+        only to hear in the end that the host is silent."""
+        with session.read() as conn:
+            waiting = actions.queued_at_hosts(conn)
+            judge = servicegroup.down_hosts if self.wire.steady() else servicegroup.forced_down
+            down = judge(conn, {host for _, host in waiting}) if waiting else {}
+        hopeless = [action_id for action_id, host in waiting if host in down]
+        if hopeless:
+            LOG.warning('Actions %s are not waited for any longer: their hosts are silent', hopeless)
+            error = {'message': 'The host of the server does not answer.', 'code': 409}
+            self.engine.ring(session.write(actions.refuse_queued, hopeless, error))
 
     def begin_due(self) -> None:
         """What servers wait for that nobody has to ask for again."""

@@ -213,6 +213,39 @@ def test_a_swap_on_a_host_that_falls_silent(cloud: Cloud, server: str, blocks: C
         assert not owed.debts(conn) and not owed.of_hosts(conn, [str(host)])
 
 
+def test_what_is_queued_behind_a_silent_host_is_refused(cloud: Cloud, server: str, blocks: Caller, volume: Any,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    """The swap waits for its host, which alone knows what the guest uses. The others need not wait with it."""
+    heard, unheard = servicegroup.down_hosts, set()
+
+    def down_hosts(conn: Any, hosts: set[str], **kwargs: Any) -> Any:
+        return {**heard(conn, hosts, **kwargs), **dict.fromkeys(unheard & hosts)}
+    monkeypatch.setattr(servicegroup, 'down_hosts', down_hosts)
+    conductor: Any = cloud.services['conductor1'].manager
+    conductor.engine._steady = conductor.wire.steady = lambda: True
+    old, new, other, third, host = volume(), volume(), volume(), volume(), record(server).host
+    for one in (old, other):
+        attach(cloud, server, one)
+    quiet(cloud)
+    with held('swap_volume.after') as there:
+        swap(cloud, server, old, new)
+        assert there.wait(20)
+        attach(cloud, server, third)
+        cloud.api('DELETE', f'/servers/{server}/os-volume_attachments/{other}', expect=202)
+        unheard.add(str(host))
+        cloud.until(lambda: {(one.volume_id, one.connection_info['state']) for one in mapped(server)} == {
+            (old, 'detaching'), (new, 'swapping'), (other, 'attached')}, 'the others to be refused')
+        assert blocks('GET', f'/volumes/{third}')['volume']['status'] == 'available'
+        assert 'does not answer' in action_of(cloud, server, 'attach_volume')['message']
+        reset(cloud, server)
+        cloud.until(lambda: 'locks' not in cloud.leaks(), 'the swap to be given up')
+        unheard.clear()
+    quiet(cloud)
+    attach(cloud, server, third)
+    quiet(cloud)
+    assert third in plugged(cloud, server)
+
+
 def test_what_comes_too_late_is_not_done(cloud: Cloud, server: str, blocks: Caller, volume: Any,
                                          monkeypatch: pytest.MonkeyPatch) -> None:
     """A host is cut off while it is to unplug a volume: the action ends without it, and the volume stays the server's.

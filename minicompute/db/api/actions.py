@@ -16,6 +16,7 @@ from minicompute.db import bulk, watch
 from minicompute.db.api import system_metadata
 from minicompute.db.models import instance_actions as actions
 from minicompute.db.models import instance_actions_events as events
+from minicompute.db.models import instances
 from minicompute.db.session import now as db_now
 from minicompute.objects import Action, ActionState
 
@@ -273,6 +274,43 @@ def save_many(conn: sa.Connection, many: Sequence[Action], now: datetime.datetim
             values.update(busy=None, finish_time=now)
         action.updated_at = now
     bulk.update(conn, actions.c.id, rows)
+
+
+#: what queues at a server and is nothing without its host
+OF_DEVICES = ('attach_volume', 'detach_volume', 'swap_volume', 'attach_interface', 'detach_interface')
+
+
+def queued_at_hosts(conn: sa.Connection, limit: int = 500) -> list[tuple[int, str]]:
+    """(action, the host of its server) of what waits to attach or detach something there."""
+    rows = conn.execute(sa.select(actions.c.id, instances.c.host).join(
+        instances, instances.c.uuid == actions.c.instance_uuid).where(
+        actions.c.state == ActionState.QUEUED, actions.c.flow.in_(OF_DEVICES), instances.c.deleted == 0,
+        instances.c.host.is_not(None)).order_by(actions.c.id).limit(limit))
+    return [(row.id, row.host) for row in rows]
+
+
+def refuse_queued(conn: sa.Connection, ids: Collection[int], error: Mapping[str, Any]) -> list[int]:
+    """End what waits in a line, as failed, without waiting for its turn: it has done nothing yet, so that its flow
+    unwinds beside what holds the server. Who stood behind it stands behind the one before it. -> ids to ring"""
+    many = load(conn, ids)
+    holders = {uuid: holder.id or 0 for uuid in {one.instance_uuid for one in many}
+               if (holder := running(conn, uuid)) is not None}
+    # Nobody puts himself behind these meanwhile, nor do they let anything go.
+    held = {row.id for row in lock(conn, holders.values()).values() if row.state not in ActionState.ENDED}
+    refused = []
+    for waits in many:
+        if holders.get(waits.instance_uuid) not in held:
+            continue    # it has just ended: the next look finds what waits still
+        now = load(conn, [waits.id or 0])[0]
+        if now.state != ActionState.QUEUED:
+            continue
+        conn.execute(actions.update().where(actions.c.after == now.id, actions.c.state == ActionState.QUEUED).values(
+            after=now.after))
+        now.data['error'] = dict(error)
+        conn.execute(actions.update().where(actions.c.id == now.id).values(
+            state=ActionState.UNWINDING, after=None, data=now.data, lease_until=None))
+        refused.append(now.id or 0)
+    return refused
 
 
 def release_waiting(conn: sa.Connection, ended: Sequence[Action]) -> list[int]:
