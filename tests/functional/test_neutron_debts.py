@@ -3,6 +3,7 @@ lives keeps what it has, and gets nothing else."""
 from __future__ import annotations
 
 import dataclasses
+import uuid as uuidlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,9 +14,9 @@ from minicompute.conductor.flow import Debt, Task
 from minicompute.conductor.flows import ports
 from minicompute.context import admin_context
 from minicompute.db import session
-from minicompute.db.api import owed
+from minicompute.db.api import actions, migrations, owed, system_metadata, undecided
 from minicompute.network import base as network
-from minicompute.objects import Action
+from minicompute.objects import Action, Migration
 from minicompute.virt.fake import FakeDriver
 from tests.functional import beginnings, test_flows
 from tests.functional.bench import HOSTS
@@ -201,9 +202,37 @@ def test_a_binding_that_is_paid_as_a_move_begins_is_paid_again(bench: NeutronBen
     assert bench.server(uuid).network_info == before
 
 
-def test_each_host_that_a_move_failed_at_is_owed(bench: NeutronBench) -> None:
-    task = Task(Action(action='live-migration', flow='live-migration', step='', instance_uuid='u' * 36,
+def test_nothing_is_paid_while_nobody_knows_where_the_guest_is(bench: NeutronBench) -> None:
+    """Its live migration was given up while both hosts were silent: either may need what it has."""
+    uuid = bench.built()
+    owe(Debt('neutron', 'bind', uuid), uuid)
+    session.write(system_metadata.merge, uuid, {actions.UNDECIDED: 'a migration'})
+    before = bench.neutron.asked('GET')
+    assert debts.pay() == 0 and owing() == [f'bind {uuid}'] and bench.neutron.asked('GET') == before
+    session.write(undecided.settled, uuid)
+    assert debts.pay() == 1
+
+
+def test_an_evacuation_ends_the_binding_of_a_move_that_never_ended(bench: NeutronBench) -> None:
+    uuid = bench.built()
+    move = Migration(uuid=str(uuidlib.uuid4()), instance_uuid=uuid, migration_type='live-migration', status='running',
+                     source_compute=bench.server(uuid).host, dest_compute='lost')
+    session.write(migrations.create, move)
+    session.write(system_metadata.merge, uuid, {actions.UNDECIDED: move.uuid})
+    moved(bench, uuid, 'evacuate')
+    (owes,) = [verb for verb in owing() if verb.startswith('unbind ')]
+    assert owes == 'unbind ' + ports.still_bound(task_of(uuid), 'lost')[0].ref
+    debts.pay()
+    assert owing() == []
+
+
+def task_of(uuid: str) -> Task:
+    return Task(Action(action='live-migration', flow='live-migration', step='', instance_uuid=uuid,
                        request_id='req-1'), None, admin_context())
+
+
+def test_each_host_that_a_move_failed_at_is_owed(bench: NeutronBench) -> None:
+    task = task_of('u' * 36)
     debt = [one for host in ('b' * 255, 'c' * 255) for one in ports.still_bound(task, host)]
     for one in debt:
         assert len(f'{one.kind} {one.ref}') <= 64

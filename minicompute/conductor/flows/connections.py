@@ -23,7 +23,7 @@ from minicompute import exception
 from minicompute.conductor.flow import Debt, Outcome, Retry, Step, StepFailed, Task
 from minicompute.context import admin_context
 from minicompute.db import session
-from minicompute.db.api import actions, block_devices, instances
+from minicompute.db.api import actions, block_devices, instances, undecided
 from minicompute.db.api import owed as debts
 from minicompute.objects import ActionState, BlockDevice
 from minicompute.volume import remote
@@ -374,8 +374,9 @@ class NotYet(exception.Conflict):
     """The neighbour was asked, and says that it is at work with it."""
 
 
-def _must_be_idle(conn: sa.Connection, uuid: str) -> None:
-    if actions.any_running(conn, [uuid]):
+def must_be_idle(conn: sa.Connection, uuid: str) -> None:
+    """Raises Busy, also while it is not known which of two hosts has the guest: either may need what it has."""
+    if actions.any_running(conn, [uuid]) or undecided.waits(conn, uuid):
         raise Busy(instance_uuid=uuid)
 
 
@@ -385,10 +386,10 @@ def settle_volume(ref: str, data: dict[str, Any]) -> None:
     if backend is None:
         return
     with session.read() as conn:
-        _must_be_idle(conn, uuid)
+        must_be_idle(conn, uuid)
     held = backend.attachments(uuid)    # first: what an action makes that begins behind the next look is its own
     with session.read() as conn:
-        _must_be_idle(conn, uuid)
+        must_be_idle(conn, uuid)
         server = instances.get_many(conn, [uuid]).get(uuid)
     mine = [one for one in server.block_devices if one.volume_id == ref] if server is not None else []
     current = {one.attachment_id for one in server.block_devices} if server is not None else set()
@@ -500,7 +501,7 @@ def settle_migration(ref: str, data: dict[str, Any]) -> None:
     if remote.load() is None:
         return
     with session.read() as conn:
-        _must_be_idle(conn, uuid)
+        must_be_idle(conn, uuid)
         error = bool(data['error']) and not (data.get('doubt') and _has_only(conn, uuid, new, ref))
     saved = _end_migration(ref, new, error=error)
     if saved and not error:
@@ -519,7 +520,7 @@ def _has_only(conn: sa.Connection, uuid: str, one: str, other: str) -> bool:
 
 def _rename(conn: sa.Connection, uuid: str, was: str, saved: str) -> None:
     """The server's volume has its old id again. Raises Busy: what has begun since may swap it for another."""
-    _must_be_idle(conn, uuid)
+    must_be_idle(conn, uuid)
     for one in block_devices.all_of_volume(conn, was):
         if one.instance_uuid == uuid:
             block_devices.update(conn, str(one.uuid), was=was, **_with_id(one, saved))

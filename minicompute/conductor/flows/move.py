@@ -76,6 +76,7 @@ def switch(task: Task, **more: Any) -> Outcome:
     the plan says."""
     _check_claims(task)
     if undecided := _undecided(task):
+        _leave_binding(task)
         task.on_commit(functools.partial(unended.forget, uuid=undecided, instance_uuid=task.uuid, home=dest(task)))
     return _go(task, task.data['dest'], more)
 
@@ -84,6 +85,15 @@ def _undecided(task: Task) -> str | None:
     """An earlier move, of which nobody could say where it had left the guest. It is made anew now."""
     uuid = unended.of(task.instance) if task.instance is not None else None
     return uuid if uuid != task.data['migration'] else None
+
+
+def _leave_binding(task: Task) -> None:
+    """That which the earlier move had made at its destination."""
+    assert task.instance is not None
+    with session.read() as conn:
+        other = unended.other_host(conn, task.instance)
+    if other and ports.has_ports(task):
+        connections.owe(task, ports.still_bound(task, other), 'a move was not ended')
 
 
 def switch_back(task: Task, **more: Any) -> Outcome:

@@ -17,7 +17,7 @@ from typing import Any
 
 from minicompute import exception
 from minicompute.conductor.flow import Asked, Debt, Later, Outcome, StepFailed, Task
-from minicompute.conductor.flows.connections import Busy, owe
+from minicompute.conductor.flows.connections import Busy, must_be_idle, owe
 from minicompute.conf import CONF
 from minicompute.context import admin_context
 from minicompute.db import session
@@ -226,8 +226,7 @@ def _at_rest(uuid: str) -> Instance | None:
     """The server, if it is there. Raises Busy while something is being done with it: only what comes of that says what
     is left to do."""
     with session.read() as conn:
-        if actions.any_running(conn, [uuid]):
-            raise Busy(instance_uuid=uuid)
+        must_be_idle(conn, uuid)
         return instances.get_many(conn, [uuid]).get(uuid)
 
 

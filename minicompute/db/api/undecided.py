@@ -62,6 +62,11 @@ def of(instance: Instance) -> str | None:
     return found
 
 
+def waits(conn: sa.Connection, instance_uuid: str) -> bool:
+    """Whether that is so of a server: then nothing may be done to what its two hosts have, though nothing holds it."""
+    return journal.UNDECIDED in system_metadata.of(conn, instance_uuid)
+
+
 def other_host(conn: sa.Connection, instance: Instance) -> str | None:
     """Where the guest of such a server may be beside its own host."""
     uuid = of(instance)
