@@ -252,7 +252,8 @@ class ConductorManager(Manager):
             return security_groups.on_host(conn, host)
 
     def wanted(self, context: RequestContext, host: str, action_id: int, step: str) -> bool:
-        """Who asks is there: so that nobody ends the action for its silence while it does what it asked for."""
+        """Whether the action still waits for what `host` was asked as its `step`. Who asks is there, and is noted as
+        such: nobody is to end the action for the host's silence while that is done."""
         with session.read() as conn:
             if not actions.waits_for(conn, action_id, step):
                 return False

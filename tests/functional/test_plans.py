@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from minicompute.conf import CONF
+from minicompute.db import session
+from minicompute.db.api import actions, undecided
 from tests.functional import plans
 from tests.functional.api.client import Client
 from tests.functional.plans import ident
@@ -76,3 +78,12 @@ def test_no_list_reads_a_whole_table(many):
             if table not in whole:
                 wrong.append(f'{client.headers["X-Project-Id"]} {path} scans {table}: {statement.partition("FROM")[2]}')
     assert not wrong, '\n\n'.join(wrong)
+
+
+def test_what_is_looked_for_all_the_time(many):
+    """Each few seconds, whether there is any or not."""
+    def look(conn):
+        assert not undecided.find(conn) and not actions.queued_at_hosts(conn)
+    with plans.selects() as seen:
+        session.write(look)
+    assert seen and not [statement for statement, values in seen if plans.scans(statement, values)]

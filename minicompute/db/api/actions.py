@@ -292,24 +292,23 @@ def queued_at_hosts(conn: sa.Connection, limit: int = 500) -> list[tuple[int, st
 def refuse_queued(conn: sa.Connection, ids: Collection[int], error: Mapping[str, Any]) -> list[int]:
     """End what waits in a line, as failed, without waiting for its turn: it has done nothing yet, so that its flow
     unwinds beside what holds the server. Who stood behind it stands behind the one before it. -> ids to ring"""
-    many = load(conn, ids)
-    holders = {uuid: holder.id or 0 for uuid in {one.instance_uuid for one in many}
-               if (holder := running(conn, uuid)) is not None}
+    uuids = {one.instance_uuid for one in load(conn, ids)}
+    holders = {row.busy: row.id for row in conn.execute(
+        sa.select(actions.c.id, actions.c.busy).where(actions.c.busy.in_(uuids)))}
     # Nobody puts himself behind these meanwhile, nor do they let anything go.
     held = {row.id for row in lock(conn, holders.values()).values() if row.state not in ActionState.ENDED}
-    refused = []
-    for waits in many:
-        if holders.get(waits.instance_uuid) not in held:
-            continue    # it has just ended: the next look finds what waits still
-        now = load(conn, [waits.id or 0])[0]
-        if now.state != ActionState.QUEUED:
-            continue
-        conn.execute(actions.update().where(actions.c.after == now.id, actions.c.state == ActionState.QUEUED).values(
-            after=now.after))
-        now.data['error'] = dict(error)
-        conn.execute(actions.update().where(actions.c.id == now.id).values(
-            state=ActionState.UNWINDING, after=None, data=now.data, lease_until=None))
-        refused.append(now.id or 0)
+    refused: list[int] = []
+    before: dict[int | None, int | None] = {}
+    for one in load(conn, ids):     # the first in the line first
+        if one.state != ActionState.QUEUED or holders.get(one.instance_uuid) not in held:
+            continue    # what held it has just ended: the next look finds what waits still
+        before[one.id] = before.get(one.after, one.after)
+        conn.execute(actions.update().where(actions.c.after == one.id, actions.c.state == ActionState.QUEUED).values(
+            after=before[one.id]))
+        one.data['error'] = dict(error)
+        conn.execute(actions.update().where(actions.c.id == one.id).values(
+            state=ActionState.UNWINDING, after=None, data=one.data, lease_until=None))
+        refused.append(one.id or 0)
     return refused
 
 

@@ -18,8 +18,7 @@ from minicompute.db import session
 from minicompute.db.api import allocations as claims
 from minicompute.db.api import block_devices as devices
 from minicompute.db.api import instances as servers
-from minicompute.db.api import networks
-from minicompute.db.api.actions import UNDECIDED
+from minicompute.db.api import networks, undecided
 from minicompute.db.models import (
     allocations,
     block_device_mappings,
@@ -355,8 +354,6 @@ def moves_without_action(conn: sa.Connection) -> list[Finding]:
     going = [status for status in MigrationStatus.LIVE if status != MigrationStatus.FINISHED]
     # A flow that ends says so in the migration: here somebody gave it up where it stood, perhaps with its guest at the
     # destination. Who mends that must look where the guest is.
-    said = sa.type_coerce(instances.c.system_metadata, sa.Text)
-    goes_on = sa.func.coalesce(said, '').like(f'%"{UNDECIDED}"%')      # when one of its hosts is back
     given_up = sa.exists().where(
         instance_actions.c.instance_uuid == migrations.c.instance_uuid, instances.c.id.is_not(None),
         instance_actions.c.state == ActionState.FAILED, instance_actions.c.start_time >= migrations.c.created_at)
@@ -365,7 +362,8 @@ def moves_without_action(conn: sa.Connection) -> list[Finding]:
         instances, sa.and_(instances.c.uuid == migrations.c.instance_uuid, _live())).where(
         sa.or_(migrations.c.status.in_(going),
                sa.and_(migrations.c.status == MigrationStatus.FINISHED, instances.c.id.is_(None))),
-        _old(conn, migrations.c.updated_at), _idle(migrations.c.instance_uuid), ~goes_on).limit(MOST))
+        _old(conn, migrations.c.updated_at), _idle(migrations.c.instance_uuid),
+        ~undecided.is_noted()).limit(MOST))     # those go on when one of their hosts is back
     return [Finding('move without an action', row.instance_uuid, f'migration {row.uuid} is {row.status}, but nothing '
                     'is under way' + (': its action was given up; see on which host the guest is'
                                       if row.given_up else ''), row, safe=not row.given_up) for row in rows]
