@@ -273,13 +273,15 @@ def ask_all(things: Things, wanted: Wanted, uuids: dict[str, str]) -> dict[str, 
         return dict(pool.map(one, wanted))
 
 
-def force_down(things: Things, down: bool) -> None:
-    """The compute whose servers are evacuated: dead for real before somebody says so."""
+def force_down(things: Things, down: bool, number: int = 2, *, power: bool = False) -> None:
+    """A compute, by default the one whose servers are evacuated: dead for real before somebody says so, and its guests
+    with it unless its machine still has `power`."""
     stack = things.site.stack
-    host = stack.host('compute', 2)
+    host = stack.host('compute', number)
     if down:
-        stack.kill('compute', 2)
-        things.site.lose_power(host)
+        stack.kill('compute', number)
+        if not power:
+            things.site.lose_power(host)
     found = [one for one in things.api.ok('GET', '/os-services?binary=nova-compute')['services'] if one['host'] == host]
     things.api.ok('PUT', f'/os-services/{found[0]["id"]}', {'forced_down': down})
     time.sleep(0.2)

@@ -1,4 +1,5 @@
-"""What is not a matter of one point: many kills, long silences, a full disk, a delete in the middle of everything."""
+"""What is not a matter of one point: many kills, long silences, a full disk, a delete in the middle of everything,
+moves whose hosts are both lost."""
 from __future__ import annotations
 
 import contextlib
@@ -9,10 +10,18 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.integration.kill_matrix.actions import ACTIONS, BY_NAME, TASK, Things, ask_all, servers_for
+from tests.integration.kill_matrix.actions import (
+    ACTIONS,
+    BY_NAME,
+    TASK,
+    Things,
+    ask_all,
+    force_down,
+    servers_for,
+)
 from tests.integration.kill_matrix.runner import Runner, all_problems
 from tests.integration.kill_matrix.site import Site
 from tests.integration.stack import StackError, wait_for
@@ -219,6 +228,81 @@ def disk_full(site: Site, servers: int) -> str:
     return f'{servers} servers booted although one of three hosts was full ({full} refusals): quiet after {took:.1f} s'
 
 
+#: of a live migration that was given up: what it does when its hosts are back, where its guest has stayed, and where
+#: it has gone
+_ASKED = [('compute', 'migrate.undo', when) for when in ('before', 'after', 'before-report')]
+_JUDGED = ('before', 'after', 'before-commit', 'after-commit')
+STAYED = [*_ASKED, *(('conductor', place, when) for place in ('migrate.undo', 'claim_destination.undo')
+                     for when in _JUDGED),
+          *(('compute', 'prepare_destination.undo', when) for when in ('before', 'after', 'before-report'))]
+GONE = [*_ASKED, *(('conductor', place, when) for place in ('migrate.undo', 'confirm_copy', 'switch')
+                   for when in _JUDGED),
+        *(('compute', place, when) for place in ('find_at_destination', 'finish_destination', 'clean_source')
+          for when in ('before', 'after', 'before-report'))]
+
+
+def lost_moves(site: Site, servers: int) -> str:
+    """Both hosts of live migrations are dead, and the state of each server is reset while conductors die; then the
+    hosts come back, and they and the conductors die again at each point of what goes on. Of one half the copy has
+    ended."""
+    things, (source, dest) = Things(site), (site.stack.host('compute', number) for number in (2, 1))
+    uuids = [things.boot(f'vm{number}', host=source) for number in range(servers)]
+    points = {}
+    for number, uuid in enumerate(uuids):
+        things.wait(uuid, 'ACTIVE')
+        points[uuid] = [STAYED, GONE][number % 2][number // 2 % len([STAYED, GONE][number % 2])]
+        assert things.ask(uuid, 'os-migrateLive', {'host': dest, 'block_migration': 'auto'}) == 202
+    there = pathlib.Path(site.stack.state, 'fake-domains', source)
+    wait_for(lambda: len(list(there.glob('.live.*'))) == servers, 120, 'all to be copied')
+    for number in (1, 2):
+        force_down(things, True, number, power=True)
+    for uuid in uuids[1::2]:
+        site.end_copy(uuid, source)
+    site.arm([f'conductor:live-migration.migrate.undo:{_JUDGED[number % 4]}/{uuid}!kill'
+              for number, uuid in enumerate(uuids[:16])])
+    with _reviving(site, 'compute1', 'compute2'):
+        for uuid in uuids:
+            assert things.ask(uuid, 'os-resetState', {'state': 'active'}) == 202
+        for uuid in uuids:
+            things.wait(uuid, 'ACTIVE')
+    kills = len(site.hits())
+    site.disarm()
+    for uuid in uuids:
+        assert things.ask(uuid, 'reboot', {'type': 'HARD'}) == 409, 'a second guest might have been started'
+    site.arm([f'{role}:live-migration.{place}:{when}/{uuid}!kill' for uuid, (role, place, when) in points.items()])
+    with _reviving(site):
+        for number in (1, 2):
+            force_down(things, False, number)
+        wait_for(lambda: not site.rows("SELECT id FROM instances WHERE system_metadata LIKE '%undecided%'"), 180,
+                 'all moves to end')
+    took, reached = quiet(site), len(site.hits())
+    site.disarm()
+    homes = {row.uuid: row.host for row in site.rows('SELECT uuid, host FROM instances WHERE deleted = 0')}
+    assert homes == {uuid: (source, dest)[number % 2] for number, uuid in enumerate(uuids)}, homes
+    _clear(site, things)
+    return (f'{servers} live migrations whose hosts were dead, reset under {kills} kills of conductors, ended under '
+            f'{reached} more when the hosts were back: each with its guest where that was, quiet after {took:.1f} s')
+
+
+@contextlib.contextmanager
+def _reviving(site: Site, *but: str) -> Iterator[None]:
+    """Whoever dies is started again at once."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.wait(0.1):
+            with contextlib.suppress(StackError):    # killed again before it was ready
+                site.revive(*but)
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(90)
+    site.revive(*but)
+
+
 def _arrive(site: Site, count: int) -> None:
     """Those that never get there are deleted somewhere else on their way."""
     with contextlib.suppress(StackError):
@@ -238,4 +322,5 @@ SCENARIOS = {
     'frozen': Scenario(frozen, 20, {'DEFAULT': {'service_down_time': 60}}),
     'deletes': Scenario(deletes, 1),
     'disk-full': Scenario(disk_full, 40),
+    'lost-moves': Scenario(lost_moves, 2 * len(GONE), {'fake': {'live_migration_seconds': 3600}}),
 }

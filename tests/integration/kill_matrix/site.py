@@ -197,9 +197,17 @@ class Site:
             link.unlink()
             link.symlink_to(f'4:{name}')
 
-    def revive(self, but: str = '') -> list[str]:
-        """Start what does not run, `but` one daemon. -> names"""
-        dead = [daemon for daemon in self.stack.daemons.values() if not daemon.alive and daemon.name != but]
+    def end_copy(self, uuid: str, host: str) -> None:
+        """The hypervisor of `host`, whose daemon may be dead, is done with what goes to another: its time is over."""
+        job = pathlib.Path(self.stack.state, 'fake-domains', host, f'.live.{uuid}')
+        dest, _, _, size = os.readlink(job).split(':')
+        new = job.with_name(f'{job.name}.new')
+        new.symlink_to(f'{dest}:0.0:0.0:{size}')
+        new.replace(job)
+
+    def revive(self, *but: str) -> list[str]:
+        """Start what does not run, `but` some daemons. -> names"""
+        dead = [daemon for daemon in self.stack.daemons.values() if not daemon.alive and daemon.name not in but]
         for daemon in dead:
             self.stack.spawn(daemon.role, daemon.number, wait=False)
         for daemon in dead:
