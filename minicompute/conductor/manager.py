@@ -136,8 +136,10 @@ class ConductorManager(Manager):
         only to hear in the end that the host is silent."""
         with session.read() as conn:
             waiting = actions.queued_at_hosts(conn)
-            judge = servicegroup.down_hosts if self.wire.steady() else servicegroup.forced_down
-            down = judge(conn, {host for _, host in waiting}) if waiting else {}
+            hosts = {host for _, host in waiting}
+            down = servicegroup.down_hosts(conn, hosts) if hosts else {}
+            if down and not self.wire.steady():
+                down = servicegroup.forced_down(conn, hosts)
         hopeless = [action_id for action_id, host in waiting if host in down]
         if hopeless:
             LOG.warning('Actions %s are not waited for any longer: their hosts are silent', hopeless)
