@@ -54,6 +54,7 @@ class MortalEngine(Engine):
 class Bench:
     def __init__(self, monkeypatch: Any) -> None:
         CONF.set_override('stuck_after', 4, 'conductor')
+        CONF.set_override('service_down_time', 3600)     # nobody beats here, and a slow test is no lost host
         CONF.set_override('workers', 3, 'conductor')     # dozens of engines a test, with a handful of actions each
         FakeDriver.faults.clear()
         self.computes = {host: ComputeManager(host, FakeDriver(host)) for host in HOSTS}
