@@ -322,5 +322,6 @@ SCENARIOS = {
     'frozen': Scenario(frozen, 20, {'DEFAULT': {'service_down_time': 60}}),
     'deletes': Scenario(deletes, 1),
     'disk-full': Scenario(disk_full, 40),
-    'lost-moves': Scenario(lost_moves, 2 * len(GONE), {'fake': {'live_migration_seconds': 3600}}),
+    'lost-moves': Scenario(lost_moves, 2 * len(GONE), {
+        'fake': {'live_migration_seconds': 3600}, 'DEFAULT': {'max_concurrent_builds': 0}}),
 }
