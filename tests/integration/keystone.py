@@ -156,7 +156,7 @@ class Daemon:
     def answers(self) -> bool:
         assert self.process and self.process.poll() is None, f'{self.command[0]} ended:\n{self.text()[-3000:]}'
         try:
-            requests.get(self.url, timeout=5)
+            requests.get(self.url, timeout=20)
         except requests.RequestException:
             return False
         return True
@@ -211,7 +211,7 @@ class Keystone(Daemon):
         """-> the answer's document (None when empty), as the administrator unless `token` is given."""
         if self._admin is None:
             self._admin = self.token('admin', project='admin')
-        answer = requests.request(method, self.base + path, json=body, timeout=30,
+        answer = requests.request(method, self.base + path, json=body, timeout=PATIENCE,
                                   headers={'X-Auth-Token': token or self._admin, **(headers or {})})
         assert answer.ok, f'{method} {path}: {answer.status_code} {answer.text}'
         return answer.json() if answer.content else None
@@ -231,7 +231,7 @@ class Keystone(Daemon):
 
     def authenticate(self, identity: Mapping[str, Any], scope: Any = None) -> str:
         auth = {'identity': identity, **({'scope': scope} if scope else {})}
-        answer = requests.post(f'{self.base}/auth/tokens', json={'auth': auth}, timeout=30)
+        answer = requests.post(f'{self.base}/auth/tokens', json={'auth': auth}, timeout=PATIENCE)
         assert answer.status_code == 201, answer.text
         return answer.headers['X-Subject-Token']
 
@@ -286,7 +286,7 @@ class Api(Daemon):
     """The real minicompute-api behind Keystone. `call` -> the answer; paths as they are on the wire."""
 
     def __init__(self, folder: pathlib.Path, keystone: Keystone, database: str, port: int | None = None,
-                 concurrency: str = 'threading', cache: int = 2, timeout: int = 4,
+                 concurrency: str = 'threading', cache: int = 2, timeout: int = 30,
                  password: str | None = None) -> None:
         port = port or free_port()
         self.base = f'http://127.0.0.1:{port}'
@@ -303,7 +303,8 @@ class Api(Daemon):
         sent = {'OpenStack-API-Version': f'compute {version}', **(headers or {})}
         if token is not None:
             sent['X-Auth-Token'] = token
-        return requests.request(method, self.base + path, json=body, headers=sent, timeout=60, allow_redirects=False)
+        return requests.request(method, self.base + path, json=body, headers=sent, timeout=PATIENCE,
+                                allow_redirects=False)
 
     def get(self, path: str, token: str | None = None, code: int = 200, **kwargs: Any) -> Any:
         return document(self.call('GET', path, token, **kwargs), code)

@@ -28,7 +28,7 @@ SCRIPT = ROOT / 'tools' / 'lab.sh'
 #: what the guest says when it is up
 UP = 'minicompute-guest: up'
 #: seconds that a guest under emulation may take on a busy machine
-BOOT = 240
+BOOT = 600
 
 
 class Lab:
@@ -136,7 +136,7 @@ class Lab:
         services = self.api.ok('GET', f'/os-services?binary=nova-compute&host={host}')['services']
         return str(services[0]['state']) if services else 'unknown'
 
-    def wait_service(self, host: str, state: str, seconds: float = 90) -> None:
+    def wait_service(self, host: str, state: str, seconds: float = BOOT) -> None:
         wait_for(lambda: self.service_state(host) == state, seconds, f'{host} {state}', pause=0.5)
 
     def boot(self, name: str, host: str | None = None, *, flavor: str = '42', wait: bool = True,
@@ -180,7 +180,7 @@ class Lab:
         for server_id in server_ids:
             self.api.request('DELETE', f'/servers/{server_id}')
         for server_id in server_ids:
-            wait_for(lambda uuid=server_id: self.api.request('GET', f'/servers/{uuid}')[0] == 404, 120,
+            wait_for(lambda uuid=server_id: self.api.request('GET', f'/servers/{uuid}')[0] == 404, BOOT,
                      f'the end of {server_id}')
 
     def report(self) -> str:

@@ -36,6 +36,8 @@ ROLES = ('conductor', 'scheduler', 'compute', 'api')
 #: the servers of stacks on this machine's libvirtd, whose domains have their number for a name, begin beyond those of
 #: any cloud that somebody has there, or has left there, and below those of test_libvirt_driver.py
 FIRST_ID, IDS_OF_ONE = 0xC0000000, 256
+#: seconds until we give up on what takes one or two: the machine may be as busy as it likes
+PATIENCE = 240
 
 
 class StackError(AssertionError):
@@ -120,7 +122,7 @@ class Broker:
             [str(RABBIT_BIN / 'rabbitmq-server')], env=self._env(), stdin=subprocess.DEVNULL, stdout=log,
             stderr=subprocess.STDOUT, start_new_session=True)
         log.close()
-        wait_for(lambda: port_open(self.port) or self._died(), 90, 'RabbitMQ')
+        wait_for(lambda: port_open(self.port) or self._died(), PATIENCE, 'RabbitMQ')
 
     def _died(self) -> bool:
         if self._process is not None and self._process.poll() is not None:
@@ -146,10 +148,10 @@ class Broker:
         except subprocess.TimeoutExpired:
             for pid in family:
                 _signal(pid, signal.SIGKILL)
-            process.wait(10)
+            process.wait(PATIENCE)
         for pid in family:
             _signal(pid, signal.SIGKILL)
-        wait_for(lambda: not port_open(self.port), 10, 'the end of RabbitMQ')
+        wait_for(lambda: not port_open(self.port), PATIENCE, 'the end of RabbitMQ')
 
     @staticmethod
     def _beams(pids: list[int]) -> list[int]:
@@ -170,7 +172,7 @@ class Broker:
         """One for each stack, so that none hears another's messages."""
         for words in (['add_vhost', name], ['set_permissions', '-p', name, 'guest', '.*', '.*', '.*']):
             subprocess.run([str(RABBIT_BIN / 'rabbitmqctl'), '-q', '-n', self._node, *words], env=self._env(),
-                           check=True, capture_output=True, timeout=60)
+                           check=True, capture_output=True, timeout=PATIENCE)
 
 
 def _comm(pid: int) -> str:
@@ -321,11 +323,12 @@ class Stack:
         family = [daemon.process.pid, *descendants(daemon.process.pid)]
         for pid in family:
             _signal(pid, number_of_signal)
-        daemon.process.wait(30)
+        daemon.process.wait(PATIENCE)
         # A worker that is still dying listens: who asks whether the next api is there would hear yes.
-        wait_for(lambda: not any(_comm(pid) for pid in family), 30, f'the end of the workers of {daemon.name}', 0.01)
+        wait_for(lambda: not any(_comm(pid) for pid in family), PATIENCE, f'the end of the workers of {daemon.name}',
+                 0.01)
 
-    def terminate(self, role: str, number: int = 0, seconds: float = 30) -> int:
+    def terminate(self, role: str, number: int = 0, seconds: float = PATIENCE) -> int:
         """SIGTERM, as an init system sends it. -> the exit status. Raises TimeoutExpired when the daemon stays, and
         StackError when an api leaves a worker behind."""
         daemon = self.daemons[role, number]
@@ -333,7 +336,7 @@ class Stack:
         workers = descendants(daemon.process.pid)
         daemon.process.terminate()
         status = daemon.process.wait(seconds)
-        wait_for(lambda: not any(_comm(pid) for pid in workers), 5, f'the end of the workers of {daemon.name}')
+        wait_for(lambda: not any(_comm(pid) for pid in workers), PATIENCE, f'the end of the workers of {daemon.name}')
         return status
 
     def pause(self, role: str, number: int = 0) -> None:
@@ -355,7 +358,7 @@ class Stack:
         """The name that the daemon reports under."""
         return f'{role}{number}-{self.tag}'
 
-    def wait_ready(self, role: str, number: int = 0, seconds: float = 60) -> None:
+    def wait_ready(self, role: str, number: int = 0, seconds: float = PATIENCE) -> None:
         daemon = self.daemons[role, number]
 
         def ready() -> bool:
@@ -375,11 +378,12 @@ class Stack:
     # -- files and commands ---------------------------------------------------------------
 
     def _write_config(self, daemon: Daemon) -> None:
+        # Who waits for a host to look down says for how long. With all others one that is slow is not to be lost.
         sections: dict[str, dict[str, Any]] = {
             'DEFAULT': {
                 'host': self.host(daemon.role, daemon.number), 'transport_url': self.broker.url(self.tag),
                 'state_path': self.state, 'compute_driver': self._driver, 'report_interval': 1,
-                'service_down_time': 8, 'osapi_compute_listen_port': self._port_of(daemon.number),
+                'service_down_time': 60, 'osapi_compute_listen_port': self._port_of(daemon.number),
                 'graceful_shutdown_timeout': 3},
             'api': {'auth_strategy': 'noauth2'},
             'database': {'connection': self.database},
@@ -401,7 +405,7 @@ class Stack:
         """minicompute-manage, with the configuration of the first conductor."""
         daemon = next(iter(self.daemons.values()))
         done = subprocess.run([str(BIN / 'minicompute-manage'), '--config-file', str(daemon.config), *words],
-                              env=self._env(), capture_output=True, text=True, timeout=120)
+                              env=self._env(), capture_output=True, text=True, timeout=PATIENCE)
         if done.returncode:
             raise StackError(f'minicompute-manage {" ".join(words)}: {done.stderr.strip()}')
         return done.stdout
@@ -428,7 +432,7 @@ class Api:
                 'X-OpenStack-Nova-API-Version': microversion,
                 'OpenStack-API-Version': f'compute {microversion}'})
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 text = answer.read()
                 return answer.status, json.loads(text) if text else None
         except urllib.error.HTTPError as error:
@@ -461,7 +465,7 @@ class Api:
                 return   # a marker that was deleted meanwhile would be refused, as Nova does
             marker = f'&marker={page[-1]["id"]}'
 
-    def wait_status(self, uuid: str, status: str, seconds: float = 30) -> dict[str, Any]:
+    def wait_status(self, uuid: str, status: str, seconds: float = PATIENCE) -> dict[str, Any]:
         """Raises StackError with the fault when the server goes to ERROR instead."""
         def look() -> dict[str, Any] | None:
             server = dict(self.ok('GET', f'/servers/{uuid}')['server'])

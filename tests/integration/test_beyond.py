@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from minicompute.cli.follow import messages
-from tests.integration.stack import Broker, Stack, free_port, wait_for
+from tests.integration.stack import PATIENCE, Broker, Stack, free_port, wait_for
 from tests.integration.test_kill import image
 
 FOLLOWERS = 500
@@ -25,7 +25,7 @@ HEADERS = {'X-Auth-Token': 'admin:admin', 'OpenStack-API-Version': 'compute 2.10
 
 
 def connection(stack: Stack) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection('127.0.0.1', stack.port, timeout=60)
+    return http.client.HTTPConnection('127.0.0.1', stack.port, timeout=PATIENCE)
 
 
 class Follower:
@@ -115,7 +115,7 @@ def test_who_is_cut_off_hears_all_of_it_once(stack: Stack, material: dict[str, A
             last = cut.last
             cut.close()
             wait_for(lambda server=server: stack.api.ok('GET', f'/servers/{server}')['server']['status'] == 'ACTIVE',
-                     60, 'the boot')
+                     PATIENCE, 'the boot')
             cut = Follower(stack, last)
         seen += [seq for seq, _ in cut.until(is_active(server))]
     wanted = [seq for seq, _ in steady.until(is_active(server))]
@@ -127,11 +127,11 @@ def test_who_is_cut_off_hears_all_of_it_once(stack: Stack, material: dict[str, A
 def test_waiting_holds_no_thread(stack: Stack, material: dict[str, Any]) -> None:
     """More wait than there are threads; the boot that they wait for is accepted beside them."""
     stop = boot(stack, material, 'waited')
-    wait_for(lambda: stack.api.ok('GET', f'/servers/{stop}')['server']['status'] == 'ACTIVE', 60, 'the boot')
+    wait_for(lambda: stack.api.ok('GET', f'/servers/{stop}')['server']['status'] == 'ACTIVE', PATIENCE, 'the boot')
     waiting = []
     for _ in range(40):
         one = connection(stack)
-        one.request('GET', f'/minicompute/v1/servers/{stop}/wait?status=SHUTOFF&timeout=60', headers=HEADERS)
+        one.request('GET', f'/minicompute/v1/servers/{stop}/wait?status=SHUTOFF&timeout=300', headers=HEADERS)
         waiting.append(one)
     stack.api.ok('POST', f'/servers/{stop}/action', {'os-stop': None})
     for one in waiting:
@@ -170,7 +170,7 @@ def test_a_thousand_posts_make_one_server_though_the_api_is_killed(make_stack: A
         time.sleep(0.7)
         stack.restart('api')
     for thread in threads:
-        thread.join(180)
+        thread.join(PATIENCE)
     assert not any(thread.is_alive() for thread in threads)
     assert set(codes) <= {202, 409, None} and codes[202] == POSTS, codes
     found = stack.api.ok('GET', '/servers')['servers']
@@ -182,7 +182,7 @@ def post(stack: Stack, body: bytes, key: str) -> tuple[int | None, bytes]:
     request = urllib.request.Request(f'{stack.endpoint}/servers', method='POST', data=body,
                                      headers={**HEADERS, 'Idempotency-Key': key})
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
@@ -197,27 +197,33 @@ def test_figures_and_health(make_stack: Any, broker: Broker) -> None:
     stack = make_stack(broker, settings={'metrics': ports})
     material = {'imageRef': image(stack), 'flavorRef': stack.api.flavor(), 'networks': 'none'}
     server = boot(stack, material)
-    wait_for(lambda: stack.api.ok('GET', f'/servers/{server}')['server']['status'] == 'ACTIVE', 60, 'the boot')
+    wait_for(lambda: stack.api.ok('GET', f'/servers/{server}')['server']['status'] == 'ACTIVE', PATIENCE, 'the boot')
     wanted = {
         'api': 'minicompute_requests_total{code="202",route="POST /servers"} 1.0',
         'conductor': 'minicompute_step_seconds_count{flow="build",result="Success",step="spawn"} 1.0',
         'scheduler': 'minicompute_placements_total{result="claimed"} 1.0',
         'compute': 'minicompute_verb_seconds_count{result="Success",verb="spawn"} 1.0'}
     for role, line in wanted.items():
-        text = get(ports[f'{role}_port'], '/metrics')[1]
-        assert line in text, text
-        status, health = get(ports[f'{role}_port'], '/healthcheck')
-        assert status == 200 and json.loads(health)['checks']['broker'] == {'status': 'ok'}
+        # A daemon counts what it did when that is over, which others may see before.
+        wait_for(lambda role=role, line=line: line in get(ports[f'{role}_port'], '/metrics')[1], PATIENCE, line)
+        health = healthy(ports[f'{role}_port'])
+        assert health['checks']['broker'] == {'status': 'ok'}
     assert 'minicompute_unclaimed_seconds' in get(ports['conductor_port'], '/metrics')[1]
     assert 'minicompute_rpc_seconds_count{method="select_destinations",topic="scheduler"}' in get(
         ports['conductor_port'], '/metrics')[1]
-    assert get(stack.port, '/healthcheck')[0] == 200
+    healthy(stack.port)
     assert 'minicompute_' not in get(stack.port, '/metrics')[1], 'not where users are'
     assert get(ports['api_port'], '/v2.1/servers')[0] == 404
 
 
+def healthy(port: int) -> Any:
+    """-> what it says of its parts, once it is well: a part that took seconds to answer may have been missed once."""
+    found = wait_for(lambda: (answer := get(port, '/healthcheck'))[0] == 200 and answer, PATIENCE, 'good health')
+    return json.loads(found[1])
+
+
 def get(port: int, path: str) -> tuple[int, str]:
-    one = http.client.HTTPConnection('127.0.0.1', port, timeout=30)
+    one = http.client.HTTPConnection('127.0.0.1', port, timeout=PATIENCE)
     one.request('GET', path)
     answer = one.getresponse()
     text = answer.read().decode()
@@ -228,8 +234,12 @@ def get(port: int, path: str) -> tuple[int, str]:
 def test_the_health_says_what_is_away(make_stack: Any, own_broker: Broker) -> None:
     stack = make_stack(own_broker)
     own_broker.stop()
-    status, text = wait_for(lambda: (found := get(stack.port, '/healthcheck'))[0] == 503 and found, 20, 'the reason')
-    checks = json.loads(text)['checks']
-    assert checks['database'] == {'status': 'ok'} and 'does not answer' in checks['broker']['reason']
+
+    def only_the_broker() -> bool:
+        status, text = get(stack.port, '/healthcheck')
+        checks = json.loads(text)['checks']
+        return (status == 503 and checks['database'] == {'status': 'ok'}
+                and 'does not answer' in checks['broker'].get('reason', ''))
+    wait_for(only_the_broker, PATIENCE, 'the reason')
     own_broker.start()
-    wait_for(lambda: get(stack.port, '/healthcheck')[0] == 200, 30, 'the broker to be back')
+    healthy(stack.port)

@@ -4,7 +4,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import pathlib
-import socket
 import struct
 import subprocess
 import threading
@@ -22,7 +21,7 @@ from minicompute.console.gate import Admission
 from minicompute.console.proxy import ProxyServer
 from minicompute.objects import Console, ConsoleToken
 from tests.functional.test_console_proxy import Viewer, read
-from tests.integration.stack import port_open, wait_for
+from tests.integration.stack import PATIENCE, free_port, port_open, wait_for
 
 DAY = datetime.timedelta(days=1)
 
@@ -71,16 +70,14 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @contextlib.contextmanager
 def qemu(options: str, *words: str) -> Iterator[int]:
     """A machine that does not run, with a screen. -> the port of its VNC server"""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = max(free.getsockname()[1], 6000)
+    port = free_port()
     process = subprocess.Popen(['qemu-system-x86_64', '-S', '-nodefaults', '-vga', 'std', '-display', 'none', *words,
                                 '-vnc', f'127.0.0.1:{port - 5900}{options}'], stderr=subprocess.PIPE)
     try:
         def ready() -> bool:
             assert process.poll() is None, process.stderr and process.stderr.read()
             return port_open(port)
-        wait_for(ready, 60, 'QEMU')
+        wait_for(ready, PATIENCE, 'QEMU')
         yield port
     finally:
         process.kill()
@@ -122,7 +119,7 @@ def look(port: int) -> tuple[int, int]:
     """What a viewer does. -> the size of the screen, (0, 0) when there is none to be seen"""
     viewer = Viewer('/')
     viewer.connect(f'ws://127.0.0.1:{port}/', protocols=['binary'])
-    viewer.socket.settimeout(30)
+    viewer.socket.settimeout(PATIENCE)
     if read(viewer, 12) != rfb.VERSION:
         return 0, 0
     viewer.send(rfb.VERSION)

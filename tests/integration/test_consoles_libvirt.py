@@ -29,7 +29,7 @@ from tests.integration.stack import BIN, Broker, Stack, free_port, tail, wait_fo
 from tests.integration.test_libvirt_driver import GUEST, IMAGES, libvirtd  # noqa: F401
 
 #: a guest without KVM on a busy machine
-BOOT = 240
+BOOT = 600
 
 
 #: what the guest asks by itself
@@ -60,7 +60,7 @@ class Cloud:
             assert self.extra[name].poll() is None, tail(log)
             with socket.socket() as sock:
                 return sock.connect_ex(('127.0.0.1', self.ports[name])) == 0
-        wait_for(ready, 60, f'{name} ready')
+        wait_for(ready, BOOT, f'{name} ready')
 
     def stop(self) -> None:
         for process in self.extra.values():
@@ -110,7 +110,7 @@ def cloud(broker: Broker, libvirtd: Any) -> Iterator[Cloud]:  # noqa: F811
         finally:
             for server in made.api.servers():
                 made.api.request('DELETE', f'/servers/{server["id"]}')
-            wait_for(lambda: not made.api.servers(), 60, 'the end of all servers')
+            wait_for(lambda: not made.api.servers(), BOOT, 'the end of all servers')
             made.stop()
             for log in place.glob('*.log'):
                 print(f'--- {log.name}\n{tail(log, 12)}')
@@ -125,10 +125,10 @@ def image(cloud: Cloud) -> str:
     headers = {'Content-Type': 'application/json', 'X-Auth-Token': 'admin:admin'}
     body = {'name': 'guest', 'disk_format': 'qcow2', 'container_format': 'bare', 'visibility': 'public'}
     request = urllib.request.Request(base, json.dumps(body).encode(), headers)
-    made = json.loads(urllib.request.urlopen(request, timeout=60).read())
+    made = json.loads(urllib.request.urlopen(request, timeout=BOOT).read())
     upload = urllib.request.Request(f'{base}/{made["id"]}/file', path.read_bytes(), {
         **headers, 'Content-Type': 'application/octet-stream'}, method='PUT')
-    urllib.request.urlopen(upload, timeout=120).close()
+    urllib.request.urlopen(upload, timeout=BOOT).close()
     return str(made['id'])
 
 
@@ -138,7 +138,7 @@ def server(cloud: Cloud, image: str) -> str:
     script = base64.b64encode(SCRIPT.encode()).decode()
     made = cloud.api.boot('metadata-guest', cloud.api.flavor('guest', ram=160), image, networks='auto',
                           metadata={'colour': 'green'}, user_data=script)
-    cloud.api.wait_status(made['id'], 'ACTIVE', 120)
+    cloud.api.wait_status(made['id'], 'ACTIVE', BOOT)
     return str(made['id'])
 
 
@@ -155,13 +155,13 @@ def open_socket(url: str) -> Viewer:
     path = '/' + query['path'][0] if 'path' in query else f'/?{parts.query}'
     viewer = Viewer(path)
     viewer.connect(f'ws://{parts.netloc}/', origin=f'http://{parts.netloc}', protocols=['binary'])
-    viewer.socket.settimeout(60)
+    viewer.socket.settimeout(BOOT)
     return viewer
 
 
 def test_the_url_of_a_vnc_console_works(cloud: Cloud, server: str) -> None:
     url = cloud.url(server, 'vnc', 'novnc')
-    with urllib.request.urlopen(url, timeout=30) as page:
+    with urllib.request.urlopen(url, timeout=BOOT) as page:
         assert page.status == 200 and b'noVNC' in page.read()
     viewer = open_socket(url)
     assert read(viewer, 12) == b'RFB 003.008\n'
@@ -179,7 +179,8 @@ def test_a_spice_console_answers(cloud: Cloud, server: str) -> None:
 
 
 def test_a_guest_hears_who_it_is(cloud: Cloud, server: str) -> None:
-    text = wait_for_console(cloud, server, 'minicompute-guest: up')
+    wait_for_console(cloud, server, 'minicompute-guest: up')
+    text = wait_for_console(cloud, server, ' source=metadata-service')
     line = next(line for line in text.splitlines() if 'minicompute-guest: up' in line)
     assert f'instance={server}' in line and 'source=metadata-service' in line
     assert 'hostname=metadata-guest' in line
@@ -190,7 +191,7 @@ def test_what_is_typed_into_the_serial_console_arrives(cloud: Cloud, server: str
     wait_for_console(cloud, server, 'minicompute-guest: up')
     viewer = open_socket(cloud.url(server, 'serial', 'serial'))
     viewer.socket.settimeout(5)
-    mark, seen, deadline = f'nobody-{uuid.uuid4().hex[:8]}', b'', time.monotonic() + 120
+    mark, seen, deadline = f'nobody-{uuid.uuid4().hex[:8]}', b'', time.monotonic() + BOOT
     while mark.encode() not in seen:
         assert time.monotonic() < deadline, seen
         viewer.send(f'{mark}\r'.encode())
@@ -214,4 +215,4 @@ def test_rules_go_with_their_bridges(cloud: Cloud, image: str, server: str) -> N
     bridges = {name for name in link_local.rules() if name.startswith('mcx')}
     assert len(bridges) == 1
     cloud.api.ok('DELETE', f'/servers/{server}')
-    wait_for(lambda: not bridges & link_local.rules(), 60, 'the end of the rule')
+    wait_for(lambda: not bridges & link_local.rules(), BOOT, 'the end of the rule')

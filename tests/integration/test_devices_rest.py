@@ -39,7 +39,7 @@ def upload(stack: Stack) -> str:
     image = api.ok('POST', '/images', {'name': 'guest', 'disk_format': 'qcow2', 'container_format': 'bare'})['id']
     request = urllib.request.Request(f'{api.endpoint}/images/{image}/file', method='PUT', headers={
         'Content-Type': 'application/octet-stream', 'X-Auth-Token': 'admin:admin'}, data=(IMAGES / GUEST).read_bytes())
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=BOOT) as answer:
         assert answer.status == 204
     return str(image)
 

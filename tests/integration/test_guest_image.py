@@ -22,13 +22,15 @@ import typing
 
 import pytest
 
+from tests.integration.stack import free_port
+
 REPO = pathlib.Path(__file__).resolve().parents[2]
 GUEST = REPO / 'tools' / 'guest' / 'root' / 'lib' / 'guest'
 BUSYBOX = REPO / 'run' / 'guest-build' / 'packages' / 'bin' / 'busybox'
 OVMF = pathlib.Path('/usr/share/OVMF')
 
 # How long anything may take before the test gives up; emulation on a busy machine is slow.
-PATIENCE = 180
+PATIENCE = 600
 UUID = '83679162-1378-4288-a2d4-70e13ec132aa'
 MAC = '52:54:00:12:34:57'
 UP = re.compile(
@@ -64,8 +66,7 @@ class Guest:
         self, folder: pathlib.Path, key: pathlib.Path, arguments: list[str], memory: int = 128
     ) -> None:
         self.log, self.monitor, self.key = folder / 'console.log', folder / 'monitor', key
-        with socket.create_server(('127.0.0.1', 0)) as listener:
-            self.port = listener.getsockname()[1]
+        self.port = free_port()
         command = [
             'qemu-system-x86_64',
             '-accel',
@@ -103,7 +104,7 @@ class Guest:
             'UserKnownHostsFile=/dev/null',
             'BatchMode=yes',
             'LogLevel=ERROR',
-            'ConnectTimeout=30',
+            f'ConnectTimeout={PATIENCE}',
         ]
         words = [word for option in options for word in ('-o', option)]
         return subprocess.run(

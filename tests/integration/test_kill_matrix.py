@@ -10,6 +10,7 @@ from tests.integration.kill_matrix.actions import BY_NAME
 from tests.integration.kill_matrix.cases import EXECUTORS, Case, batches
 from tests.integration.kill_matrix.runner import Runner
 from tests.integration.kill_matrix.site import Site
+from tests.integration.stack import PATIENCE
 
 #: one of each kind: built, deleted, on the host alone, with an image, moved
 NAMES = ('build', 'delete', 'stop', 'rebuild', 'shelve', 'resize', 'live-migrate')
@@ -26,7 +27,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope='module')
 def runner(site: Site) -> Runner:
-    return Runner(site)
+    return Runner(site, promise=PATIENCE, patience=PATIENCE)
 
 
 @pytest.fixture(scope='module')

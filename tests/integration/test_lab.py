@@ -88,7 +88,8 @@ def test_real_guests_boot_on_each_host(lab: Lab) -> None:
     for host, uuid in servers.items():
         assert lab.api.wait_status(uuid, 'ACTIVE', BOOT)['OS-EXT-SRV-ATTR:hypervisor_hostname'] == host
     for host, uuid in servers.items():
-        assert f'instance={uuid}' in lab.wait_console(uuid, UP)
+        lab.wait_console(uuid, UP)
+        lab.wait_console(uuid, f'instance={uuid}')
         assert lab.running_on(uuid) == [host]
         assert lab.path(host, 'state', 'instances', uuid, 'disk').exists()
     lab.delete(*servers.values())

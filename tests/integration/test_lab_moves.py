@@ -70,7 +70,7 @@ class Movers:
             assert found or self.migration(server)['status'] == 'accepted', self.why(server)
             running = found and found[0]['status'] == 'running' and found[0]['memory_processed_bytes']
             return dict(found[0]) if running else None
-        return dict(wait_for(look, 120, f'{server} to be copied', pause=0.2))
+        return dict(wait_for(look, BOOT, f'{server} to be copied', pause=0.2))
 
     def slow(self, server: str, host: str) -> None:
         """1 MiB a second: a copy of it can be met under way."""
@@ -94,7 +94,8 @@ class Movers:
 
     def only_on(self, server: str, host: str, *, shared: bool = False) -> None:
         wanted = {'domains': [host], 'running': [host], 'disks': self.lab.hosts if shared else [host]}
-        wait_for(lambda: self.places(server) == wanted, 90, f'{server} on {host} alone: {self.places(server)}', pause=1)
+        wait_for(lambda: self.places(server) == wanted, BOOT, f'{server} on {host} alone: {self.places(server)}',
+                 pause=1)
 
 
 @contextlib.contextmanager
@@ -107,7 +108,7 @@ def movers_in(lab: Lab, *, shared: bool = False) -> Iterator[Movers]:
             lab.api.request('PUT', f"/os-services/{service['id']}", {'status': 'enabled', 'forced_down': False})
         lab.delete(*made.servers)
     for server in made.servers:
-        assert made.places(server) == {'domains': [], 'running': [], 'disks': []}
+        wait_for(lambda server=server: not any(made.places(server).values()), BOOT, f'the last of {server}', pause=1)
 
 
 @pytest.fixture
@@ -217,7 +218,7 @@ def test_cut_off_evacuated_and_healed(movers: Movers) -> None:
     finally:
         lab.heal('host1')
     movers.only_on(server, 'host2')
-    wait_for(lambda: movers.migration(server)['status'] == 'completed', 90, 'the end of the evacuation', pause=1)
+    wait_for(lambda: movers.migration(server)['status'] == 'completed', BOOT, 'the end of the evacuation', pause=1)
     evacuation = next(a for a in movers.api.ok('GET', f'/servers/{server}/os-instance-actions')['instanceActions']
                       if a['action'] == 'evacuate')
     events = movers.api.ok('GET', f"/servers/{server}/os-instance-actions/{evacuation['request_id']}")
@@ -242,7 +243,7 @@ def test_power_cut_on_shared_disks(shared: Movers) -> None:
     finally:
         lab.start('host1')
         lab.wait_service('host1', 'down')
-    wait_for(lambda: shared.migration(server)['status'] == 'completed', 90, 'the end of the evacuation', pause=1)
+    wait_for(lambda: shared.migration(server)['status'] == 'completed', BOOT, 'the end of the evacuation', pause=1)
     assert force_down(lab, 'host1', False) == 200
     shared.act(server, 'os-start')
     shared.at_rest(server)

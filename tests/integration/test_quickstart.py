@@ -22,14 +22,14 @@ def env(tmp_path: pathlib.Path) -> dict[str, str]:
 
 def quickstart(env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(ROOT / 'tools' / 'quickstart.sh'), *words], env=env, text=True, capture_output=True,
-                          timeout=120)
+                          timeout=600)
 
 
 def shell(env: dict[str, str], script: str) -> subprocess.CompletedProcess[str]:
     (pathlib.Path(env['MINICOMPUTE_RUN']) / 'log').mkdir(parents=True, exist_ok=True)
     (pathlib.Path(env['MINICOMPUTE_RUN']) / 'pids').mkdir(exist_ok=True)
     return subprocess.run(['bash', '-euc', f'{LIB}; {script}'], env=env, text=True,
-                          capture_output=True, timeout=120)
+                          capture_output=True, timeout=600)
 
 
 def test_status_of_nothing_says_so_and_changes_nothing(env: dict[str, str]) -> None:
@@ -82,7 +82,7 @@ def test_only_what_is_missing_is_installed(env: dict[str, str], tmp_path: pathli
 
 def test_a_taken_port_is_named(env: dict[str, str]) -> None:
     script = ('python3 -m http.server --bind 127.0.0.1 "$PORT" > /dev/null 2>&1 & pid=$!; trap "kill $pid" EXIT; '
-              'wait_until 10 port_open "$PORT"; '
+              'wait_until 120 port_open "$PORT"; '
               f'source <(sed -n "/^check_port()/,/^}}/p" {ROOT}/tools/quickstart.sh); check_port')
     done = shell(env, script)
     assert done.returncode == 1

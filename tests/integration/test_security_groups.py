@@ -87,7 +87,8 @@ def test_what_passes(driver, cloud, libvirtd, state, monkeypatch):  # noqa: F811
 
     number = libvirtd.lookupByUUIDString(instance.uuid).ID()
     keep(OUT, ['ingress', 'icmp', None, None, None])
-    assert answers_ping(instance) and refused(instance)
+    wait_for('ping', lambda: answers_ping(instance))
+    assert refused(instance)
     keep(OUT, ['ingress', 'tcp', 20, 25, f'{cloud.subnet}.0/24'], name='minicompute-sg-test1')
     wait_for('ssh', lambda: reachable(instance))
     assert not answers_ping(instance) and filters(libvirtd) == {'minicompute-sg-test1'}
@@ -95,7 +96,8 @@ def test_what_passes(driver, cloud, libvirtd, state, monkeypatch):  # noqa: F811
     assert refused(instance)
     keep()
     wait_for('ssh', lambda: reachable(instance))
-    assert answers_ping(instance) and filters(libvirtd) == set()
+    wait_for('ping', lambda: answers_ping(instance))
+    assert filters(libvirtd) == set()
     assert libvirtd.lookupByUUIDString(instance.uuid).ID() == number, 'all of that while it ran'
 
     card.details['firewall'] = wall(OUT)

@@ -29,7 +29,7 @@ def shell(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sh
 
     def execute(command: str) -> str:
         done = subprocess.run(['bash', '-euc', f'. {run}/openrc; {command}'], env=clean, cwd=run, text=True,
-                              capture_output=True, timeout=120)
+                              capture_output=True, timeout=600)
         assert done.returncode == 0, f'{command}: {done.stdout}{done.stderr}\n{stack.report()}'
         return done.stdout
     subprocess.run(['qemu-img', 'create', '-q', '-f', 'qcow2', str(run / 'disk.qcow2'), '8M'], check=True)
@@ -71,7 +71,7 @@ def test_openstack_attaches_and_boots_from_volumes(shell: Shell) -> None:
     volume = as_json(shell('openstack volume create --size 1 -f json data'))
     assert (volume['status'], volume['size']) == ('available', 1)
     shell('openstack server create --image disk --flavor tiny --no-network --wait -f json three')
-    until = 'for n in $(seq 60); do [ "$({0} -f value -c {1})" = "{2}" ] && exit 0; sleep 0.5; done; {0}; exit 1'
+    until = 'for n in $(seq 300); do [ "$({0} -f value -c {1})" = "{2}" ] && exit 0; sleep 0.5; done; {0}; exit 1'
     added = as_json(shell('openstack server add volume -f json three data'))
     assert (added['Volume ID'], added['Device']) == (volume['id'], '/dev/vdb')
     shell(until.format('openstack volume show data', 'status', 'in-use'))
@@ -137,6 +137,7 @@ def test_nova_boots_lists_and_deletes(shell: Shell) -> None:
     assert 'three' in shell('nova show three')
     shell('nova stop three')
     shell('nova delete three')
+    shell('for n in $(seq 300); do nova show three || exit 0; sleep 0.5; done; exit 1')
 
 
 def test_all_clients_live_in_one_shell(shell: Shell) -> None:

@@ -51,8 +51,11 @@ class Result:
 
 
 class Runner:
-    def __init__(self, site: Site, path: pathlib.Path | None = None) -> None:
+    def __init__(self, site: Site, path: pathlib.Path | None = None, promise: float = PROMISE,
+                 patience: float = PATIENCE) -> None:
+        """`promise`, `patience`: others than those of a machine that does nothing else."""
         self.site, self.things = site, Things(site)
+        self._promise, self._patience = promise, patience
         self._path = path
         self._known: set[tuple[str, str]] = set()
         if path is not None:
@@ -106,7 +109,7 @@ class Runner:
         self.site.arm(['trace', *(_fail_word(fails[name], uuids.get(name, '*')) for name in ready if name in fails)])
         statuses = ask_all(self.things, ready, uuids)
         refused |= {name: f'HTTP {status}' for name, status in statuses.items() if status >= 300}
-        self._until_ended([uuids[name] for name in ready if name in uuids], PATIENCE)
+        self._until_ended([uuids[name] for name in ready if name in uuids], self._patience)
         self.site.disarm()
         trace = self.site.trace()
         flows = {name: self._newest(uuid) for name, uuid in uuids.items() if name not in refused}
@@ -129,7 +132,7 @@ class Runner:
         self.site.arm([*words.values(), *fails])
         statuses = ask_all(self.things, ready, uuids)
         reached = self._kill(batch, words)
-        took = self._until_ended(list(uuids.values()), PATIENCE, since=time.monotonic())
+        took = self._until_ended(list(uuids.values()), self._patience, since=time.monotonic())
         self.site.disarm()
         self._bring_back(list(wanted.values()))
         problems = self._problems()
@@ -196,7 +199,8 @@ class Runner:
         if any(act.alone for act in acts):
             self.site.revive()
             force_down_off(self.things)
-            wait_for(lambda: not self._problems().get('domains without a server'), 40, 'the lost host to clean up')
+            wait_for(lambda: not self._problems().get('domains without a server'), self._patience,
+                     'the lost host to clean up')
 
     # -- reading -------------------------------------------------------------------
 
@@ -227,11 +231,11 @@ class Runner:
 
     def _judge(self, case: Case, uuid: str, took: dict[str, float], problems: dict[str, Any]) -> Result:
         action = self._newest(uuid)
-        seconds, state = took.get(uuid, PATIENCE), action.state if action is not None else 'none'
+        seconds, state = took.get(uuid, self._patience), action.state if action is not None else 'none'
         why = [f'{name}: {value}' for name, value in problems.items() if uuid in repr(value)]
         if state not in ('done', 'failed'):
             why.append(f'the action is {state} at {action and action.step}')
-        elif seconds > PROMISE:
+        elif seconds > self._promise:
             why.append(f'it took {seconds} s')
         if uuid in self.site.runs_twice:
             why.append('it ran on two hosts at once')

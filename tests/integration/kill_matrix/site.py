@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from minicompute import crash
-from tests.integration.stack import Broker, Stack, StackError, free_port, port_open, tail, wait_for
+from tests.integration.stack import PATIENCE, Broker, Stack, StackError, free_port, port_open, tail, wait_for
 
 COMPUTES, PAIR = 3, 2
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -51,7 +51,7 @@ class Database:
                  '--skip-name-resolve', '--max-connections=600', '--skip-log-bin',
                  '--innodb-flush-log-at-trx-commit=2', '--innodb-buffer-pool-size=64M'],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-        wait_for(lambda: port_open(self.port) or self._ended(), 60, 'MariaDB')
+        wait_for(lambda: port_open(self.port) or self._ended(), PATIENCE, 'MariaDB')
 
     def _ended(self) -> bool:
         if self._process is not None and self._process.poll() is not None:
@@ -59,7 +59,7 @@ class Database:
         return False
 
     def _do(self, *words: str) -> None:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
         if done.returncode:
             raise StackError(f'{words[0]}: {done.stderr[-2000:]}')
 
@@ -67,7 +67,7 @@ class Database:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            process.wait(10)
+            process.wait(PATIENCE)
 
 
 class Killable(Stack):
