@@ -32,7 +32,7 @@ class Threaded(ThreadingMixIn, WSGIServer):
 @pytest.fixture(autouse=True)
 def _quick(conf: Any) -> None:
     conf.set_override('report_interval', 1)
-    conf.set_override('service_down_time', 3)
+    conf.set_override('service_down_time', 10)
     conf.set_override('refresh_interval', 0.1, 'scheduler')
 
 

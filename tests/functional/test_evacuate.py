@@ -22,7 +22,7 @@ HOST = 'OS-EXT-SRV-ATTR:host'
 @pytest.fixture(autouse=True)
 def _quick(conf: Any) -> None:
     conf.set_override('report_interval', 1)
-    conf.set_override('service_down_time', 3)
+    conf.set_override('service_down_time', 10)
 
 
 def force_down(cloud: Cloud, host: str, down: bool = True, **kwargs: Any) -> Any:

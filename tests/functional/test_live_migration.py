@@ -23,7 +23,7 @@ FOR_EVER = 300.0
 @pytest.fixture(autouse=True)
 def _quick(conf: Any) -> None:
     conf.set_override('report_interval', 1)
-    conf.set_override('service_down_time', 3)
+    conf.set_override('service_down_time', 10)
 
 
 @pytest.fixture
