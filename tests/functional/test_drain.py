@@ -5,6 +5,7 @@ import io
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -140,20 +141,21 @@ def test_what_fails_is_tried_twice_and_told(cli: Any) -> None:
     assert status(uuid) == ['error', 'error']
 
 
-def test_broken_off_by_the_death_of_the_host(cli: Any) -> None:
+def test_broken_off_by_the_death_of_the_host(cli: Any, conf: Any) -> None:
     """The daemon dies in the middle of a copy and comes back: the drain just goes on."""
     cloud = cli.cloud
     made = all_on(cloud, 'compute1', 3)
+    conf.set_override('live_migration_seconds', 1.0, 'fake')    # else no copy has a middle
     died = die_once('live_migrate.copying')
 
     def revive() -> None:
         assert died.wait(60)
         cloud.stop('compute1')
         cloud.start_compute('compute1')
-    thread = threading.Thread(target=revive)
-    thread.start()
-    code, rows = cli('host', 'drain', 'compute1', '--wait')
-    thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        revived = pool.submit(revive)
+        code, rows = cli('host', 'drain', 'compute1', '--wait')
+        revived.result()
     assert code == 0 and {row['Server'] for row in rows} == set(made) and on(cloud, 'compute1') == set()
     assert not cloud.leaks()
 
