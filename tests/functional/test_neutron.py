@@ -2,20 +2,25 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import uuid as uuidlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from minicompute import servicegroup
 from minicompute.conductor import debts
 from minicompute.conductor.flow import Flow
 from minicompute.conductor.flows import ports
 from minicompute.db import session
 from minicompute.db.api import instances, owed
+from minicompute.db.models import instance_actions
 from minicompute.objects import Instance
 from tests.functional.cloud import Cloud
 from tests.functional.neutron_server import HOST, Fault, Neutron
+from tests.functional.test_broken_off import held
 
 
 @pytest.fixture
@@ -276,6 +281,56 @@ def test_two_cards_at_once_are_two(cloud: Cloud, neutron: Neutron) -> None:
     assert first['port_id'] != second['port_id']
     quiet(cloud)
     assert len(record(uuid).network_info) == 3 == len(neutron.held())
+
+
+@pytest.mark.parametrize('by_hand', [False, True])
+def test_what_is_refused_in_the_queue_takes_no_port_of_another(cloud: Cloud, neutron: Neutron, monkeypatch: Any,
+                                                               by_hand: bool) -> None:
+    """The first has its port, and its host falls silent while it plugs that in. The second has made none yet."""
+    heard, unheard = servicegroup.down_hosts, set()
+
+    def down_hosts(conn: Any, hosts: set[str], **kwargs: Any) -> Any:
+        return {**heard(conn, hosts, **kwargs), **dict.fromkeys(unheard & set(hosts))}
+    monkeypatch.setattr(servicegroup, 'down_hosts', down_hosts)
+    conductor: Any = cloud.services['conductor1'].manager
+    # The queue is looked at before what holds the server, as happens on a machine with several conductors.
+    conductor.engine._steady, conductor.wire.steady = lambda: False, lambda: True
+    net = neutron.network()
+    uuid = boot(cloud, net)['id']
+    quiet(cloud)
+    before = set(neutron.ports)
+    first = {'port_id': neutron.port(net)} if by_hand else {'net_id': net}
+    answers: dict[str, Any] = {}
+
+    def ask(name: str, body: dict[str, Any]) -> threading.Thread:
+        def run() -> None:
+            answers[name] = cloud.request('POST', f'/servers/{uuid}/os-interface', {'interfaceAttachment': body})
+        made = threading.Thread(target=run)
+        made.start()
+        return made
+    with held('attach_interface') as there:
+        asked = [ask('first', first)]
+        assert there.wait(60)
+        (port,) = set(neutron.held()) - before
+        asked.append(ask('second', {'net_id': net}))
+        cloud.until(lambda: len(attachments_of(uuid)) == 2, 'the second to stand in the queue')
+        unheard.add(record(uuid).host)
+        cloud.until(lambda: 'failed' in attachments_of(uuid), 'the second to be refused')
+        assert neutron.held().get(port) == uuid
+        conductor.engine._steady = lambda: True
+        quiet(cloud)
+    for each in asked:
+        each.join()
+    assert answers['second'].status_int == 409 and neutron.held().get(port) == uuid
+    assert port in {card.id for card in record(uuid).network_info}, 'nobody could say whether the guest has it'
+
+
+def attachments_of(uuid: str) -> list[str]:
+    """The states of its attachments of cards, the oldest first."""
+    with session.read() as conn:
+        return list(conn.scalars(sa.select(instance_actions.c.state).where(
+            instance_actions.c.instance_uuid == uuid, instance_actions.c.flow == 'attach_interface').order_by(
+            instance_actions.c.id)))
 
 
 def test_what_a_flow_finds_wrong_is_the_answer(cloud: Cloud, neutron: Neutron) -> None:

@@ -21,7 +21,7 @@ from minicompute.conductor.flow import Debt, Flow, Outcome, Step, StepFailed, Ta
 from minicompute.conductor.flows import connections, ports, snapshot
 from minicompute.conductor.flows.shared import cancelled, deleted, given_up, silent
 from minicompute.conf import CONF
-from minicompute.db.api import block_devices
+from minicompute.db.api import actions, block_devices
 from minicompute.network import base as network
 from minicompute.objects import VIF, BlockDevice, from_primitive, to_primitive
 from minicompute.volume import base as volume
@@ -150,11 +150,14 @@ def make_port(task: Task) -> Outcome:
 
 
 def drop_port(task: Task) -> Outcome:
-    """One that nobody could ask about may be in use: then the server keeps it."""
-    if 'card' in task.data and 'port' in task.data and not task.data.get('unreached'):
+    """One that nobody could ask about may be in use: then the server keeps it. What was refused in the queue has made
+    none, and unwinds beside another action: the ports that the record does not know are that one's."""
+    if 'card' not in task.data or task.data.get('unreached') or task.data.get(actions.REFUSED):
+        return {}
+    card = task.data['card']
+    if 'port' in task.data:
         ports.drop(task, task.data['port'], _by_hand(task))
-    elif 'card' in task.data and task.instance is not None and not task.data.get('unreached'):
-        card = task.data['card']
+    elif task.instance is not None:
         for vif in ports.left_over(task.instance, card):    # made, and we died before it was written down
             ports.drop(task, vif.id, vif.id == card.get('port'))
     return {}

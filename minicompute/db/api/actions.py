@@ -25,6 +25,8 @@ _FIELDS = tuple(Action.__dataclass_fields__)
 SECRET = 'secret'
 #: of its data: what another host needs to reach the volumes, with its passwords
 ATTACHMENTS = 'attachments'
+#: of its data: it was refused while it waited for its turn, and so has run nothing that could be undone
+REFUSED = 'refused'
 #: key of a server's `system_metadata`: a migration that was given up where it stood
 UNENDED = 'unended_move'
 #: and one whose guest is at one of two hosts that were silent: it goes on when one of them is back (undecided.py)
@@ -305,7 +307,7 @@ def refuse_queued(conn: sa.Connection, ids: Collection[int], error: Mapping[str,
         before[one.id] = before.get(one.after, one.after)
         conn.execute(actions.update().where(actions.c.after == one.id, actions.c.state == ActionState.QUEUED).values(
             after=before[one.id]))
-        one.data['error'] = dict(error)
+        one.data.update({'error': dict(error), REFUSED: True})
         conn.execute(actions.update().where(actions.c.id == one.id).values(
             state=ActionState.UNWINDING, after=None, data=one.data, lease_until=None))
         refused.append(one.id or 0)
