@@ -184,11 +184,13 @@ def put_aside(conn: sa.Connection, action_id: int, message: str) -> None:
     found = load(conn, [action_id])[0]
     attachments = found.data.get(ATTACHMENTS)
     drop_secrets(found.data)
-    if 'migration' in found.data:
-        left = {UNENDED: found.data['migration']}
+    if move := found.data.get('migration'):
+        left: dict[str, str | None] = {UNENDED: move}
         if found.data.get('undecided'):
-            left[UNDECIDED] = found.data['migration']
+            left[UNDECIDED] = move
             found.data[ATTACHMENTS] = attachments       # what goes on needs them
+        elif system_metadata.of(conn, found.instance_uuid).get(UNDECIDED) == move:
+            left[UNDECIDED] = None      # it went on already, and got stuck: now it ends
         system_metadata.merge(conn, found.instance_uuid, left)
     now = db_now(conn)
     conn.execute(actions.update().where(actions.c.id == action_id).values(

@@ -55,6 +55,10 @@ def resume(conn: sa.Connection, move: Migration) -> Action | None:
     instance = instances.get_many(conn, [move.instance_uuid]).get(move.instance_uuid)
     if instance is None or of(instance) != move.uuid:
         return None
+    if instance.host != move.source_compute:    # the records have followed the guest: there is no way back
+        wipe(conn, instance.uuid)
+        system_metadata.merge(conn, instance.uuid, {journal.UNDECIDED: None})
+        return None
     last = next((one for one in _ended(conn, instance.uuid) if one.data.get('migration') == move.uuid), None)
     if last is None:
         return None
