@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from minicompute.db import session
-from minicompute.db.api import actions, instances, networks, services
+from minicompute.db.api import actions, instances, networks, services, system_metadata
 from minicompute.db.api import volumes as db
 from minicompute.objects import Action, Instance
 from minicompute.virt.fake import FakeDriver
@@ -145,11 +145,20 @@ def test_the_host_cannot_extend(cloud: Cloud, server: str) -> None:
     assert cloud.show(server)['status'] == 'ACTIVE'
 
 
-def test_a_volume_grows_while_its_host_is_down(cloud: Cloud, server: str) -> None:
+def unreached(uuid: str, why: str) -> None:
+    """Its host is down, or its guest may be on either of two hosts."""
+    if why == 'undecided':
+        session.write(system_metadata.merge, uuid, {actions.UNDECIDED: NOWHERE})
+        return
+    host = str(record(uuid).host)
+    session.write(lambda conn: services.update(conn, services.find(conn, host, services.COMPUTE), forced_down=True))
+
+
+@pytest.mark.parametrize('why', ['down', 'undecided'])
+def test_a_volume_grows_while_its_host_cannot_be_told(cloud: Cloud, server: str, why: str) -> None:
     volume = attach_volume(cloud, server)
     session.write(db.update, volume, size=2)
-    host = str(record(server).host)
-    session.write(lambda conn: services.update(conn, services.find(conn, host, services.COMPUTE), forced_down=True))
+    unreached(server, why)
     tell(cloud, event(server, 'volume-extended', tag=volume))
     assert [device.volume_size for device in record(server).block_devices if device.volume_id] == [2]
 
@@ -171,16 +180,14 @@ def fail(verb: str) -> None:
     FakeDriver.faults[verb] = refuse
 
 
-@pytest.mark.parametrize('why', ['down', 'refuses'])
+@pytest.mark.parametrize('why', ['down', 'undecided', 'refuses'])
 def test_a_port_goes_and_its_host_does_not_hear_of_it(cloud: Cloud, why: str) -> None:
     server = str(cloud.wait(cloud.boot(networks=[{'uuid': lan()}])['id'])['id'])
     (card,) = record(server).network_info
-    host = str(record(server).host)
-    if why == 'down':
-        session.write(lambda conn: services.update(conn, services.find(conn, host, services.COMPUTE),
-                                                   forced_down=True))
-    else:
+    if why == 'refuses':
         fail('detach_interface')
+    else:
+        unreached(server, why)
     tell(cloud, event(server, 'network-vif-deleted', tag=card.id))
     quiet(cloud)
     assert record(server).network_info == [] and cloud.show(server)['addresses'] == {}

@@ -33,6 +33,8 @@ VOLUME_EXTENDED, VOLUME_REIMAGED, POWER_UPDATE = 'volume-extended', 'volume-reim
 #: seconds that the sender of many events may wait for what we ask it
 PATIENCE = 10.0
 POWER_ON, POWER_OFF = 'POWER_ON', 'POWER_OFF'
+#: the host of the server is down, or nobody knows on which host its guest is: the record alone follows
+UNREACHED = (exception.ServiceUnavailable, exception.GuestUndecided)
 
 
 @dataclasses.dataclass(slots=True, frozen=True)
@@ -156,13 +158,13 @@ def _note_active(conn: sa.Connection, uuid: str, port_id: str, active: bool) -> 
 
 
 def port_deleted(context: RequestContext, instance: Instance, port_id: str) -> None:
-    """Raises PortNotFound, ServiceUnavailable when the host is down: the guest loses the card when it starts."""
+    """Raises PortNotFound, or one of `UNREACHED`: then the guest loses the card when it starts."""
     if not any(card.id == port_id for card in instance.network_info):
         raise exception.PortNotFound(port_id=port_id[:64])
     try:
         queue.begin(context, instance, 'detach_interface', 'port_deleted', 'port_deleted', 'take_card',
                     reserve=_nothing, data={'port': port_id})
-    except exception.ServiceUnavailable:
+    except UNREACHED:
         session.write(_forget_card, instance.uuid, port_id)
         raise
 
@@ -176,12 +178,12 @@ def _forget_card(conn: sa.Connection, uuid: str, port_id: str) -> None:
 
 
 def volume_extended(context: RequestContext, instance: Instance, volume_id: str) -> None:
-    """Raises VolumeNotAttached, ServiceUnavailable when the host is down: the guest gets the size when it starts."""
+    """Raises VolumeNotAttached, or one of `UNREACHED`: then the guest gets the size when it starts."""
     device = volumes.find(instance, volume_id)
     try:
         queue.begin(context, instance, 'extend_volume', 'extend_volume', 'extend_volume', 'note_size',
                     reserve=_nothing, data={'volume_id': volume_id})
-    except exception.ServiceUnavailable:
+    except UNREACHED:
         size = volume.load().show(context, volume_id).size
         session.write(block_devices.update, str(device.uuid), volume_size=size)
         raise
