@@ -4,7 +4,8 @@
     Asked           parked until the compute reports
     Later, Retry    the same step again, uncounted or counted
     NeighbourUnavailable  the same step again with back-off until its deadline; then it unwinds. An undo, or a step
-                    behind a pivot, ends and owes (`Step.debts`), or goes on asking, unless a delete waits behind it
+                    behind a pivot, ends and owes (`Step.debts`), or goes on asking, unless a delete waits behind it:
+                    to that it gives way within seconds
     Reschedule      unwind to the step marked `retry`, then forward without that host
     anything else   unwind, starting with the failed step itself: it may have half happened;
                     behind a pivot there is no way back: again with back-off, then `stuck`
@@ -34,7 +35,8 @@ UNKNOWN = ('VerbUnknown', 'NotImplementedHere')
 UNKNOWN_WORDS = exception.VerbUnknown.msg_fmt.removeprefix('%(verb)s')
 #: seconds until an undo that nobody can answer looks again
 PAUSE = 3.0
-#: seconds until an undo that can be owed is: the server need not wait for what can be done behind it
+#: seconds until an undo that can be owed is: the server need not wait for what can be done behind it. So long, too, a
+#: delete, or a reset of the state, waits for what cannot be owed
 OWE_AFTER = 5.0
 #: of `_silent`: the neighbour has been silent for too long
 FAILED = -1.0
@@ -150,14 +152,18 @@ def _silent(task: Task, flow: Flow, step: Step, error: Exception, undoing: bool)
     task.silences += 1
     task.silence = str(error)
     wait = _backoff(task.silences)
-    patience = min(step.deadline(), OWE_AFTER) if undoing and step.debts is not None else step.deadline()
-    if now + wait - task.silent_since < patience:
-        return wait
-    LOG.warning('Action %s (%s of %s) cannot go on at %s%s: %s', task.action.id, task.action.action, task.uuid,
-                step.name, f' ({task.asked.host})' if task.asked else '', error)
     ends = step.debts is not None and (undoing or step.owed_when_down)
-    if not ends and (undoing or flow.past_pivot(step.name)):
-        if not task.impatient():
+    endless = not ends and (undoing or flow.past_pivot(step.name))      # but for somebody who does not wait
+    soon = endless or (undoing and ends)
+    lasted = now + wait - task.silent_since
+    if lasted < (min(step.deadline(), OWE_AFTER) if soon else step.deadline()):
+        return wait
+    given_up = endless and task.impatient()
+    if not endless or given_up or lasted >= step.deadline():
+        LOG.warning('Action %s (%s of %s) cannot go on at %s%s: %s', task.action.id, task.action.action, task.uuid,
+                    step.name, f' ({task.asked.host})' if task.asked else '', error)
+    if endless:
+        if not given_up:
             return wait     # there is no other end than this one, and it comes when the neighbour is back
         _log(task, f'{step.name}_undo' if undoing else step.name, 'Error', error)
         _stuck(task, error)
