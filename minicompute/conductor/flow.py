@@ -130,6 +130,7 @@ class Task:
 
 
 StepFn = Callable[[Task], Outcome]
+Judge = Callable[[Instance, dict[str, Any]], bool]
 
 
 @dataclasses.dataclass(slots=True, frozen=True)
@@ -159,6 +160,10 @@ class Step:
     undo_owes: bool = True
     #: a compute of an earlier version that does not know the verb does it in another step
     newer: bool = False
+    #: of the server and the action's data: whether by the records the server has what this step, or its undo, makes.
+    #: Then a host that comes to it when the action has ended does it still: what it has is what the records say
+    late: Judge | None = None
+    undo_late: Judge | None = None
 
     @property
     def name(self) -> str:

@@ -18,6 +18,7 @@ from minicompute.conductor import (
     due,
     flows,
     image_caching,
+    late,
     progress,
     usage_audits,
     volume_copies,
@@ -254,16 +255,16 @@ class ConductorManager(Manager):
             return security_groups.on_host(conn, host)
 
     def wanted(self, context: RequestContext, host: str, action_id: int, step: str) -> bool:
-        """Whether the action still waits for what `host` was asked as its `step`. Who asks is there, and is noted as
+        """Whether `host` is to do what it was asked as this `step`: `late.wanted`. Who asks is there, and is noted as
         such: nobody is to end the action for the host's silence while that is done."""
         with session.read() as conn:
-            if not actions.waits_for(conn, action_id, step):
+            if not late.wanted(conn, host, action_id, step):
                 return False
             silent = servicegroup.down_hosts(conn, {host}, silent=True)
         if silent:
             session.write(servicegroup.report_computes, [host])
             with session.read() as conn:
-                return actions.waits_for(conn, action_id, step)
+                return late.wanted(conn, host, action_id, step)
         return True
 
     def paid(self, context: RequestContext, host: str, uuids: list[str]) -> None:

@@ -98,7 +98,8 @@ class ConductorAPI:
         self._client.call(context, 'removed', timeout=10, host=host, uuids=uuids)
 
     def wanted(self, context: RequestContext, host: str, action_id: int, step: str) -> bool:
-        """Whether the action still waits for what `host` was asked as its `step` (`plug.undo`: the undo of one)."""
+        """Whether `host` is to do what it was asked as `step` (`plug.undo`: the undo of one): the action waits for it,
+        or has ended and the records say that it is so."""
         return bool(self._client.call(context, 'wanted', timeout=10, host=host, action_id=action_id, step=step))
 
     def power_states(self, context: RequestContext, host: str, states: dict[str, int]) -> None:

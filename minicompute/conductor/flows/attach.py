@@ -23,7 +23,7 @@ from minicompute.conductor.flows.shared import cancelled, deleted, given_up, sil
 from minicompute.conf import CONF
 from minicompute.db.api import actions, block_devices
 from minicompute.network import base as network
-from minicompute.objects import VIF, BlockDevice, from_primitive, to_primitive
+from minicompute.objects import VIF, BlockDevice, Instance, from_primitive, to_primitive
 from minicompute.volume import base as volume
 
 
@@ -37,6 +37,15 @@ def _device(task: Task, key: str = 'bdm') -> BlockDevice:
     if found is None:
         raise StepFailed('the volume is not attached to the server any more', code=404)
     return found
+
+
+def has_volume(instance: Instance, data: dict[str, Any]) -> bool:
+    return any(device.uuid == data['bdm'] and device.connection_info.get('state') == block_devices.ATTACHED
+               for device in instance.block_devices)
+
+
+def has_card(instance: Instance, data: dict[str, Any]) -> bool:
+    return any(card.id == data['port'] for card in instance.network_info)
 
 
 def _placed(task: Task) -> bool:
@@ -319,11 +328,11 @@ def volume_not_swapped(task: Task, error: dict[str, Any]) -> None:
 ATTACH_VOLUME = Flow('attach_volume', Step(check_volume), *connections.TO_CONNECT,
                      Step(make_volume, undo=unplug_again, undo_owes=False, when=begins_as_copy, newer=True,
                           deadline=snapshot.copying),
-                     Step(plug_volume, undo=unplug_again, undo_owes=False), *connections.TO_COMPLETE,
+                     Step(plug_volume, undo=unplug_again, undo_owes=False, late=has_volume), *connections.TO_COMPLETE,
                      finished=volume_attached, failed=volume_not_attached)
 # What a volume service has got back nobody plugs in again: it may be another server's by then.
 DETACH_VOLUME = Flow('detach_volume', Step(check_volume),
-                     Step(unplug_volume, undo=plug_again, undo_owes=False, pivot=True),
+                     Step(unplug_volume, undo=plug_again, undo_owes=False, undo_late=has_volume, pivot=True),
                      Step(connections.give_back_volumes, when=connections.concerned, debts=connections.left,
                           owed_when_down=True),
                      finished=volume_detached, failed=volume_not_detached)
@@ -335,9 +344,9 @@ SWAP_VOLUME = Flow('swap_volume', Step(check_volume, undo=connections.say_not_sw
                    *connections.SWAPPED,
                    finished=volume_swapped, failed=volume_not_swapped)
 ATTACH_INTERFACE = Flow('attach_interface', Step(make_port, undo=drop_port, debts=undropped), Step(find_port),
-                        Step(plug_interface, undo=unplug_interface_again, undo_owes=False),
+                        Step(plug_interface, undo=unplug_interface_again, undo_owes=False, late=has_card),
                         finished=interface_attached, failed=interface_not_attached)
 DETACH_INTERFACE = Flow('detach_interface', Step(find_port),
-                        Step(unplug_interface, undo=plug_interface_again, undo_owes=False),
+                        Step(unplug_interface, undo=plug_interface_again, undo_owes=False, undo_late=has_card),
                         Step(give_port_back, when=is_remote, debts=undropped, owed_when_down=True),
                         finished=interface_detached, failed=_ended)

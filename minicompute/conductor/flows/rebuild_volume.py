@@ -25,7 +25,7 @@ from minicompute import exception
 from minicompute.conductor.flow import Flow, Later, Outcome, Step, StepFailed, Task
 from minicompute.conductor.flows import connections, snapshot
 from minicompute.conductor.flows import rebuild as plain
-from minicompute.conductor.flows.shared import deleted
+from minicompute.conductor.flows.shared import deleted, is_active
 from minicompute.conf import CONF
 from minicompute.context import admin_context
 from minicompute.db import session
@@ -194,7 +194,7 @@ REBUILD_VOLUME = Flow(
     Step(plain.check_host),
     Step(plain.fetch_image, when=fills_here, deadline=snapshot.copying),
     Step(connections.ask_connector, done=connections.told, when=fills_there),
-    Step(free_root, undo=start_again, undo_owes=False, when=reimages),
+    Step(free_root, undo=start_again, undo_owes=False, undo_late=is_active, when=reimages),
     Step(reserve_root, undo=connect_again, debts=connections.left, when=fills_there),
     Step(leave_root, when=fills_there),
     Step(order_reimage, when=fills_there),

@@ -23,13 +23,14 @@ import sqlalchemy as sa
 from minicompute import exception
 from minicompute.conductor.flow import Asked, Flow, Outcome, Step, StepFailed, Task
 from minicompute.conductor.flows import connections, move, ports
-from minicompute.conductor.flows.shared import leave
+from minicompute.conductor.flows.shared import is_active, leave
 from minicompute.conf import CONF
 from minicompute.db.api import instances
 from minicompute.db.session import utcnow
 from minicompute.image import base as image
 from minicompute.objects import (
     Flavor,
+    Instance,
     MigrationStatus,
     PowerState,
     RequestSpec,
@@ -173,15 +174,14 @@ def confirm_at() -> datetime.datetime | None:
 
 
 def not_moved(task: Task, error: dict[str, Any]) -> None:
-    """The server is what it was. One whose guest may run at a destination that does not answer is in ERROR."""
+    """The server is what it was; whether its guest runs a source that does not answer says, and sees to, when it is
+    back. One whose guest may run at a destination that does not answer is in ERROR."""
     move.note(task, status=MigrationStatus.ERROR)
     if error.get('cancelled'):
         return   # a delete waits behind this action and has the last word
     vm_state, unreached = task.data['old_vm_state'], task.data.get('unreached', ())
     if (task.data.get('dest') or {}).get('host', task.data.get('last_dest')) in unreached:
         vm_state = VMState.ERROR
-    elif move.source(task) in unreached:
-        vm_state = VMState.STOPPED     # so the host finds it when it is back
     task.set(vm_state=vm_state, task_state=None, fault=instances.fault(error))
 
 
@@ -228,7 +228,7 @@ RESIZE = Flow(
     'resize',
     Step(claim_destination, undo=drop_claim, retry=lambda: CONF.scheduler.max_attempts),
     Step(prepare_destination, undo=clean_destination, done=prepared, deadline=lambda: CONF.conductor.build_deadline),
-    Step(stop_source, undo=restore_source, done=stopped, undo_owes=False),
+    Step(stop_source, undo=restore_source, done=stopped, undo_owes=False, undo_late=is_active),
     Step(open_destination, done=opened, when=apart),
     Step(carry_disks, done=carried, when=apart, deadline=lambda: CONF.conductor.move_deadline),
     *connections.TO_CONNECT_THERE,
@@ -294,6 +294,10 @@ def start_resized(task: Task) -> Asked:
     return move.at_dest(task, 'arrive', start=start)
 
 
+def ran_resized(instance: Instance, data: dict[str, Any]) -> bool:
+    return instance.vm_state == VMState.RESIZED and bool(data.get('ran'))
+
+
 def old_flavor(task: Task) -> Flavor:
     flavor: Flavor = from_primitive(task.data['old_flavor'])
     return flavor
@@ -338,7 +342,7 @@ def reverted(task: Task) -> None:
 
 REVERT = Flow(
     'revert-resize',
-    Step(stop_resized, undo=start_resized, undo_owes=False),
+    Step(stop_resized, undo=start_resized, undo_owes=False, undo_late=ran_resized),
     *connections.TO_CONNECT_HOME,
     Step(bind_home, undo=bind_there_again, when=goes_with_ports, debts=ports.misbound),
     Step(revive_source, undo=stop_revived, undo_owes=False),

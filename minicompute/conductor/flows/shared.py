@@ -8,6 +8,7 @@ from minicompute import servicegroup
 from minicompute.conductor.flow import Task
 from minicompute.db import session
 from minicompute.db.api import actions, system_metadata
+from minicompute.objects import Instance, VMState
 
 
 def cancelled(task: Task) -> bool:
@@ -53,3 +54,8 @@ def leave(task: Task, **facts: Any) -> None:
     task.on_commit(functools.partial(system_metadata.merge, uuid=task.uuid, changes=facts))
     if task.instance is not None:
         task.instance.system_metadata = system_metadata.merged(task.instance.system_metadata, facts)
+
+
+def is_active(instance: Instance, data: dict[str, Any]) -> bool:
+    """Of a server that no action is at work with: by the records its guest runs."""
+    return instance.vm_state == VMState.ACTIVE

@@ -22,7 +22,7 @@ from oslo_log import log as logging
 from minicompute import exception, servicegroup
 from minicompute.conductor.flow import Asked, Flow, Outcome, Reschedule, Step, StepFailed, Task
 from minicompute.conductor.flows import attach, build, connections, ports, snapshot
-from minicompute.conductor.flows.shared import leave
+from minicompute.conductor.flows.shared import is_active, leave
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import allocations, instances, networks, owed, services
@@ -312,7 +312,7 @@ def unshelve_failed(task: Task, error: dict[str, Any]) -> None:
 
 SHELVE = Flow(
     'shelve',
-    Step(power_off_guest, undo=power_on_again, undo_owes=False, done=powered_off, when=runs),
+    Step(power_off_guest, undo=power_on_again, undo_owes=False, undo_late=is_active, done=powered_off, when=runs),
     *snapshot.TO_SEND,
     # The disks go next: from here on the image is the server.
     Step(put_on_shelf, pivot=True),

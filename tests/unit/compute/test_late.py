@@ -24,9 +24,9 @@ class Conductor:
         return bool(self.answer)
 
 
-def request(state: str = ActionState.RUNNING, age: float = 0.0) -> StepRequest:
+def request(state: str = ActionState.RUNNING, age: float = 0.0, verb: str = 'attach_volume') -> StepRequest:
     action = Action(id=7, action='x', flow='x', step='plug', state=state, instance_uuid='u', request_id='r')
-    made = action.request('attach_volume', None, {}, None)
+    made = action.request(verb, None, {}, None)
     assert made.asked_at is not None
     made.asked_at = utcnow() - datetime.timedelta(seconds=age)
     return made
@@ -41,13 +41,15 @@ def test_what_is_fresh_is_done_at_once() -> None:
     assert conductor.asked == []
 
 
-@pytest.mark.parametrize('one', [request(ActionState.UNWINDING), request(age=late.OLD + 1), request(age=-3600.0)])
-def test_an_undo_and_what_is_old_is_asked_about(one: StepRequest) -> None:
+@pytest.mark.parametrize('one', [
+    request(ActionState.UNWINDING), request(age=late.OLD + 1), request(age=-3600.0), request(verb='detach_volume'),
+    request(verb='detach_interface')])
+def test_an_undo_and_what_is_old_or_takes_is_asked_about(one: StepRequest) -> None:
     conductor: Any = Conductor(True)
     late.check(conductor, 'h', one)
     assert conductor.asked == [{'host': 'h', 'action_id': 7, 'step': one.step}]
     conductor.answer = False
-    with pytest.raises(exception.Overdue, match='attach_volume of u came too late'):
+    with pytest.raises(exception.Overdue, match=f'{one.verb} of u came too late'):
         late.check(conductor, 'h', one)
 
 
