@@ -88,7 +88,8 @@ def sweep() -> list[int]:
 
 
 def resume_moves() -> list[int]:
-    """Live migrations that were given up while both hosts were silent, of which one is back. -> actions to ring"""
+    """Live migrations that were given up while both hosts were silent, of which one is back. -> actions to ring. One
+    that cannot go on keeps none of the others from it."""
     with session.read() as conn:
         found = undecided.find(conn)
         hosts = {host for move in found for host in (move.source_compute, move.dest_compute) if host}
@@ -101,6 +102,10 @@ def resume_moves() -> list[int]:
             action = session.write(undecided.resume, move)
         except exception.ActionInProgress:
             continue    # it is found again
+        except Exception:
+            LOG.exception('The live migration of instance %s could not go on; the next look tries again',
+                          move.instance_uuid)
+            continue
         if action is not None:
             LOG.info('A host of the live migration of instance %s is back, and asked for its guest', move.instance_uuid)
             begun.append(action.id or 0)

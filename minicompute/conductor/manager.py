@@ -149,7 +149,8 @@ class ConductorManager(Manager):
 
     def begin_due(self) -> None:
         """What servers wait for that nobody has to ask for again."""
-        self.engine.ring([*due.sweep(), *due.resume_moves()])
+        self.engine.ring(due.sweep())
+        self.engine.ring(due.resume_moves())
 
     def remind(self) -> None:
         """Hosts that are back of what they owe."""

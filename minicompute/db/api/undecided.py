@@ -6,6 +6,7 @@ both hosts leave alone what they have of the server: to remove the wrong one wou
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from oslo_utils import uuidutils
@@ -17,7 +18,7 @@ from minicompute.db.models import instances as servers
 from minicompute.db.models import migrations as table
 from minicompute.objects import Action, ActionState, Instance, Migration, MigrationStatus, MigrationType
 
-#: those that one look finds at most
+#: rows that one statement reads at most
 MOST = 500
 #: the flow that goes on, and the step whose undo says where the guest is
 FLOW, STEP = 'live-migration', 'migrate'
@@ -35,14 +36,30 @@ def is_noted() -> sa.ColumnElement[bool]:
 
 def find(conn: sa.Connection) -> Sequence[Migration]:
     """Live migrations of such servers that nothing is under way for."""
+    found: list[Migration] = []
+    last: int | None = None
+    while True:     # those that were given up elsewise, and stay, stand before no other
+        rows = _idle(conn, last)
+        if rows:        # nearly never: so what its server says is not looked for in each of them
+            found += _noted(conn, [migrations.from_row(row) for row in rows])
+        if len(rows) < MOST:
+            return found
+        last = rows[-1].id
+
+
+def _idle(conn: sa.Connection, after: int | None) -> Sequence[sa.Row[Any]]:
+    """Live migrations that nothing is under way for."""
     busy = sa.select(instance_actions.c.id).where(
         instance_actions.c.instance_uuid == table.c.instance_uuid,
         instance_actions.c.state.in_((*ActionState.LIVE, ActionState.STUCK)))
-    going = [migrations.from_row(row) for row in conn.execute(sa.select(table).where(
-        table.c.status.in_(MigrationStatus.LIVE), table.c.migration_type == MigrationType.LIVE,
-        ~busy.exists()).order_by(table.c.id).limit(MOST))]
-    if not going:       # as nearly always: what its server says is not looked for in each of them
-        return []
+    query = sa.select(table).where(table.c.status.in_(MigrationStatus.LIVE),
+                                   table.c.migration_type == MigrationType.LIVE, ~busy.exists())
+    if after is not None:   # the first look, and most often the only one, goes by the index of states alone
+        query = query.where(table.c.id > after)
+    return conn.execute(query.order_by(table.c.id).limit(MOST)).all()
+
+
+def _noted(conn: sa.Connection, going: Sequence[Migration]) -> list[Migration]:
     noted = {row.uuid: row.system_metadata or {} for row in conn.execute(
         sa.select(servers.c.uuid, servers.c.system_metadata).where(
             servers.c.uuid.in_([move.instance_uuid for move in going]), servers.c.deleted == 0))}
