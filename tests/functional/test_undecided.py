@@ -3,6 +3,8 @@ the move when one of the hosts is back."""
 from __future__ import annotations
 
 import datetime
+import threading
+import uuid as uuidlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +14,10 @@ from minicompute.conductor import due
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import actions as journal
-from minicompute.db.api import audit, instances, owed, stuck, system_metadata
-from minicompute.objects import PowerState
+from minicompute.db.api import audit, instances, migrations, owed, stuck, system_metadata
+from minicompute.db.api import undecided as unended
+from minicompute.db.models import instance_actions
+from minicompute.objects import Action, Migration, PowerState
 from minicompute.virt.fake import FakeDriver
 from tests.functional.cinder_server import CinderServer, always
 from tests.functional.cloud import Cloud
@@ -158,6 +162,85 @@ def test_it_is_not_evacuated_while_the_other_host_is_there(cloud: Cloud, monkeyp
     assert dest in answer['badRequest']['message']
     with session.read() as conn:
         assert not [one for one in audit.moves_without_action(conn) if one.subject == uuid], 'it goes on by itself'
+
+
+@pytest.mark.parametrize('first', ['source', 'destination'])
+def test_who_cannot_hear_does_not_take_silence_for_an_answer(cloud: Cloud, first: str) -> None:
+    """Behind an outage of the broker both hosts look down. The move waits for their word, and so does the reset."""
+    engine: Any = cloud.services['conductor1'].manager.engine      # type: ignore[attr-defined]
+    engine._steady = lambda: False
+    uuid, source, dest = lost(cloud, arrives=first == 'destination')
+    act(cloud, uuid, 'os-resetState', {'state': 'active'}, expect=202)
+
+    def asked_again() -> bool:
+        with session.read() as conn:
+            (move,) = [one for one in instance_actions_of(conn, uuid) if one.flow == 'live-migration']
+        return move.state in ('failed', 'stuck') or move.state == 'unwinding' and bool(engine.load()['parked'])
+    cloud.until(asked_again, 'a host to be asked for the guest')
+    assert not undecided(uuid) and moves(cloud, uuid) == 1
+    for host in (source, dest):
+        cloud.start_compute(host)
+    cloud.wait(uuid)
+    home = dest if first == 'destination' else source
+    assert moves(cloud, uuid) == 1 and record(uuid).host == home and homes(cloud, uuid) == {home: PowerState.RUNNING}
+    assert not undecided(uuid) and not cloud.leaks()
+
+
+def instance_actions_of(conn: Any, uuid: str) -> list[Action]:
+    return [journal.from_row(row) for row in conn.execute(
+        instance_actions.select().where(instance_actions.c.instance_uuid == uuid))]
+
+
+def given_up(cloud: Cloud, noted: bool) -> str:
+    """A server whose move was given up before anything was copied, with or without the note. -> uuid"""
+    server = booted(cloud)
+    uuid, home = server['id'], server[HOST]
+    ends = {'source': {'host': home, 'node': home}}
+    move = Migration(uuid=str(uuidlib.uuid4()), instance_uuid=uuid, migration_type='live-migration', status='running',
+                     source_compute=home, dest_compute='lost')
+
+    def write(conn: Any) -> None:
+        migrations.create(conn, move)
+        journal.begin(conn, [Action(action='live-migration', flow='live-migration', step='migrate', busy=None,
+                                    instance_uuid=uuid, request_id='req-1', state='failed',
+                                    data={'migration': move.uuid, **ends})])
+        if noted:
+            system_metadata.merge(conn, uuid, {journal.UNDECIDED: move.uuid})
+    session.write(write)
+    return str(uuid)
+
+
+def test_one_that_cannot_go_on_stops_no_other(cloud: Cloud, monkeypatch: Any) -> None:
+    """Nor do those that somebody gave up for good, which stay, however many they are."""
+    resume, failed = unended.resume, threading.Event()
+    with monkeypatch.context() as patched:
+        patched.setattr(due, 'resume_moves', lambda: [])
+        first, second, third = (given_up(cloud, noted) for noted in (False, True, True))
+
+        def fails(conn: Any, move: Migration) -> Any:
+            if move.instance_uuid == second:
+                failed.set()
+                raise RuntimeError('its row is not as it should be')
+            return resume(conn, move)
+        monkeypatch.setattr(unended, 'MOST', 1)
+        monkeypatch.setattr(unended, 'resume', fails)
+    decided(cloud, third)
+    assert failed.wait(60) and undecided(second)
+    assert (moves(cloud, first), moves(cloud, second), moves(cloud, third)) == (1, 1, 2)
+
+
+def test_what_is_due_is_rung_whatever_becomes_of_moves(cloud: Cloud, monkeypatch: Any) -> None:
+    conductor: Any = cloud.services['conductor1'].manager
+    rung: list[int] = []
+
+    def fails() -> list[int]:
+        raise RuntimeError('the database is away')
+    monkeypatch.setattr(conductor.engine, 'ring', rung.extend)
+    monkeypatch.setattr(due, 'sweep', lambda: [41])
+    monkeypatch.setattr(due, 'resume_moves', fails)
+    with pytest.raises(RuntimeError):
+        conductor.begin_due()
+    assert 41 in rung
 
 
 @pytest.fixture

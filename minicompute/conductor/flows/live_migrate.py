@@ -23,10 +23,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from minicompute import exception, servicegroup
+from minicompute import exception
 from minicompute.conductor.flow import Asked, Debt, Flow, Later, Outcome, Step, StepFailed, Task
 from minicompute.conductor.flows import connections, move, ports
-from minicompute.conductor.flows.shared import cancelled, deleted, resets
+from minicompute.conductor.flows.shared import cancelled, deleted, resets, silent
 from minicompute.conductor.settle import GivenUp, owe
 from minicompute.conf import CONF
 from minicompute.db import session
@@ -176,12 +176,11 @@ def keep_at_source(task: Task) -> Outcome:
     """Whatever stopped us: who has the guest? Until somebody knows nothing is undone."""
     if 'there' not in task.data:
         return {}
-    down = _down(move.source(task), move.dest(task))
-    if move.source(task) not in down:
+    if not silent(task, move.source(task)):
         return move.at_source(task, 'live_keep')
     if _stays(task) or deleted(task):
         return {}
-    if move.dest(task) in down:
+    if silent(task, move.dest(task)):
         if not resets(task):
             raise Later(AGAIN)
         task.data['undecided'] = True
@@ -201,7 +200,7 @@ def kept(task: Task) -> dict[str, Any]:
     if cancelled(task):
         move.switch(task)
         return {'moved': True}
-    turns = task.data.get('turns', 0) + (move.dest(task) not in _down(move.dest(task)))
+    turns = task.data.get('turns', 0) + (not silent(task, move.dest(task)))
     if turns > CONF.conductor.stuck_after:
         raise StepFailed('The guest is at the destination, but the records cannot follow it.')
     return {'reschedule': True, 'turns': turns, 'outcome': None, 'at_source': None, 'at_destination': None}
@@ -210,11 +209,6 @@ def kept(task: Task) -> dict[str, Any]:
 def _stays(task: Task) -> bool:
     """Whether it is known that the guest did not arrive."""
     return task.data.get('outcome') == FAILED or task.data.get('at_destination') in (ABSENT, STOPPED)
-
-
-def _down(*hosts: str) -> set[str]:
-    with session.read() as conn:
-        return set(servicegroup.down_hosts(conn, set(hosts)))
 
 
 def is_unclear(task: Task) -> bool:
@@ -236,7 +230,7 @@ def is_not_at_source(task: Task) -> bool:
 
 def find_at_destination(task: Task) -> Asked:
     """While the source does not have it, and this one is silent, there is nobody else to ask."""
-    if task.data.get('at_source') == ABSENT and move.dest(task) in _down(move.dest(task)):
+    if task.data.get('at_source') == ABSENT and silent(task, move.dest(task)):
         raise Later(AGAIN, 'the destination is silent')
     return move.at_dest(task, 'live_find')
 
