@@ -301,19 +301,19 @@ def refuse_queued(conn: sa.Connection, ids: Collection[int], error: Mapping[str,
         sa.select(actions.c.id, actions.c.busy).where(actions.c.busy.in_(uuids)))}
     # Nobody puts himself behind these meanwhile, nor do they let anything go.
     held = {row.id for row in lock(conn, holders.values()).values() if row.state not in ActionState.ENDED}
-    refused: list[int] = []
+    # What held the others has just ended: the next look finds what waits still. The first in a line comes first.
+    refused = {one.id or 0: one for one in load(conn, ids)
+               if one.state == ActionState.QUEUED and holders.get(one.instance_uuid) in held}
     before: dict[int | None, int | None] = {}
-    for one in load(conn, ids):     # the first in the line first
-        if one.state != ActionState.QUEUED or holders.get(one.instance_uuid) not in held:
-            continue    # what held it has just ended: the next look finds what waits still
+    for one in refused.values():
         before[one.id] = before.get(one.after, one.after)
-        conn.execute(actions.update().where(actions.c.after == one.id, actions.c.state == ActionState.QUEUED).values(
-            after=before[one.id]))
-        one.data.update({'error': dict(error), REFUSED: True})
-        conn.execute(actions.update().where(actions.c.id == one.id).values(
-            state=ActionState.UNWINDING, after=None, data=one.data, lease_until=None))
-        refused.append(one.id or 0)
-    return refused
+    behind = conn.execute(sa.select(actions.c.id, actions.c.after).where(
+        actions.c.after.in_(list(refused)), actions.c.state == ActionState.QUEUED)).all()
+    bulk.update(conn, actions.c.id, {row.id: {'after': before[row.after]} for row in behind if row.id not in refused})
+    bulk.update(conn, actions.c.id, {one.id: {
+        'state': ActionState.UNWINDING, 'after': None, 'lease_until': None,
+        'data': {**one.data, 'error': dict(error), REFUSED: True}} for one in refused.values()})
+    return list(refused)
 
 
 def release_waiting(conn: sa.Connection, ended: Sequence[Action]) -> list[int]:

@@ -12,6 +12,7 @@ from minicompute.db import session
 from minicompute.db.api import actions
 from minicompute.db.models import instance_actions
 from minicompute.objects import Action, ActionState
+from tests.functional.counting import told
 
 #: flow -> its steps
 FLOWS = {'build': ['schedule'], 'delete': ['destroy']}
@@ -110,6 +111,28 @@ def queue(uuid: str, **changes: Any) -> Action:
     action = new(uuid, **changes)
     session.write(actions.begin_queued, action)
     return action
+
+
+@pytest.mark.parametrize('servers', [1, 9])
+def test_what_is_refused_in_a_queue_costs_the_same_however_much_it_is(database: str, servers: int) -> None:
+    """Of each line three, beside each other and not; who stands behind them stands behind who was before them."""
+    lines = [[queue(uuid) for _ in range(7)] for uuid in (str(uuidlib.uuid4()) for _ in range(servers))]
+    refused = [line[place].id or 0 for line in lines for place in (1, 3, 4)]
+    seen: list[str] = []
+    with told('before_cursor_execute', lambda conn, cursor, statement, *_: seen.append(statement)):
+        rung = session.write(actions.refuse_queued, refused, {'message': 'silent', 'code': 409})
+    assert sorted(rung) == sorted(refused)
+    assert len([statement for statement in seen if statement.startswith('UPDATE')]) == 2, seen
+    assert len([statement for statement in seen if statement.startswith('SELECT')]) <= 6, seen
+    for line in lines:
+        with session.read() as conn:
+            first, _, second, _, _, third, last = now = actions.load(conn, [one.id or 0 for one in line])
+        assert [one.state for one in now] == ['running', 'unwinding', 'queued', 'unwinding', 'unwinding', 'queued',
+                                              'queued']
+        assert [one.after for one in now] == [None, None, first.id, None, None, second.id, third.id]
+        assert [one.data.get('error', {}).get('code') for one in now] == [None, 409, None, 409, 409, None, None]
+        assert last.busy != third.busy
+    assert session.write(actions.refuse_queued, refused, {'message': 'silent', 'code': 409}) == []
 
 
 def end(*ended: Action) -> list[int]:
