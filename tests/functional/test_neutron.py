@@ -287,7 +287,8 @@ def test_two_cards_at_once_are_two(cloud: Cloud, neutron: Neutron) -> None:
 def test_what_is_refused_in_the_queue_takes_no_port_of_another(cloud: Cloud, neutron: Neutron, monkeypatch: Any,
                                                                by_hand: bool) -> None:
     """The first has its port, and its host falls silent while it plugs that in. The second has made none yet."""
-    heard, unheard = servicegroup.down_hosts, set()
+    heard = servicegroup.down_hosts
+    unheard: set[str] = set()
 
     def down_hosts(conn: Any, hosts: set[str], **kwargs: Any) -> Any:
         return {**heard(conn, hosts, **kwargs), **dict.fromkeys(unheard & set(hosts))}
@@ -314,7 +315,7 @@ def test_what_is_refused_in_the_queue_takes_no_port_of_another(cloud: Cloud, neu
         (port,) = set(neutron.held()) - before
         asked.append(ask('second', {'net_id': net}))
         cloud.until(lambda: len(attachments_of(uuid)) == 2, 'the second to stand in the queue')
-        unheard.add(record(uuid).host)
+        unheard.add(str(record(uuid).host))
         cloud.until(lambda: 'failed' in attachments_of(uuid), 'the second to be refused')
         assert neutron.held().get(port) == uuid
         conductor.engine._steady = lambda: True
