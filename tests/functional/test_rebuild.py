@@ -145,6 +145,12 @@ def test_what_fails_later_is_an_error_that_a_second_rebuild_ends(cloud: Cloud, s
     cloud.until(lambda: cloud.show(server)['status'] == 'ACTIVE', 'the second rebuild')
 
 
+def test_what_nobody_gives_is_refused_at_once(cloud: Cloud, server: str) -> None:
+    said = rebuild(cloud, server, new_image(properties={'hw_tpm_version': '2.0'}), expect=400)
+    assert 'hw_tpm_version' in said['badRequest']['message']
+    assert cloud.show(server)['status'] == 'ACTIVE' and not cloud.leaks()
+
+
 def test_a_host_that_cannot_run_the_image(cloud: Cloud, server: str) -> None:
     image_id = new_image(properties={'hw_architecture': 'aarch64'})
     rebuild(cloud, server, image_id)

@@ -15,6 +15,7 @@ from minicompute.conf import CONF
 from minicompute.context import admin_context
 from minicompute.db import session
 from minicompute.db.api import instances
+from minicompute.image import base as image_base
 from minicompute.objects import BlockDevice, Instance
 from minicompute.virt.fake import FakeDriver
 from minicompute.volume import base as volume
@@ -119,12 +120,29 @@ def test_what_fails_at_its_host(cloud: Cloud, verb: str, ended: str) -> None:
     assert power(server) == 1
 
 
-def test_an_image_that_asks_for_what_nobody_gives_is_refused_at_once(cloud: Cloud) -> None:
+@pytest.mark.parametrize('version', ['2.92', '2.93'])
+def test_an_image_that_asks_for_what_nobody_gives_is_refused_at_once(cloud: Cloud, version: str) -> None:
     """Behind the new content there is no way back."""
     server = boot(cloud)
-    said = rebuild(cloud, server, new_image(properties={'hw_tpm_version': '2.0'}), expect=400)
+    image = cloud.image() if version == '2.92' else new_image()
+    image_base.load().update(admin_context(), image, {'properties': {'hw_tpm_version': '2.0'}})
+    said = rebuild(cloud, server, image, version, expect=400)
     assert 'hw_tpm_version' in said['badRequest']['message']
     assert cloud.show(server)['status'] == 'ACTIVE' and not cloud.leaks()
+
+
+def test_what_its_host_has_not_leaves_the_server_as_it_was(cloud: Cloud) -> None:
+    """Also before 2.93, when nothing but the domain is made anew."""
+    server = boot(cloud)
+    before = record(server).image_properties
+
+    def refuse(driver: Any, uuid: str) -> None:
+        raise exception.InvalidInput(reason="hw_machine_type: this host has no 'q35'")
+    FakeDriver.faults['check_rebuild'] = refuse
+    rebuild(cloud, server, cloud.image(), '2.92')
+    over(cloud, server)
+    assert 'hw_machine_type' in action_of(cloud, server, 'rebuild')['message']
+    assert record(server).image_properties == before and power(server) == 1
 
 
 def test_a_stopped_one_stays_stopped(cloud: Cloud) -> None:
@@ -147,7 +165,8 @@ def test_before_2_93_only_the_same_image_and_nothing_is_written(cloud: Cloud) ->
     refused = rebuild(cloud, server, new_image(), version='2.92', expect=400)['badRequest']['message']
     assert 'Unable to rebuild with a different image for a volume-backed server' in refused
     rebuild(cloud, server, cloud.image(), version='2.92', metadata={'new': '1'})
-    assert over(cloud, server)['metadata'] == {'new': '1'} and steps(cloud, server) == ['check_host', 'rebuild']
+    assert over(cloud, server)['metadata'] == {'new': '1'} and steps(cloud, server) == [
+        'check_host', 'check_guest', 'rebuild']
 
 
 @pytest.mark.parametrize('facts, more, said', [

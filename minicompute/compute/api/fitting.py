@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from minicompute import exception
 from minicompute.objects import Flavor, ImageMeta
+from minicompute.virt import hardware
 
 GIB = 1 << 30
 #: what an image of a volume-backed server says of disks is for its boot alone
@@ -49,6 +50,14 @@ def check_volume(image: ImageMeta, flavor: Flavor, size_gb: int) -> None:
     if needed > size_gb * GIB:
         raise exception.Invalid(f'Volume is smaller than the image or its min_disk: the volume has {size_gb} GiB, the '
                                 f'image needs {-(-needed // GIB)} GiB.')
+
+
+def check_hardware(image: ImageMeta, flavor: Flavor) -> None:
+    """What no host gives, or nobody understands; what a host of its own has not says that host. Raises Invalid."""
+    try:
+        hardware.guest(flavor, image.properties)
+    except exception.ComputeException as error:
+        raise exception.Invalid(str(error)) from None
 
 
 def auto_disk_config(image: ImageMeta, asked: bool | None) -> bool:

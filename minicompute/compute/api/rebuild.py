@@ -45,6 +45,7 @@ def rebuild(context: RequestContext, instance: Instance, request: RebuildRequest
                                  trusted=columns.get('trusted_certs'))
     else:
         fitting.check(meta, instance.flavor, zero_disk_allowed=True)
+    fitting.check_hardware(meta, instance.flavor)
     auto = fitting.auto_disk_config(meta, request.auto_disk_config)
     _check_quota(context, instance, request)
     kernel, ramdisk = (lookup.part(context, meta, name) for name in ('kernel_id', 'ramdisk_id'))

@@ -7,8 +7,7 @@ from typing import Any
 from minicompute import exception
 from minicompute.compute.api import fitting
 from minicompute.context import RequestContext
-from minicompute.objects import BlockDevice, Flavor, ImageMeta, Instance, VMState, Volume
-from minicompute.virt import hardware
+from minicompute.objects import BlockDevice, ImageMeta, Instance, VMState, Volume
 from minicompute.volume import base as volume
 from minicompute.volume import remote
 
@@ -74,23 +73,13 @@ def check(context: RequestContext, instance: Instance, device: BlockDevice, meta
         raise exception.ImageUnacceptable(image_id=meta.id, reason='Unable to rebuild with a different image for a '
                                                                    'volume-backed server.')
     assert instance.flavor is not None
-    if reimage:
-        _check_hardware(instance.flavor, meta)
-    else:
+    if not reimage:
         check_connected(instance, 'rebuild')
     fitting.check_volume(meta, instance.flavor, root.size)
     for one in found.values():
         _check_attached(one, is_root=one is root, reserved=one is root and (
             instance.vm_state == VMState.ERROR or cut_off(instance) is not None))
     return RootVolume(device, same)
-
-
-def _check_hardware(flavor: Flavor, meta: ImageMeta) -> None:
-    """Before anything is written over the volume. Raises Invalid."""
-    try:
-        hardware.guest(flavor, meta.properties)
-    except exception.ComputeException as error:
-        raise exception.Invalid(str(error)) from None
 
 
 def _check_attached(one: Volume, *, is_root: bool, reserved: bool) -> None:

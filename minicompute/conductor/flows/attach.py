@@ -40,12 +40,12 @@ def _device(task: Task, key: str = 'bdm') -> BlockDevice:
 
 
 def has_volume(instance: Instance, data: dict[str, Any]) -> bool:
-    return any(device.uuid == data['bdm'] and device.connection_info.get('state') == block_devices.ATTACHED
+    return any(device.uuid == data.get('bdm') and device.connection_info.get('state') == block_devices.ATTACHED
                for device in instance.block_devices)
 
 
 def has_card(instance: Instance, data: dict[str, Any]) -> bool:
-    return any(card.id == data['port'] for card in instance.network_info)
+    return any(card.id == data.get('port') for card in instance.network_info)
 
 
 def _placed(task: Task) -> bool:

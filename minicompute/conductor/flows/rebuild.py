@@ -4,8 +4,8 @@
 
 The API has written the new image, name, key, ... with the action, so that whoever asks sees them.  What may be wrong
 with the image shows before the old disks go: `check_host` asks the scheduler's filters about a new image, and
-`fetch_image` has it inspected on the host.  If either fails the server runs on with the image that it had; if
-`rebuild` itself fails it is in ERROR, and may be rebuilt again.
+`fetch_image` has it inspected on the host, which also looks whether it has the hardware.  If either fails the server
+runs on with the image that it had; if `rebuild` itself fails it is in ERROR, and may be rebuilt again.
 """
 from __future__ import annotations
 

@@ -12,7 +12,9 @@
 What is wrong with the request, the host or the image shows before a byte of the volume is written: then the server is
 what it was, and runs if it ran. Afterwards it is in ERROR with the reason, keeps its volume, and may be rebuilt again.
 The service says that it is done by the event volume-reimaged, which rings this flow; as events get lost it also looks.
-Before microversion 2.93 (`reimage` is not set) the volume keeps its content, and the domain alone is made anew.
+Before microversion 2.93 (`reimage` is not set) the volume keeps its content, and the domain alone is made anew:
+
+    check_host --> check_guest --> rebuild
 """
 from __future__ import annotations
 
@@ -40,7 +42,7 @@ FILLING, BROKEN = 'downloading', 'error'
 #: of the action's data: the content may not be what it was; the root volume is connected again as it was
 TOUCHED, BACK = 'touched', 'back'
 #: steps that may fail while the host still has its hold on the volume
-BEFORE = frozenset(('check_host', 'fetch_image', 'ask_connector', 'free_root'))
+BEFORE = frozenset(('check_host', 'check_guest', 'fetch_image', 'ask_connector', 'free_root'))
 
 
 def reimages(task: Task) -> bool:
@@ -65,6 +67,15 @@ def _root(task: Task) -> BlockDevice:
 def _image(task: Task) -> ImageMeta:
     meta: ImageMeta = from_primitive(task.data['image'])
     return meta
+
+
+def keeps_content(task: Task) -> bool:
+    return not reimages(task)
+
+
+def check_guest(task: Task) -> Outcome:
+    """Whether its host has what the image asks for. Where the content changes an earlier step finds out."""
+    return task.ask('check_rebuild')
 
 
 # -- nobody uses it ------------------------------------------------------------------
@@ -192,6 +203,7 @@ def failed(task: Task, error: dict[str, Any]) -> None:
 REBUILD_VOLUME = Flow(
     'rebuild_volume',
     Step(plain.check_host),
+    Step(check_guest, when=keeps_content, newer=True),
     Step(plain.fetch_image, when=fills_here, deadline=snapshot.copying),
     Step(connections.ask_connector, done=connections.told, when=fills_there),
     Step(free_root, undo=start_again, undo_owes=False, undo_late=is_active, when=reimages),

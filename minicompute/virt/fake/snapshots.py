@@ -66,6 +66,9 @@ class FakeSnapshots(FakeBase, SnapshotVerbs):
             files.remove_snapshot(made)
         self._fault('drop_copies.after', instance.uuid)
 
+    def check_rebuild(self, instance: Instance) -> None:
+        self._fault('check_rebuild', instance.uuid)
+
     def fetch_image(self, instance: Instance, image: ImageMeta, progress: Progress = no_progress,
                     stop: Stop = never) -> None:
         self._fault('fetch_image', instance.uuid)

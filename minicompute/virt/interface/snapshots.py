@@ -51,16 +51,21 @@ class SnapshotVerbs:
         """Nothing is left of what `copy_volumes` made, and nothing of it goes on."""
         raise exception.NotImplementedHere('This host cannot make snapshots of volumes.')
 
+    def check_rebuild(self, instance: Instance) -> None:
+        """Whether this host can give the guest what its flavor and its new image ask for, as `rebuild` will: looked at
+        before anything is done to it. Raises InvalidInput, NotImplementedHere."""
+
     def fetch_image(self, instance: Instance, image: ImageMeta, progress: Progress = no_progress,
                     stop: Stop = never) -> None:
-        """Have the image at hand for `rebuild`, inspected and fit for the server: what is wrong with it must show
-        before its disks go. Raises ImageNotFound, ImageUnacceptable, FlavorDiskTooSmall, DiskFull, Conflict
-        once `stop()` says True."""
+        """Have the image at hand for `rebuild`, inspected and fit for the server and this host: what is wrong with it
+        must show before its disks go. Raises ImageNotFound, ImageUnacceptable, FlavorDiskTooSmall, DiskFull, Conflict
+        once `stop()` says True, and what `check_rebuild` raises."""
         raise exception.NotImplementedHere('This host cannot rebuild servers.')
 
     def free_root(self, instance: Instance, device: BlockDevice, timeout: int = 0, stop: Stop = never) -> None:
         """Shut the guest down (within `timeout` seconds, else, or once `stop()` says True, it is cut off) and let its
-        root volume go, so that a service may write over it. No domain is fine."""
+        root volume go, so that a service may write over it. No domain is fine. What `check_rebuild` refuses is left
+        alone."""
         raise exception.NotImplementedHere('This host cannot rebuild servers that boot from volumes.')
 
     def fill_volume(self, instance: Instance, device: BlockDevice, image: ImageMeta, progress: Progress = no_progress,

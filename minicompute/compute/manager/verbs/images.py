@@ -44,6 +44,11 @@ def fetch_image(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
     return {}
 
 
+def check_rebuild(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
+    driver.check_rebuild(instance_of(request))
+    return {}
+
+
 def rebuild(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
     args = request.args
     driver.rebuild(spawn_request(request), preserve_ephemeral=bool(args.get('preserve_ephemeral')),
@@ -66,5 +71,6 @@ def fill_volume(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
 
 LONG = frozenset({'extract', 'send_image', 'copy_volumes', 'fetch_image', 'fill_volume', 'rebuild'})
 VERBS: dict[str, Verb] = {'extract': extract, 'send_image': send_image, 'drop_extract': drop_extract,
-                          'copy_volumes': copy_volumes, 'drop_copies': drop_copies, 'fetch_image': fetch_image,
-                          'free_root': free_root, 'fill_volume': fill_volume, 'rebuild': rebuild}
+                          'copy_volumes': copy_volumes, 'drop_copies': drop_copies, 'check_rebuild': check_rebuild,
+                          'fetch_image': fetch_image, 'free_root': free_root, 'fill_volume': fill_volume,
+                          'rebuild': rebuild}

@@ -92,8 +92,12 @@ class LibvirtSnapshots(LibvirtBase, SnapshotVerbs):
 
     # -- and a server gets new disks -------------------------------------------------
 
+    def check_rebuild(self, instance: Instance) -> None:
+        self._builder.check(instance)
+
     def fetch_image(self, instance: Instance, image: ImageMeta, progress: Progress = no_progress,
                     stop: Stop = never) -> None:
+        self.check_rebuild(instance)
         check_image(SpawnRequest(instance, image=image))
         # The cache keeps what was asked for a while ago; a link that a kill leaves is swept like a half-fetched image.
         link = os.path.join(self._cache.directory, f'.{instance.uuid}.part')
@@ -109,6 +113,7 @@ class LibvirtSnapshots(LibvirtBase, SnapshotVerbs):
     def free_root(self, instance: Instance, device: BlockDevice, timeout: int = 0, stop: Stop = never) -> None:
         with self._watch.quiet(instance.uuid):
             self._must_be_ours(instance.uuid)
+            self.check_rebuild(instance)
             with contextlib.suppress(exception.DomainNotFound):
                 shut_down(guest.find(self._host, instance.uuid), timeout, stop)
             if volumes.is_remote(device):
@@ -124,7 +129,7 @@ class LibvirtSnapshots(LibvirtBase, SnapshotVerbs):
                 progress: Progress = no_progress) -> None:
         instance = request.instance
         self._must_be_ours(instance.uuid)
-        self._builder.check(instance)
+        self.check_rebuild(instance)
         plan = self._builder.disks(instance)
         with self._watch.quiet(instance.uuid):
             with contextlib.suppress(exception.DomainNotFound):

@@ -3,13 +3,16 @@ from __future__ import annotations
 import datetime
 import os
 import uuid
+from unittest.mock import MagicMock
 
 import pytest
 
 from minicompute import exception
-from minicompute.objects import BlockDevice
-from minicompute.virt.libvirt import layout
+from minicompute.objects import BlockDevice, ImageMeta
+from minicompute.virt.driver import SpawnRequest
+from minicompute.virt.libvirt import guest, layout
 from minicompute.virt.libvirt.builder import Builder, digest
+from minicompute.virt.libvirt.driver import LibvirtDriver
 
 from .conftest import make_caps, make_instance, make_vif
 
@@ -174,6 +177,24 @@ def test_what_is_refused_to_new_servers_stops_none_that_ran_before(image, caplog
     with pytest.raises(exception.ComputeException, match=key):      # it gets another image, or flavor
         Builder(make_caps()).check(old)
     assert old.launched_at
+
+
+@pytest.mark.parametrize('verb', ['check_rebuild', 'fetch_image', 'free_root', 'rebuild'])
+def test_a_rebuild_for_which_the_host_has_not_the_hardware_touches_nothing(verb, monkeypatch):
+    """Whichever of them is first."""
+    instance = make_instance(image_properties={'hw_machine_type': 'microvm'})
+    driver = LibvirtDriver.__new__(LibvirtDriver)
+    driver._host = driver._events = driver._networks = driver._cache = driver._disks = MagicMock()
+    domain = MagicMock()
+    monkeypatch.setattr(LibvirtDriver, '_builder', Builder(make_caps()))
+    monkeypatch.setattr(LibvirtDriver, '_must_be_ours', lambda *_: None)
+    monkeypatch.setattr(guest, 'find', lambda *_: domain)
+    monkeypatch.setattr(guest, 'remove', domain)
+    arguments = {'check_rebuild': (instance,), 'fetch_image': (instance, ImageMeta(id='i')),
+                 'free_root': (instance, BlockDevice('blank', 'volume')), 'rebuild': (SpawnRequest(instance),)}[verb]
+    with pytest.raises(exception.InvalidInput, match='hw_machine_type'):
+        getattr(driver, verb)(*arguments, **({'preserve_ephemeral': False, 'start': True} if verb == 'rebuild' else {}))
+    assert not domain.mock_calls and not driver._cache.disk.called and not driver._disks.remake.called
 
 
 def test_hyperv_and_hidden_kvm_are_for_kvm():
