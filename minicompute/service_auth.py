@@ -15,6 +15,7 @@ import functools
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -35,6 +36,8 @@ SERVICE_USER = 'service_user'
 VERSIONED = re.compile(r'/v\d+(\.\d+)?(/|$)')
 #: letters of a neighbour's message that we pass on
 MOST_SAID = 500
+#: seconds between two tokens that are asked for because a catalog does not name a service
+ANEW = 30.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -137,10 +140,10 @@ class Neighbour(ks_adapter.Adapter):
     def _root(self) -> str:
         """Where the paths begin. Asks Keystone for a token if there is none yet."""
         try:
-            endpoint = self.get_endpoint()
+            endpoint = self._in_catalog()
+            if not endpoint and self._forget_catalog():
+                endpoint = self._in_catalog()
             self.session.get_auth_headers(self.auth)
-        except ks.CatalogException:
-            endpoint = None
         except ks.HttpError as error:
             if error.http_status >= 500:
                 raise self._silent('Identity', error) from error
@@ -156,6 +159,23 @@ class Neighbour(ks_adapter.Adapter):
         path = urlsplit(endpoint).path
         endpoint = endpoint.rstrip('/')
         return endpoint if VERSIONED.search(path) else f'{endpoint}/{self.service.version}'
+
+    def _in_catalog(self) -> str | None:
+        try:
+            found: str | None = self.get_endpoint()
+        except ks.CatalogException:
+            return None
+        return found
+
+    def _forget_catalog(self) -> bool:
+        """A token comes with the catalog of its hour: a service that was registered since is in that of the next one.
+        -> whether another look is worth it. Each `ANEW` seconds at most: else each request would cost a token."""
+        now = time.monotonic()
+        with _LOCK:
+            if now - _forgotten.get(self.service.service_type, -ANEW) < ANEW:
+                return False
+            _forgotten[self.service.service_type] = now
+        return self.auth is not None and bool(self.auth.invalidate())
 
     def _silent(self, title: str, error: Exception) -> exception.NeighbourUnavailable:
         """The operator reads where it was and what happened; a user need not."""
@@ -233,6 +253,9 @@ class UserAuth(plugin.BaseAuthPlugin):
                                             region_name=region_name, service_name=service_name)
         return found
 
+    def invalidate(self) -> bool:
+        return self._other is not None and bool(self._other.invalidate())
+
     def get_user_id(self, session: Any) -> str | None:
         return self._context.user_id
 
@@ -243,6 +266,8 @@ class UserAuth(plugin.BaseAuthPlugin):
 # -- from the configuration -----------------------------------------------------------------------
 
 _LOCK = threading.RLock()
+#: type of a service -> when (monotonic) a catalog without it was forgotten
+_forgotten: dict[str, float] = {}
 
 
 def options(group: str) -> list[Any]:
@@ -319,6 +344,7 @@ def reset() -> None:
     with _LOCK:
         _auth_of.cache_clear()
         _session_of.cache_clear()
+        _forgotten.clear()
 
 
 def adapter(group: str, context: RequestContext | None = None) -> Neighbour:

@@ -183,6 +183,21 @@ def test_no_endpoint(neighbour: Neighbour, conf: Any) -> None:
         service_auth.adapter('neutron').get('/ports')
 
 
+@pytest.mark.parametrize('who', ['service', 'user'])
+def test_an_endpoint_that_is_registered_later(neighbour: Neighbour, conf: Any, who: str) -> None:
+    """The token that we have is good for hours, and its catalog is as old as it is."""
+    context = of_user(neighbour, conf, catalog=False) if who == 'user' else None
+    whole, neighbour.catalog = neighbour.catalog, dict      # type: ignore[method-assign]
+    for _ in range(3):
+        with pytest.raises(SILENT, match='the catalog has no network endpoint'):
+            service_auth.adapter('neutron', context).get('/ports')
+    assert neighbour.log_ins == 2, 'not a token for each request'
+    neighbour.catalog = whole                               # type: ignore[method-assign]
+    service_auth._forgotten['network'] -= service_auth.ANEW
+    assert service_auth.adapter('neutron', context).get('/ports').json() == {'path': '/v2.0/ports'}
+    assert neighbour.log_ins == 3
+
+
 def test_configuration_is_checked(neighbour: Neighbour, conf: Any) -> None:
     service_auth.require('glance')
     conf.set_override('auth_type', None, 'glance')
