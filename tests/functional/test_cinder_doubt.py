@@ -117,18 +117,6 @@ def test_a_move_of_the_service_that_is_in_doubt(cloud: Cloud, cinder: CinderServ
         assert [one.volume_id for one in mapped(server)] == [old]
 
 
-def test_the_service_hears_of_a_swap_that_ends_before_anything_is_connected(
-        cloud: Cloud, cinder: CinderServer, server: str) -> None:
-    def refuse(driver: Any, uuid: str) -> None:
-        raise RuntimeError('no connector')
-    old, new = swapping(cloud, cinder, server)
-    FakeDriver.faults['volume_connector'] = refuse
-    swap(cloud, server, old, new)
-    quiet(cloud)
-    assert cinder.volumes[old]['migration_status'] == 'error' and new not in cinder.volumes
-    assert plugged(cloud, server) == {old} and attachments(cinder, server) == known(server)
-
-
 def test_a_build_on_a_host_that_falls_silent_keeps_its_hold(cloud: Cloud, cinder: CinderServer) -> None:
     one = cinder.volume(bootable='true')
     with held('spawn.after') as there:
@@ -198,11 +186,13 @@ def test_what_is_refused_behind_a_swap_is_counted(cloud: Cloud, cinder: CinderSe
     assert cinder.count(asked) - before == 3 and plugged(cloud, server) == {new}
 
 
-def test_the_service_hears_that_a_move_failed(cloud: Cloud, cinder: CinderServer, server: str) -> None:
+@pytest.mark.parametrize('verb', ['volume_connector', 'swap_volume'])
+def test_the_service_hears_that_a_move_failed(cloud: Cloud, cinder: CinderServer, server: str, verb: str) -> None:
+    """Before anything is connected, and behind that."""
     def refuse(driver: Any, uuid: str) -> None:
         raise RuntimeError('no room')
     old, new = swapping(cloud, cinder, server)
-    FakeDriver.faults['swap_volume'] = refuse
+    FakeDriver.faults[verb] = refuse
     swap(cloud, server, old, new)
     quiet(cloud)
     assert cinder.volumes[old]['migration_status'] == 'error' and new not in cinder.volumes

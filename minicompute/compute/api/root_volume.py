@@ -7,14 +7,13 @@ from typing import Any
 from minicompute import exception
 from minicompute.compute.api import fitting
 from minicompute.context import RequestContext
+from minicompute.db.api import block_devices
 from minicompute.objects import BlockDevice, ImageMeta, Instance, VMState, Volume
 from minicompute.volume import base as volume
 from minicompute.volume import remote
 
 #: a root volume of a server whose rebuild failed: nothing has it, or what was to have it came to nothing
 LEFT = ('reserved', 'attaching')
-#: of a block device's `connection_info`: what its host needs of a volume service
-CONNECTION = 'connection'
 
 
 class RootVolumeCutOff(exception.Conflict):
@@ -45,9 +44,9 @@ def cut_off(instance: Instance) -> BlockDevice | None:
     """The root disk, if it is a volume of a volume service that is kept for the server and connected to no host: what a
     rebuild that failed leaves. By the record: nobody is asked."""
     device = find(instance)
-    if device is None or not instance.host or device.connection_info.get(CONNECTION) or remote.load() is None:
+    if device is None or not instance.host or remote.load() is None:
         return None
-    return device
+    return None if device.connection_info.get(block_devices.CONNECTION) else device
 
 
 def check_connected(instance: Instance, method: str) -> None:

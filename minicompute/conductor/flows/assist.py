@@ -17,7 +17,7 @@ from typing import Any
 
 from minicompute import exception
 from minicompute.conductor.flow import Asked, Debt, Flow, Outcome, Step, StepFailed, Task
-from minicompute.conductor.flows import connections, snapshot
+from minicompute.conductor.flows import snapshot
 from minicompute.conductor.flows.shared import deleted, given_up, silent
 from minicompute.db.api import block_devices
 from minicompute.objects import BlockDevice
@@ -74,7 +74,7 @@ def changed(task: Task) -> dict[str, Any]:
     """The record names the file that the guest uses now."""
     assert task.report is not None
     one, info = _device(task), task.report.result['connection']
-    one.connection_info = {**one.connection_info, connections.CONNECTION: info}
+    one.connection_info = {**one.connection_info, block_devices.CONNECTION: info}
     task.on_commit(functools.partial(block_devices.update, uuid=str(one.uuid), connection_info=one.connection_info))
     return {}
 

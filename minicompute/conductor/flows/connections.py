@@ -31,9 +31,8 @@ from minicompute.volume.remote import Attachment, RemoteVolumes
 
 LOG = logging.getLogger(__name__)
 
-#: of a block device's `connection_info`: what its host needs
-CONNECTION = 'connection'
-#: which host that is, and the id that the volume had when it was connected there, if it has another one since
+#: of a block device's `connection_info`: which host has its connection, and the id that the volume had when it was
+#: connected there, if it has another one since
 AT, NAMED = 'at', 'named'
 #: of an action's data: {'host', 'of': {block device: {'id', 'connection'}}} at the host that a server goes to
 THERE = actions.ATTACHMENTS
@@ -158,7 +157,7 @@ def keep(task: Task, one: BlockDevice, attachment_id: str | None, info: dict[str
          host: str | None = None) -> None:
     """With the step's commit, and in the record at once."""
     one.attachment_id = attachment_id
-    one.connection_info = {**one.connection_info, CONNECTION: info or {}, AT: host}
+    one.connection_info = {**one.connection_info, block_devices.CONNECTION: info or {}, AT: host}
     task.on_commit(functools.partial(block_devices.update, uuid=str(one.uuid), attachment_id=attachment_id,
                                      connection_info=one.connection_info))
 
@@ -304,7 +303,7 @@ def _connect_at(task: Task, end: str) -> Outcome:
     mine = devices(task)
     found = _connected(task, mine, {one.attachment_id for one in mine})
     return {THERE: {'host': task.data[end]['host'],
-                    'of': {str(one.uuid): {'id': known, CONNECTION: info} for one, known, info in found}}}
+                    'of': {str(one.uuid): {'id': known, block_devices.CONNECTION: info} for one, known, info in found}}}
 
 
 def disconnect_there(task: Task) -> Outcome:
@@ -324,7 +323,7 @@ def at(task: Task, host: str) -> dict[str, Any]:
     there = task.data.get(THERE)
     if not there or there['host'] != host:
         return {}
-    return {'connections': {uuid: found[CONNECTION] for uuid, found in there['of'].items()}}
+    return {'connections': {uuid: found[block_devices.CONNECTION] for uuid, found in there['of'].items()}}
 
 
 def take_over(task: Task) -> None:
@@ -332,7 +331,7 @@ def take_over(task: Task) -> None:
     there = task.data.get(THERE) or {'of': {}}
     for one in devices(task):
         if found := there['of'].get(str(one.uuid)):
-            keep(task, one, found['id'], found[CONNECTION], there['host'])
+            keep(task, one, found['id'], found[block_devices.CONNECTION], there['host'])
 
 
 # -- what is owed --------------------------------------------------------------------

@@ -19,6 +19,8 @@ from minicompute.objects import BlockDevice, Volume
 ATTACHING, ATTACHED, DETACHING, SWAPPING = 'attaching', 'attached', 'detaching', 'swapping'
 #: of `connection_info`: whether several guests may have the disk at once
 MULTIATTACH = 'multiattach'
+#: of `connection_info`: what a host needs of a volume service
+CONNECTION = 'connection'
 #: of `connection_info`: when it was said last that the volume is being ordered, or is soon to be
 ORDERING = 'ordering'
 _FIELDS = tuple(c.name for c in bdms.c if c.name in BlockDevice.__dataclass_fields__ and c.name != 'id')
