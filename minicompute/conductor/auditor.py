@@ -1,7 +1,8 @@
 """What flows, hosts and records should have in common, compared all the time: mends what is safe, tells the rest.
 
     records    each `INTERVAL`, by the checks of db/api/audit.py
-    hosts      each tells what lies there (domains, directories of disks); what is not its own it is told to remove
+    hosts      each tells what lies there (domains, directories of disks); what is not its own it is told to remove, but
+               for what the records never knew: that is told to people
 
 Every conductor does it, since none may be needed; it takes a hundredth of its time at most.
 """
@@ -79,16 +80,15 @@ class Auditor:
         if not present:
             return
         with session.read() as conn:
-            strangers, missing = audit.strangers(conn, present), audit.missing(conn, present)
-        for finding in missing:
+            compared, missing = audit.compare(conn, present), audit.missing(conn, present)
+        for finding in [*missing, *audit.unrecorded(compared)]:
             self._tell(finding)
-        for host, homes in strangers.items():
+        for host, homes in compared.strangers.items():
             for uuid, home in homes.items():
                 # Mostly it went after the list was made; the host says so if it has something to remove.
                 LOG.info('%s listed something of server %s, which %s: it is told so', host, uuid,
                          f'lives on {home}' if home else 'is not there')
             compute.remove_strangers(host, homes)
-
 
     def _take_part(self) -> dict[str, Sequence[str]]:
         """Those that wait longest."""

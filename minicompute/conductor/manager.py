@@ -80,7 +80,7 @@ class ConductorManager(Manager):
         return [rpc.Endpoint(self, 'ring', 'cancel', 'report', 'progress', 'host_started', 'hosts_started',
                              'heartbeats', 'hello', 'hellos', 'servers', 'strangers', 'deleted', 'paid', 'present',
                              'power_states', 'echo', 'removed', 'images_cached', 'move_order', 'firewalls',
-                             'volumes_copied', 'wanted')]
+                             'volumes_copied', 'wanted', 'unknown')]
 
     def start(self) -> None:
         self.engine.start()
@@ -239,11 +239,17 @@ class ConductorManager(Manager):
     def strangers(self, context: RequestContext, host: str, uuids: list[str]) -> dict[str, str | None]:
         with session.read() as conn:
             # What a host has that is Nova's again, Nova knows.
-            return {} if services.handed_back(conn, [host]) else audit.strangers(conn, {host: uuids}).get(host, {})
+            if services.handed_back(conn, [host]):
+                return {}
+            return audit.compare(conn, {host: uuids}).strangers.get(host, {})
 
     def deleted(self, context: RequestContext, uuids: list[str]) -> list[str]:
         with session.read() as conn:
             return audit.deleted(conn, uuids)
+
+    def unknown(self, context: RequestContext, uuids: list[str]) -> list[str]:
+        with session.read() as conn:
+            return audit.unknown(conn, uuids)
 
     def move_order(self, context: RequestContext, migration: str) -> str | None:
         with session.read() as conn:

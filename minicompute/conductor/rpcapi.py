@@ -73,12 +73,16 @@ class ConductorAPI:
 
     def strangers(self, context: RequestContext, host: str, uuids: list[str]) -> dict[str, str | None]:
         """-> {server: where it lives, None: nowhere} for those of `uuids` that are not that host's, and that nothing
-        is under way for."""
+        is under way for. One that the records never knew is not among them."""
         return dict(self._client.call(context, 'strangers', timeout=30, host=host, uuids=uuids))
 
     def deleted(self, context: RequestContext, uuids: list[str]) -> list[str]:
         """-> those of which the records say that they were deleted. One that they never heard of is not."""
         return list(self._client.call(context, 'deleted', timeout=30, uuids=uuids))
+
+    def unknown(self, context: RequestContext, uuids: list[str]) -> list[str]:
+        """-> those that the records never knew."""
+        return list(self._client.call(context, 'unknown', timeout=30, uuids=uuids))
 
     def move_order(self, context: RequestContext, migration: str) -> str | None:
         """What somebody wants of a live migration that runs: 'abort', 'force_complete' or nothing."""

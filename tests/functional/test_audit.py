@@ -276,18 +276,65 @@ def test_a_conductor_does_it_by_itself(hasty: Cloud) -> None:
     hasty.until(lambda: not auditor.look(audit.checks(), mend=False), 'all to be mended')
 
 
+def deleted_server(cloud: Cloud) -> str:
+    uuid, _ = healthy(cloud)
+    cloud.api('DELETE', f'/servers/{uuid}')
+    cloud.wait_gone(uuid)
+    return uuid
+
+
+def stray(uuid: str, *hosts: str) -> None:
+    for host in hosts:
+        os.makedirs(os.path.join(CONF.fake.state_dir, host), exist_ok=True)
+        os.symlink('4:stray', os.path.join(CONF.fake.state_dir, host, uuid))
+
+
+def everything(cloud: Cloud) -> set[tuple[str, str]]:
+    """(host, server) of each domain, also where a server has two"""
+    return {(host, domain.uuid) for host in ('compute1', 'compute2') for domain in FakeDriver(host).domains()}
+
+
 def test_a_host_removes_what_is_not_its_own(hasty: Cloud) -> None:
     uuid, _ = healthy(hasty)
     home = hasty.show(uuid)['OS-EXT-SRV-ATTR:host']
-    other = 'compute2' if home == 'compute1' else 'compute1'
-    for host, name in ((home, GONE), (other, GONE), (other, uuid)):
-        os.makedirs(os.path.join(CONF.fake.state_dir, host), exist_ok=True)
-        os.symlink('4:stray', os.path.join(CONF.fake.state_dir, host, name))
+    other, gone = 'compute2' if home == 'compute1' else 'compute1', deleted_server(hasty)
+    stray(gone, home, other)
+    stray(uuid, other)
+    hasty.until(lambda: everything(hasty) == {(home, uuid)}, 'the strays to be removed')
 
-    def left() -> set[tuple[str, str]]:
-        return {(host, domain.uuid) for host in (home, other)
-                for domain in hasty.services[host].manager.driver.domains()}    # type: ignore[attr-defined]
-    hasty.until(lambda: left() == {(home, uuid)}, 'the strays to be removed')
+
+def test_what_the_records_never_knew_is_left_and_told(hasty: Cloud, caplog: pytest.LogCaptureFixture) -> None:
+    """The database was restored from a backup that is older than a server: nobody could bring back what is removed."""
+    gone = deleted_server(hasty)
+    hasty.stop('compute1')
+    stray(GONE, 'compute1', 'compute2')
+    stray(gone, 'compute1', 'compute2')
+    hasty.start_compute('compute1')     # and when it compares itself before it takes work
+    hasty.until(lambda: everything(hasty) == {('compute1', GONE), ('compute2', GONE)}, 'what was deleted to go')
+    hasty.until(lambda: f'server without a record: {GONE}' in caplog.text, 'somebody to say so')
+    for host in ('compute1', 'compute2'):
+        keeper: Any = hasty.services[host].manager.housekeeping    # type: ignore[attr-defined]
+        keeper.clean_up()
+        keeper.remove_strangers({GONE: None})
+    assert everything(hasty) == {('compute1', GONE), ('compute2', GONE)}
+    assert FakeDriver('compute2').power_state(GONE) == 4, 'it is not started either'
+
+
+def test_a_host_that_starts_while_nobody_knows_removes_nothing(
+        hasty: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = deleted_server(hasty)
+    keeper: Any = hasty.services['compute1'].manager.housekeeping    # type: ignore[attr-defined]
+
+    def silence(*words: Any, **more: Any) -> Any:
+        raise messaging.MessagingTimeout
+    monkeypatch.setattr(keeper._conductor, 'unknown', silence)
+    monkeypatch.setattr(keeper._conductor, 'strangers', silence)
+    stray(gone, 'compute1')
+    keeper.say_hello()
+    assert everything(hasty) == {('compute1', gone)}
+    monkeypatch.undo()
+    keeper.say_hello()
+    assert everything(hasty) == set()
 
 
 def test_a_host_that_lost_a_server_is_told_of(hasty: Cloud, caplog: pytest.LogCaptureFixture) -> None:
@@ -300,17 +347,20 @@ def test_a_host_that_lost_a_server_is_told_of(hasty: Cloud, caplog: pytest.LogCa
 
 def test_what_moves_is_no_stranger(quiet_cloud: Cloud) -> None:
     uuid, _ = healthy(quiet_cloud)
-    present = {'compute1': [uuid], 'compute2': [uuid], 'elsewhere': [GONE]}
+    gone = deleted_server(quiet_cloud)
+    present = {'compute1': [uuid, GONE], 'compute2': [uuid], 'elsewhere': [gone]}
     home = quiet_cloud.show(uuid)['OS-EXT-SRV-ATTR:host']
     other = 'compute2' if home == 'compute1' else 'compute1'
     with session.read() as conn:
-        assert audit.strangers(conn, present) == {other: {uuid: home}, 'elsewhere': {GONE: None}}
+        found = audit.compare(conn, present)
+    assert found.strangers == {other: {uuid: home}, 'elsewhere': {gone: None}}
+    assert found.unknown == {'compute1': [GONE]}
     going = move(uuid, 'finished')
     with session.read() as conn:
-        assert audit.strangers(conn, present) == {'elsewhere': {GONE: None}}
+        assert audit.compare(conn, present).strangers == {'elsewhere': {gone: None}}
     execute(moves.update().where(moves.c.uuid == going).values(status='confirmed'))
     with session.read() as conn:
-        assert audit.strangers(conn, present)[other] == {uuid: home}
+        assert audit.compare(conn, present).strangers[other] == {uuid: home}
 
 
 def test_what_was_asked_for_meanwhile_is_ours_again(quiet_cloud: Cloud) -> None:
@@ -341,42 +391,44 @@ def test_an_order_while_no_conductor_can_be_asked(quiet_cloud: Cloud, monkeypatc
     uuid, _ = healthy(quiet_cloud)
     host = quiet_cloud.show(uuid)['OS-EXT-SRV-ATTR:host']
     keeper: Any = quiet_cloud.services[host].manager.housekeeping    # type: ignore[attr-defined]
-    os.symlink('4:stray', os.path.join(CONF.fake.state_dir, host, GONE))
+    gone = deleted_server(quiet_cloud)
+    stray(gone, host)
 
     def silence(*words: Any, **more: Any) -> Any:
         raise messaging.MessagingTimeout
     with monkeypatch.context() as patched:
         patched.setattr(keeper._conductor, 'strangers', silence)
         patched.setattr(keeper._conductor, 'servers', silence)
-        keeper.remove_strangers({GONE: None})
-        keeper.pay([GONE])
-    assert set(quiet_cloud.domains()) == {uuid, GONE}
-    keeper.remove_strangers({GONE: None})
+        keeper.remove_strangers({gone: None})
+        keeper.pay([gone])
+    assert set(quiet_cloud.domains()) == {uuid, gone}
+    keeper.remove_strangers({gone: None})
     assert set(quiet_cloud.domains()) == {uuid}
 
 
 def test_a_sweep_spares_what_lives_elsewhere(quiet_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its disks may be shared with its home: what becomes of the domain is not decided by a sweep."""
+    """Its disks may be shared with its home: what becomes of the domain is not decided by a sweep. Nor does it touch
+    what the records never knew."""
     uuid, _ = healthy(quiet_cloud)
     home = quiet_cloud.show(uuid)['OS-EXT-SRV-ATTR:host']
     other = 'compute2' if home == 'compute1' else 'compute1'
     keeper: Any = quiet_cloud.services[other].manager.housekeeping    # type: ignore[attr-defined]
-    os.makedirs(os.path.join(CONF.fake.state_dir, other), exist_ok=True)
-    for name in (uuid, GONE):
-        os.symlink('4:stray', os.path.join(CONF.fake.state_dir, other, name))
-    swept: list[tuple[bool, bool, bool]] = []
+    gone = deleted_server(quiet_cloud)
+    for name in (uuid, gone, GONE):
+        stray(name, other)
+    swept: list[tuple[bool, ...]] = []
 
-    def sweep(driver: Any, known: Any, minimum_age: int, gone: Any = ()) -> list[str]:
-        swept.append((uuid in known, GONE in known, uuid in gone))
+    def sweep(driver: Any, known: Any, minimum_age: int, deleted: Any = ()) -> list[str]:
+        swept.append((uuid in known, gone in known, GONE in known, uuid in deleted))
         return []
     monkeypatch.setattr(FakeDriver, 'sweep', sweep)
     keeper.clean_up()
-    assert swept == [(True, False, False)]
+    assert swept == [(True, False, True, False)]
     monkeypatch.setattr(FakeDriver, 'abandoned', lambda driver: {uuid, GONE})
     quiet_cloud.api('DELETE', f'/servers/{uuid}')
     quiet_cloud.wait_gone(uuid)
     keeper.clean_up()
-    assert swept[1:] == [(False, False, True)], 'only what the records know to be deleted'
+    assert swept[1:] == [(False, False, True, True)], 'only what the records know to be deleted'
 
 
 def test_what_is_connected_for_nobody_is_disconnected(quiet_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,12 +436,13 @@ def test_what_is_connected_for_nobody_is_disconnected(quiet_cloud: Cloud, monkey
     uuid, _ = healthy(quiet_cloud)
     home = quiet_cloud.show(uuid)['OS-EXT-SRV-ATTR:host']
     other = 'compute2' if home == 'compute1' else 'compute1'
-    monkeypatch.setattr(FakeDriver, 'connected', lambda driver: {uuid, GONE})
-    gone: list[tuple[str, str]] = []
-    monkeypatch.setattr(FakeDriver, 'disconnect', lambda driver, one: gone.append((driver.host, one)))
+    gone = deleted_server(quiet_cloud)
+    monkeypatch.setattr(FakeDriver, 'connected', lambda driver: {uuid, gone})
+    done: list[tuple[str, str]] = []
+    monkeypatch.setattr(FakeDriver, 'disconnect', lambda driver, one: done.append((driver.host, one)))
     for name in (home, other):
         quiet_cloud.services[name].manager.housekeeping.clean_up()    # type: ignore[attr-defined]
-    assert sorted(gone) == sorted([(home, GONE), (other, GONE), (other, uuid)])
+    assert sorted(done) == sorted([(home, gone), (other, gone), (other, uuid)])
 
 
 def test_a_move_that_an_operator_gave_up_is_only_told(quiet_cloud: Cloud) -> None:

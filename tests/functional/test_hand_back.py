@@ -87,7 +87,11 @@ def test_a_compute_that_is_started_there_by_mistake_removes_nothing(there: Nova,
     """The domains that it adopted name us, and are in no record: it would take them for left over."""
     manager, guests = ConductorManager('a'), sorted(on(host))
     node = ComputeNode(host=host, uuid='00000000-0000-4000-8000-000000000042', hypervisor_hostname=host)
-    assert set(manager.strangers(None, host, [UNKNOWN])) == {UNKNOWN}
+    with session.read() as conn:
+        elsewhere = conn.scalars(sa.select(models.instances.c.uuid).where(
+            models.instances.c.deleted == 0, models.instances.c.host != host)).first()
+    assert set(manager.strangers(None, host, [elsewhere, UNKNOWN])) == {elsewhere}
+    assert manager.unknown(None, [elsewhere, UNKNOWN]) == [UNKNOWN]
     hand_back(there, host)
     with pytest.raises(exception.Conflict, match='handed back to Nova'):
         manager.hellos(None, [node])

@@ -107,8 +107,11 @@ def test_what_a_dead_process_left_is_compared_when_it_starts(cloud: Cloud, hollo
     from minicompute.objects import Instance
     from minicompute.virt.driver import SpawnRequest
 
+    gone = cloud.wait(cloud.boot('gone')['id'])['id']
+    cloud.api('DELETE', f'/servers/{gone}')
+    cloud.wait_gone(gone)
     hollow.service.stop()
-    hollow.hosts.managers[HOSTS[5]].driver.spawn(SpawnRequest(Instance(uuid='gone', project_id='p', user_id='u', id=1)))
-    assert hollow.domains() == {'gone': HOSTS[5]}
+    hollow.hosts.managers[HOSTS[5]].driver.spawn(SpawnRequest(Instance(uuid=gone, project_id='p', user_id='u', id=1)))
+    assert hollow.domains() == {gone: HOSTS[5]}
     hollow.start()
     assert hollow.domains() == {}

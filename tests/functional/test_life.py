@@ -126,7 +126,10 @@ def test_delete_while_building(cloud: Cloud) -> None:
 def test_a_compute_that_comes_back_removes_what_is_not_its_own(cloud: Cloud) -> None:
     server = cloud.wait(cloud.boot('here')['id'])
     host = server['OS-EXT-SRV-ATTR:host']
+    gone = cloud.wait(cloud.boot('gone')['id'])['id']
+    cloud.api('DELETE', f'/servers/{gone}', expect=204)
+    cloud.wait_gone(gone)
     cloud.stop(host)
-    FakeDriver(host)._write('3f0c0d4e-0000-4000-8000-000000000000', 'instance-00000099', 1)
+    FakeDriver(host)._write(gone, 'instance-00000099', 1)
     cloud.start_compute(host)
     cloud.until(lambda: set(cloud.domains()) == {server['id']}, 'the foreign domain to go')

@@ -94,17 +94,15 @@ class Housekeeping:
 
     def _reconcile(self, mine: dict[str, Instance], busy: set[str], owed: set[str], homes: dict[str, str]) -> None:
         states: dict[str, int] = {}
-        removed = []
+        strangers: dict[str, str] = {}
         for domain in self._driver.domains():
             if not domain.ours and not (domain.uuid in mine and self._driver.adopt_foreign(mine[domain.uuid])):
                 continue
             if domain.uuid in mine:
                 states[domain.uuid] = domain.power_state
             elif domain.uuid not in busy | owed:
-                LOG.warning('Domain %s (%s) is not ours any more: removed', domain.name, domain.uuid)
-                # Its disks may be shared with the host where it lives: who has looked at the records removes them.
-                if self._remove(domain.uuid, destroy_disks=False):
-                    removed.append(domain.uuid)
+                strangers[domain.uuid] = domain.name
+        removed = self._remove_domains(strangers)
         if removed:
             rpc.quiet(lambda: self._conductor.removed(admin_context(), self._host, removed), 'The removal was not told')
         # No work has been taken yet: nothing can have been asked for since the records were read.
@@ -113,6 +111,24 @@ class Housekeeping:
         if states:
             rpc.quiet(lambda: self._conductor.power_states(admin_context(), self._host, states),
                       'The power states were not told')
+
+    def _remove_domains(self, strangers: dict[str, str]) -> list[str]:
+        """{uuid: name} of what by the records is not of this host. -> what is removed. What they never knew stays: they
+        may be older than it is, as after a restore, and nobody could bring it back."""
+        if not strangers:
+            return []
+        answer = rpc.quiet(lambda: self._conductor.unknown(admin_context(), sorted(strangers)),
+                           'Whether the records know what else is here is not known')
+        unknown, removed = set(strangers if answer is None else answer), []
+        for uuid, name in strangers.items():
+            if uuid in unknown:
+                LOG.warning('Domain %s (%s) is in no record: left as it is', name, uuid)
+                continue
+            LOG.warning('Domain %s (%s) is not ours any more: removed', name, uuid)
+            # Its disks may be shared with the host where it lives: who has looked at the records removes them.
+            if self._remove(uuid, destroy_disks=False):
+                removed.append(uuid)
+        return removed
 
     def pay(self, owed: list[str]) -> None:
         """Remove what was left here while this host was away, as a conductor saw it, which may have slept since: it

@@ -402,9 +402,17 @@ def checks() -> list[Check]:
 
 # -- hosts ---------------------------------------------------------------------
 
-def strangers(conn: sa.Connection, present: dict[str, Sequence[str]]) -> dict[str, dict[str, str | None]]:
-    """`present`: {host: uuids of what lies there}. -> {host: {uuid: where that server lives, None: nowhere}} of what
-    is not that host's: no server of its own, and nothing that moves there or away."""
+@dataclasses.dataclass(slots=True)
+class Compared:
+    """What lies on hosts and is not theirs. `strangers`: {host: {uuid: where that server lives, None: nowhere, as it
+    was deleted or has no host}}; `unknown`: {host: uuids} of servers that the records never had."""
+
+    strangers: dict[str, dict[str, str | None]]
+    unknown: dict[str, list[str]]
+
+
+def compare(conn: sa.Connection, present: dict[str, Sequence[str]]) -> Compared:
+    """`present`: {host: uuids of what lies there}. What moves there or away is nobody's concern here."""
     asked = sorted({uuid for uuids in present.values() for uuid in uuids})
     homes: dict[str, str | None] = {}
     busy: set[str] = set()
@@ -416,12 +424,33 @@ def strangers(conn: sa.Connection, present: dict[str, Sequence[str]]) -> dict[st
             instance_actions.c.state.in_((*ActionState.LIVE, ActionState.STUCK)))))
         busy.update(conn.scalars(sa.select(migrations.c.instance_uuid).where(
             migrations.c.instance_uuid.in_(part), migrations.c.status.in_(MigrationStatus.LIVE))))
-        rows = conn.execute(sa.select(instances.c.uuid, instances.c.host).where(instances.c.uuid.in_(part), _live()))
+        rows = conn.execute(sa.select(instances.c.uuid, sa.case((_live(), instances.c.host)).label('host')).where(
+            instances.c.uuid.in_(part)).order_by(_live()))      # a living one has the last word
         homes.update((row.uuid, row.host) for row in rows)
-    found = {host: {uuid: homes.get(uuid) for uuid in uuids
-                    if uuid not in busy and (uuid not in homes or homes[uuid] != host)}
-             for host, uuids in present.items()}
-    return {host: those for host, those in found.items() if those}
+    found = Compared({}, {})
+    for host, uuids in present.items():
+        if those := {uuid: homes[uuid] for uuid in uuids
+                     if uuid not in busy and uuid in homes and homes[uuid] != host}:
+            found.strangers[host] = those
+        if new := [uuid for uuid in uuids if uuid not in busy and uuid not in homes]:
+            found.unknown[host] = new
+    return found
+
+
+def unrecorded(found: Compared) -> list[Finding]:
+    """The records may be older than these servers (a restored backup), or another cloud's: nothing of them is touched,
+    as only who runs the cloud can know."""
+    return [Finding('server without a record', uuid, f'{host} has a domain or disks of it, but the records never knew '
+                    'it: they may be older than it is. It is left as it is; bring back the records, or remove it there '
+                    'by hand', host, safe=False) for host, uuids in sorted(found.unknown.items()) for uuid in uuids]
+
+
+def unknown(conn: sa.Connection, uuids: Sequence[str]) -> list[str]:
+    """-> those of `uuids` that are no servers and never were. Records of deleted servers are kept."""
+    known: set[str] = set()
+    for start in range(0, len(uuids), MOST):
+        known.update(conn.scalars(sa.select(instances.c.uuid).where(instances.c.uuid.in_(uuids[start:start + MOST]))))
+    return [uuid for uuid in uuids if uuid not in known]
 
 
 def deleted(conn: sa.Connection, uuids: Sequence[str]) -> list[str]:
