@@ -77,6 +77,19 @@ def test_its_sender_waits_for_no_more_than_so_long(cloud: Cloud, neutron: Neutro
     assert debts.pay() == 2 and floating(servers[1]) == ['203.0.113.1']
 
 
+def test_a_card_that_neutron_has_lost_keeps_no_other_from_the_truth(cloud: Cloud, neutron: Neutron) -> None:
+    """Its port was deleted, and the event that says so never came."""
+    net = neutron.network(name='front')
+    uuid = str(cloud.wait(cloud.boot(networks=[{'uuid': net}, {'uuid': net}])['id'])['id'])
+    with session.read() as conn:
+        gone, stays = (card.id for card in instances.get(conn, uuid).network_info)
+    del neutron.ports[gone]
+    neutron.floating(stays, '203.0.113.7')
+    assert tell(cloud, uuid) == [200] and floating(uuid) == ['203.0.113.7']
+    with session.read() as conn:
+        assert [card.id for card in instances.get(conn, uuid).network_info] == [gone, stays]
+
+
 def test_an_error_of_ours_keeps_no_other_event(cloud: Cloud, neutron: Neutron, servers: list[str],
                                                monkeypatch: Any) -> None:
     real = external_events.network_cards.follow

@@ -10,10 +10,11 @@ from minicompute.objects import VIF
 
 
 def follow(conn: sa.Connection, uuid: str, said: Sequence[VIF], *, alone: bool) -> None:
-    """The record says of each of its cards what the service has said; which ones they are only actions change. `alone`:
-    not while one is under way. Raises InstanceNotFound."""
+    """The record says of each of its cards what the service has said; of one that is not known there it says what
+    it did, and which ones they are only actions change. `alone`: not while one is under way.
+    Raises InstanceNotFound."""
     instances.hold(conn, uuid)
     cards = {card.id: card for card in said}
-    own = [card.id for card in instances.get(conn, uuid).network_info]
-    if set(cards) >= set(own) and not (alone and actions.any_running(conn, [uuid])):
-        instances.update(conn, uuid, {'network_info': [cards[port] for port in own]})
+    now = instances.get(conn, uuid).network_info
+    if not (alone and actions.any_running(conn, [uuid])):
+        instances.update(conn, uuid, {'network_info': [cards.get(card.id, card) for card in now]})
