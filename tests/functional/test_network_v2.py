@@ -207,6 +207,7 @@ def test_below_the_compute_endpoint(app: Any, operator: Caller) -> None:
     net = network(operator)
     for prefix in ('/v2.1', '/v2.1/admin'):
         assert Caller(app, prefix)('GET', '/v2.0/networks?name=net')['networks'][0]['id'] == net['id']
+        assert Caller(app, prefix)('GET', '/v2.0/security-group-rules')['security_group_rules'] is not None
 
 
 def test_the_sdk(app: Any) -> None:

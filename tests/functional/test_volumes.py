@@ -144,6 +144,7 @@ def test_versions(cloud: Cloud) -> None:
         assert found['id'] == 'v3.0' and found['links'][0]['href'].endswith('/volume/v3/')
     below = Caller(cloud.app, '/v2.1/v3', token='admin:demo')
     assert below('GET', '/volumes') == {'volumes': []}
+    assert below('GET', '/snapshots') == {'snapshots': []}
     assert Caller(cloud.app, '/v2.1/demo/v3', token='admin:demo')('GET', '/demo/volumes') == {'volumes': []}
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 # By collection, not by `v2` alone: a flavor may have the id v2.
 IMAGE = re.compile(r'((?:/[^/]+)?/v2)/(?:images|schemas)(?:/|$)')
-NETWORK = re.compile(r'((?:/[^/]+)?/v2\.0)/(?:networks|subnets|ports)(?:/|$)')
-VOLUME = re.compile(r'((?:/[^/]+)?/v3)/(?:[^/]+/)?volumes(?:/|$)')
+NETWORK = re.compile(r'((?:/[^/]+)?/v2\.0)/(?:networks|subnets|ports|security-groups|security-group-rules)(?:/|$)')
+VOLUME = re.compile(r'((?:/[^/]+)?/v3)/(?:[^/]+/)?(?:volumes|snapshots)(?:/|$)')
 
 
 class Below:
