@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tests.integration.kill_matrix.cases import EXECUTORS, MOST, Case, batches, cases_of, points_of
+from tests.integration.kill_matrix.cases import EXECUTORS, MOST, Case, batches, cases_of, points_of, unwound
 
 TRACE = [
     ('conductor', 'build.schedule', 'before', 'a'), ('scheduler', 'claim', 'before', 'a'),
@@ -30,8 +30,19 @@ def test_each_point_kills_who_is_there_and_some_kill_what_it_stands_on() -> None
 
 
 def test_of_what_unwinds_only_the_undoing_is_new() -> None:
-    cases = cases_of('boot', points_of(TRACE, 'a', 'build'), fail='build.spawn')
-    assert [(case.place, case.fail) for case in cases] == [('build.spawn.undo', 'build.spawn')]
+    cases = cases_of('boot', points_of(TRACE, 'a', 'build'), fail='build.spawn:after')
+    assert [(case.place, case.fail) for case in cases] == [('build.spawn.undo', 'build.spawn:after')]
+
+
+def test_what_goes_forward_again_is_made_to_fail_earlier() -> None:
+    forward = [('conductor', 'move.claim_destination', 'before'), ('compute', 'move.migrate', 'after')]
+    half = [*forward, ('compute', 'move.migrate.undo', 'before')]
+    whole = [*half, ('conductor', 'move.claim_destination.undo', 'before')]
+    assert not unwound(forward, half)
+    assert unwound(forward, whole)
+    assert unwound(forward[1:], [])
+    assert [case.place for case in cases_of('move', whole, 'move.migrate:before', half)] == [
+        'move.claim_destination.undo']
 
 
 def test_a_batch_has_one_victim_and_each_case_once() -> None:

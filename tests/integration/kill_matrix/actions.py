@@ -147,8 +147,7 @@ def attach_interface(things: Things, uuid: str) -> int:
 
 
 def detach_interface(things: Things, uuid: str) -> int:
-    port = things.api.ok('GET', f'/servers/{uuid}/os-interface')['interfaceAttachments'][0]['port_id']
-    return things.api.request('DELETE', f'/servers/{uuid}/os-interface/{port}')[0]
+    return things.api.request('DELETE', f'/servers/{uuid}/os-interface/{first_port(things, uuid)}')[0]
 
 
 def attach_volume(things: Things, uuid: str) -> int:
@@ -166,14 +165,54 @@ def with_volume(things: Things, uuid: str) -> None:
 
 
 def detach_volume(things: Things, uuid: str) -> int:
-    found = things.api.ok('GET', f'/servers/{uuid}/os-volume_attachments')['volumeAttachments'][0]['volumeId']
-    return things.api.request('DELETE', f'/servers/{uuid}/os-volume_attachments/{found}')[0]
+    return things.api.request('DELETE', f'/servers/{uuid}/os-volume_attachments/{first_volume(things, uuid)}')[0]
 
 
 def swap_volume(things: Things, uuid: str) -> int:
-    found = things.api.ok('GET', f'/servers/{uuid}/os-volume_attachments')['volumeAttachments'][0]['volumeId']
     body = {'volumeAttachment': {'volumeId': things.volume()}}
-    return things.api.request('PUT', f'/servers/{uuid}/os-volume_attachments/{found}', body)[0]
+    return things.api.request('PUT', f'/servers/{uuid}/os-volume_attachments/{first_volume(things, uuid)}', body)[0]
+
+
+def first_port(things: Things, uuid: str) -> str:
+    return str(things.api.ok('GET', f'/servers/{uuid}/os-interface')['interfaceAttachments'][0]['port_id'])
+
+
+def port_deleted(things: Things, uuid: str) -> int:
+    """The network service says that it is gone."""
+    event = {'name': 'network-vif-deleted', 'server_uuid': uuid, 'tag': first_port(things, uuid)}
+    return things.api.request('POST', '/os-server-external-events', {'events': [event]})[0]
+
+
+def first_volume(things: Things, uuid: str) -> str:
+    return str(things.api.ok('GET', f'/servers/{uuid}/os-volume_attachments')['volumeAttachments'][0]['volumeId'])
+
+
+def extend_volume(things: Things, uuid: str) -> int:
+    body = {'os-extend': {'new_size': 2}}
+    return things.api.request('POST', f'/v3/volumes/{first_volume(things, uuid)}/action', body)[0]
+
+
+def snapshot_volume(things: Things, uuid: str) -> int:
+    body = {'snapshot': {'volume_id': first_volume(things, uuid), 'name': 's', 'force': True}}
+    return things.api.request('POST', '/v3/snapshots', body)[0]
+
+
+def rebuild_kept(things: Things, uuid: str) -> int:
+    """Before 2.93 a root volume keeps its content."""
+    body = {'rebuild': {'imageRef': things.image}}
+    return things.api.request('POST', f'/servers/{uuid}/action', body, '2.92')[0]
+
+
+def reset_state(things: Things, uuid: str) -> int:
+    """Where nothing is under way it is one write of the API's; here it ends what is, and goes next."""
+    things.ask(uuid, 'os-migrateLive', {'host': None, 'block_migration': 'auto'})
+    return things.ask(uuid, 'os-resetState', {'state': 'error'})
+
+
+def reboot_next(things: Things, uuid: str) -> int:
+    """It ends what is done to the guest just now."""
+    things.ask(uuid, 'suspend')
+    return things.ask(uuid, 'reboot', {'type': 'HARD'})
 
 
 def backup(things: Things, uuid: str) -> int:
@@ -191,10 +230,14 @@ OFFLOADED = made(('shelve', None, 'SHELVED'), ('shelveOffload', None, 'SHELVED_O
 ACTIONS: tuple[Act, ...] = (
     Act('build', lambda things, _: 202, boots=True, failed=('ERROR',)),
     Act('delete', plain('forceDelete'), done=('DELETED',), failed=()),
+    Act('delete-resized', plain('forceDelete'), start=resized, done=('DELETED',), failed=()),
+    Act('delete-offloaded', plain('forceDelete'), start=OFFLOADED, done=('DELETED',), failed=()),
+    Act('delete-on-volume', plain('forceDelete'), on_volume=True, done=('DELETED',), failed=()),
     Act('stop', plain('os-stop'), done=('SHUTOFF',)),
     Act('start', plain('os-start'), start=STOPPED, failed=('SHUTOFF',)),
     Act('reboot', plain('reboot', {'type': 'SOFT'})),
     Act('reboot-hard', plain('reboot', {'type': 'HARD'})),
+    Act('reboot-next', reboot_next, failed=('ACTIVE', 'SUSPENDED')),
     Act('pause', plain('pause'), done=('PAUSED',)),
     Act('unpause', plain('unpause'), start=made(('pause', None, 'PAUSED')), failed=('PAUSED',)),
     Act('suspend', plain('suspend'), done=('SUSPENDED',)),
@@ -209,9 +252,14 @@ ACTIONS: tuple[Act, ...] = (
     Act('snapshot-volumes', snapshot, on_volume=True),
     Act('backup', backup),
     Act('rebuild', rebuild),
+    Act('rebuild-volume', rebuild, on_volume=True),
+    Act('rebuild-kept', rebuild_kept, on_volume=True),
     Act('shelve', plain('shelve'), done=('SHELVED',)),
+    # What has no disks of its own leaves its host at once.
+    Act('shelve-on-volume', plain('shelve'), on_volume=True, done=('SHELVED_OFFLOADED',)),
     Act('shelve-offload', plain('shelveOffload'), start=SHELVED, done=('SHELVED_OFFLOADED',), failed=('SHELVED',)),
     Act('unshelve', plain('unshelve'), start=OFFLOADED, failed=('SHELVED_OFFLOADED',)),
+    Act('unshelve-in-place', plain('unshelve'), start=SHELVED, failed=('SHELVED',)),
     Act('resize', resize, done=('VERIFY_RESIZE',)),
     Act('migrate', plain('migrate'), done=('VERIFY_RESIZE',)),
     Act('confirm-resize', plain('confirmResize'), start=resized, failed=('VERIFY_RESIZE',)),
@@ -224,6 +272,11 @@ ACTIONS: tuple[Act, ...] = (
     Act('attach-volume', attach_volume),
     Act('detach-volume', detach_volume, start=with_volume),
     Act('swap-volume', swap_volume, start=with_volume),
+    Act('extend-volume', extend_volume, start=with_volume),
+    Act('snapshot-volume', snapshot_volume, start=with_volume),
+    Act('port-deleted', port_deleted),
+    Act('inject-network-info', plain('injectNetworkInfo')),
+    Act('reset-state', reset_state, done=('ERROR',)),
 )
 BY_NAME = {act.name: act for act in ACTIONS}
 

@@ -18,8 +18,8 @@ MOST = 36
 
 @dataclasses.dataclass(slots=True, frozen=True)
 class Case:
-    """`action` is at `place` when `executor` is killed. `fail`: the place that was made to fail before, so that the
-    action unwinds."""
+    """`action` is at `place` when `executor` is killed. `fail`: the PLACE:WHEN that was made to fail before, so
+    that the action unwinds."""
 
     action: str
     executor: str
@@ -45,11 +45,19 @@ def points_of(trace: Iterable[tuple[str, str, str, str]], uuid: str, flow: str) 
     return found
 
 
-def cases_of(action: str, points: Sequence[Point], fail: str = '') -> list[Case]:
-    """With `fail` only what happens while it unwinds: the rest is tried without."""
+def unwound(forward: Sequence[Point], backward: Sequence[Point]) -> bool:
+    """Whether the action went back to where it came from: to its claim, when it made one."""
+    back = {place for _, place, _ in backward if place.endswith('.undo')}
+    claims = {place for role, place, _ in forward if role == 'conductor' and place.endswith('.claim_destination')}
+    return all(f'{place}.undo' in back for place in claims)
+
+
+def cases_of(action: str, points: Sequence[Point], fail: str = '', known: Iterable[Point] = ()) -> list[Case]:
+    """With `fail` only what happens while it unwinds, and was not `known`: the rest is tried without."""
+    known = set(known)
     cases = []
     for stage, (role, place, when) in enumerate(points):
-        if fail and not place.endswith('.undo'):
+        if fail and (not place.endswith('.undo') or (role, place, when) in known):
             continue
         for executor in (role, *CUT_AT.get((role, when), ())):
             cases.append(Case(action, executor, role, place, when, stage, fail))

@@ -19,7 +19,7 @@ from tests.integration.kill_matrix.actions import (
     force_down,
     servers_for,
 )
-from tests.integration.kill_matrix.cases import Case, cases_of, points_of
+from tests.integration.kill_matrix.cases import Case, Point, cases_of, points_of, unwound
 from tests.integration.kill_matrix.site import Site
 from tests.integration.stack import StackError, wait_for
 
@@ -75,16 +75,23 @@ class Runner:
         for group in _groups(acts):
             forward, refused = self._traced(group, {})
             left_out |= refused
-            fails = {}
             for name, points in forward.items():
                 cases += cases_of(name, points)
-                fail = self._worth_failing(points)
-                if fail:
-                    fails[name] = fail
-            backward, _ = self._traced([act for act in group if act.name in fails], fails)
-            for name, points in backward.items():
-                cases += cases_of(name, points, fails[name])
+            places = {name: self._worth_failing(points) for name, points in forward.items()}
+            fails = {name: f'{place}:after' for name, place in places.items() if place}
+            backward = self._unwound(group, fails, cases)
+            # What finds at its undo that it had happened goes forward again; what never happened goes all the way back.
+            self._unwound(group, {name: f'{places[name]}:before' for name, points in backward.items()
+                                  if not unwound(forward[name], points)}, cases, backward)
         return cases, left_out
+
+    def _unwound(self, group: Sequence[Act], fails: dict[str, str], cases: list[Case],
+                 known: dict[str, list[Point]] | None = None) -> dict[str, list[Point]]:
+        """The actions again, each failing at its place. Adds the cases of what was not `known` before."""
+        found, _ = self._traced([act for act in group if act.name in fails], fails)
+        for name, points in found.items():
+            cases += cases_of(name, points, fails[name], (known or {}).get(name, ()))
+        return found
 
     def _worth_failing(self, points: Sequence[tuple[str, str, str]]) -> str:
         """The last step of a compute before there is no way back."""
@@ -274,7 +281,7 @@ def _word(case: Case, uuid: str, held: bool) -> str:
 
 
 def _fail_word(place: str, uuid: str) -> str:
-    return f'compute:{place}:after/{uuid}!fail'
+    return f'compute:{place}/{uuid}!fail'
 
 
 def _result(case: Case, verdict: str, **facts: Any) -> Result:
