@@ -4,7 +4,7 @@
     hosts      each tells what lies there (domains, directories of disks); what is not its own it is told to remove, but
                for what the records never knew: that is told to people
 
-Every conductor does it, since none may be needed; it takes a hundredth of its time at most.
+Every conductor does it, since none may be needed; it takes a twentieth of its time at most.
 """
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ LOG = logging.getLogger(__name__)
 
 #: seconds between two rounds: what is wrong is found, and mended, within a minute
 INTERVAL = 20.0
-#: a round that took so long is followed by a pause a hundred times as long
-SHARE = 100
+#: a round is followed by a pause so many times as long. With ten thousand servers it takes a quarter of a second.
+SHARE = 20
 #: things told of that are not told again
 MOST_TOLD = 10000
 #: servers of hosts that are compared with the records at a time

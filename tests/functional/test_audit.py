@@ -242,6 +242,33 @@ def test_sizes_are_walked_through_in_parts(quiet_cloud: Cloud, monkeypatch: pyte
     assert [len(part) for part in found] == [0, 0, 1]
 
 
+def test_ten_thousand_servers_are_measured_in_one_round(quiet_cloud: Cloud) -> None:
+    """What is wrong is found within a minute, also when it is with the last of them."""
+    uuid, _ = healthy(quiet_cloud)
+    server, held = (dict(rows(sa.select(table).where(key == uuid))[0]._mapping) for table, key in (
+        (instances, instances.c.uuid), (allocations, allocations.c.consumer_uuid)))
+    del server['id']
+    many = [str(uuidlib.uuid4()) for _ in range(9999)]
+
+    def fill(conn: sa.Connection) -> None:
+        conn.execute(instances.insert(), [{**server, 'uuid': one} for one in many])
+        conn.execute(allocations.insert(), [{**held, 'consumer_uuid': one, 'instance_uuid': one,
+                                             'created_at': LONG_AGO} for one in many])
+    session.write(fill)
+    wrong_size(many[-1], 0)
+    assert [finding.subject for finding in auditor.look(audit.checks(), mend=True)] == [many[-1]]
+
+
+def test_a_hint_is_no_word_of_the_scheduler(quiet_cloud: Cloud) -> None:
+    """Else who boots with such a hint would hold no disk."""
+    uuid = str(quiet_cloud.boot('sly', hints={'is_volume_backed': True})['id'])
+    quiet_cloud.wait(uuid)
+    age(allocations, uuid, 'created_at')
+    said = sa.type_coerce(instances.c.request_spec, sa.Text).label('said')
+    assert '"is_volume_backed":true' in rows(sa.select(said).where(instances.c.uuid == uuid))[0].said
+    assert auditor.look(audit.checks(), mend=False) == []
+
+
 def test_the_command(quiet_cloud: Cloud, capsys: Any) -> None:
     _, node = healthy(quiet_cloud)
     manage.audit_records(argparse.Namespace(mend=False))

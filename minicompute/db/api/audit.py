@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from oslo_db import exception as db_exc
 
@@ -32,7 +34,7 @@ from minicompute.objects import ActionState, Flavor, MigrationStatus, VMState, f
 
 AGE = datetime.timedelta(seconds=30)
 #: servers whose claim is measured in one round, and rows that one check finds at most
-PART, MOST = 1000, 500
+PART, MOST = 10000, 500
 
 
 @dataclasses.dataclass(slots=True)
@@ -150,8 +152,11 @@ def release_unplaced(conn: sa.Connection, found: Sequence[Finding]) -> list[Find
     return mended
 
 
-_SERVER = (instances.c.uuid, instances.c.host, instances.c.node, instances.c.flavor, instances.c.request_spec,
-           instances.c.updated_at)
+#: Most servers have one of a few flavors: each is decoded once. What a user hints may look like the word that the
+#: scheduler has for a root disk on a volume, so that the documents that have it are decoded, and no others.
+_FLAVOR, _SPEC = (sa.type_coerce(column, sa.Text) for column in (instances.c.flavor, instances.c.request_spec))
+_SERVER = (instances.c.uuid, instances.c.host, instances.c.node, _FLAVOR.label('flavor'), instances.c.updated_at,
+           sa.case((_SPEC.like('%"is_volume_backed":true%'), _SPEC)).label('spec'))
 
 
 def servers_without_claim(conn: sa.Connection) -> list[Finding]:
@@ -213,13 +218,17 @@ def _measure(row: Any) -> Finding | None:
 
 def _size(row: Any) -> dict[str, int]:
     """What the scheduler claims for such a server."""
-    flavor: Flavor = from_primitive(row.flavor)
-    volume_backed = bool((row.request_spec or {}).get('is_volume_backed'))
+    return dict(_claimed(row.flavor, bool(row.spec and orjson.loads(row.spec).get('is_volume_backed'))))
+
+
+@functools.lru_cache(1000)
+def _claimed(said: str, volume_backed: bool) -> dict[str, int]:
+    flavor: Flavor = from_primitive(orjson.loads(said))
     root = 0 if volume_backed else flavor.root_gb
     size = {'vcpus': flavor.vcpus, 'memory_mb': flavor.memory_mb,
             'disk_gb': root + flavor.ephemeral_gb + -(-flavor.swap // 1024)}
-    for name, said in (('vcpus', 'VCPU'), ('memory_mb', 'MEMORY_MB'), ('disk_gb', 'DISK_GB')):
-        value = str((flavor.extra_specs or {}).get(f'resources:{said}', ''))
+    for name, known in (('vcpus', 'VCPU'), ('memory_mb', 'MEMORY_MB'), ('disk_gb', 'DISK_GB')):
+        value = str((flavor.extra_specs or {}).get(f'resources:{known}', ''))
         if value.isdecimal():
             size[name] = int(value)
     return size
