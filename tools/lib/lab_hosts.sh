@@ -106,6 +106,8 @@ my_ip = $(address_of "$1")
 [vnc]
 server_listen = $(address_of "$1")
 server_proxyclient_address = $(address_of "$1")
+[serial_console]
+proxyclient_address = $(address_of "$1")
 CONF
 }
 
@@ -131,6 +133,7 @@ host_is_ready() { is_on "$1" && in_host "$1" test -e /run/lab.ready 2> /dev/null
 
 start_libvirt_of() {
     local host="$1"
+    open_kvm
     [ -n "$(pids_in "$host" -x virtlogd)" ] || must "virtlogd of $host" "$host" in_host "$host" virtlogd -d
     [ -n "$(pids_in "$host" -x libvirtd)" ] || must "libvirtd of $host" "$host" in_host "$host" libvirtd -d --listen
     wait_until 30 libvirt_of_answers "$host" ||

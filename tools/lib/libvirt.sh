@@ -6,7 +6,15 @@ LIBVIRT_STARTED="$RUN/libvirtd.started"
 virsh_() { virsh -q -c qemu:///system "$@" 2> /dev/null < /dev/null; }
 libvirt_answers() { virsh_ uri > /dev/null; }
 
+# open_kvm: as udev opens it, on machines that have none. libvirtd, as root, finds that QEMU knows KVM; as long as QEMU's
+# user may not open it, libvirtd takes what it knows of QEMU for outdated and asks anew, seconds for each look at a domain.
+open_kvm() {
+    [ -c /dev/kvm ] && ! runuser -u libvirt-qemu -- test -w /dev/kvm 2> /dev/null || return 0
+    chgrp kvm /dev/kvm && chmod 660 /dev/kvm || warn 'QEMU may not open /dev/kvm: libvirtd will be slow'
+}
+
 start_libvirtd() {
+    open_kvm
     libvirt_answers && return 0
     say 'Starting libvirtd'
     : > "$LIBVIRT_STARTED"
