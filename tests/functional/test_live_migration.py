@@ -1,6 +1,7 @@
 """Live migrations through the whole cloud: there, called off, hurried, and with daemons that die on the way."""
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -341,6 +342,52 @@ def test_the_source_dies_while_it_copies_and_stays_away(cloud: Cloud) -> None:
         assert uuid not in dict(owed.debts(conn)).get(source, [])
     assert homes(cloud, uuid) == {after[HOST]: PowerState.RUNNING}
     assert not cloud.leaks()
+
+
+@pytest.mark.parametrize('source_is', ['away', 'back, gone', 'back, off'])
+def test_a_guest_that_goes_off_before_anybody_asks_has_arrived(cloud: Cloud, source_is: str) -> None:
+    """Its disks at the destination are the newest, and perhaps the only ones. A source that lost its power between the
+    end of the copy and its own part has the domain still, and it is off."""
+    CONF.set_override('live_migration_seconds', 1.0, 'fake')
+    died = die_once('live_migrate.copying')
+    before = booted(cloud)
+    uuid, source = before['id'], before[HOST]
+    dest = 'compute2' if source == 'compute1' else 'compute1'
+    migrate(cloud, uuid)
+    assert died.wait(60)
+    cloud.stop(source)
+    there = cloud.services[dest].manager.driver     # type: ignore[attr-defined]
+    cloud.until(lambda: there.live_find(uuid) == 'running', 'the copy to end')
+    there.change_by_itself(uuid, PowerState.SHUTDOWN)
+    if source_is == 'back, off':
+        FakeDriver(source)._write(uuid, 'instance-x', PowerState.SHUTDOWN)
+    if source_is != 'away':
+        cloud.start_compute(source)
+    cloud.until(lambda: status(uuid) in (['completed'], ['error'], ['failed']), 'it to end')
+    after = cloud.wait(uuid, 'SHUTOFF')
+    assert after[HOST] == dest and status(uuid) == ['completed'] and claims(uuid) == [(dest, 64)]
+    if source_is == 'away':
+        cloud.start_compute(source)
+    cloud.until(lambda: homes(cloud, uuid) == {dest: PowerState.SHUTDOWN}, 'one domain')
+    assert not cloud.leaks()
+    act(cloud, uuid, 'os-start')
+    cloud.wait(uuid)
+
+
+def test_a_guest_that_goes_off_while_it_is_copied_stays(cloud: Cloud, slow: None) -> None:
+    """What the destination has of it is no guest."""
+    died = die_once('live_migrate.copying')
+    before = booted(cloud)
+    uuid, source = before['id'], before[HOST]
+    migrate(cloud, uuid)
+    assert died.wait(60)
+    cloud.stop(source)
+    os.unlink(os.path.join(CONF.fake.state_dir, source, f'.live.{uuid}'))   # the hypervisor ends a copy of what is off
+    FakeDriver(source).change_by_itself(uuid, PowerState.SHUTDOWN)
+    cloud.start_compute(source)
+    cloud.until(lambda: status(uuid) == ['failed'], 'it to end')
+    assert cloud.show(uuid)[HOST] == source and claims(uuid) == [(source, 64)]
+    assert homes(cloud, uuid) == {source: PowerState.SHUTDOWN} and not cloud.leaks()
 
 
 def test_the_destination_dies_while_it_prepares(cloud: Cloud) -> None:

@@ -106,6 +106,19 @@ def test_a_reset_does_not_wait_and_the_move_ends_later(cloud: Cloud, monkeypatch
     cloud.until(lambda: cloud.show(uuid)['status'] == 'ACTIVE', 'it to be rebooted')
 
 
+def test_a_guest_that_went_off_at_the_destination_is_there(cloud: Cloud) -> None:
+    uuid, source, dest = lost(cloud, arrives=True)
+    reset(cloud, uuid, 'active')
+    there = FakeDriver(dest)
+    cloud.until(lambda: there.live_find(uuid) == 'running', 'the copy to end')
+    there.change_by_itself(uuid, PowerState.SHUTDOWN)
+    cloud.start_compute(dest)
+    decided(cloud, uuid)
+    assert cloud.wait(uuid, 'SHUTOFF')[HOST] == dest and claims(uuid) == [(dest, 64)]
+    cloud.start_compute(source)
+    assert homes(cloud, uuid) == {dest: PowerState.SHUTDOWN} and not cloud.leaks()
+
+
 def test_a_host_that_is_back_stops_nobody_meanwhile(cloud: Cloud, monkeypatch: Any) -> None:
     """The source has nothing of the server, whose guest has gone on: it is not taken for a guest that is off."""
     uuid, source, dest = lost(cloud, arrives=True)

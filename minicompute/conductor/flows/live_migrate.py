@@ -33,12 +33,15 @@ from minicompute.db import session
 from minicompute.db.api import instances, live_migrations, owed, returned, undecided
 from minicompute.image import base as image
 from minicompute.network import base as network
-from minicompute.objects import ImageMeta, MigrationStatus, VMState, from_primitive, to_primitive
+from minicompute.objects import ImageMeta, MigrationStatus, PowerState, VMState, from_primitive, to_primitive
 from minicompute.virt.interface.live import ABORT, ABSENT, COMPLETED, FAILED, HELD, PAUSED, RUNNING, STOPPED
 
 #: seconds; the source bounds the copy itself ([libvirt] live_migration_completion_timeout)
 LONGEST_COPY = 7 * 86400
 HERE = (RUNNING, PAUSED)
+#: at the destination: a domain is defined there by nobody but a copy that has come to its end. One that is off has gone
+#: off since, and its disks are the newest
+ARRIVED = (*HERE, STOPPED)
 TURN = 1.0
 AGAIN = 3.0
 
@@ -154,7 +157,14 @@ def _forgive(conn: sa.Connection, hosts: list[str], uuid: str) -> None:
 def rollback_destination(task: Task) -> Outcome:
     if 'dest' not in task.data or task.data.get('moved'):
         return {}
-    return move.at_dest(task, 'live_rollback', shared=bool(task.data.get('shared')), force=deleted(task))
+    return move.at_dest(task, 'live_rollback', shared=bool(task.data.get('shared')), force=deleted(task),
+                        stale=_is_at_source(task))
+
+
+def _is_at_source(task: Task) -> bool:
+    """By the source's own word, or as no copy has begun: what is off at the destination is not the guest."""
+    data = task.data
+    return 'there' not in data or data.get('outcome') == FAILED or data.get('at_source') in HERE
 
 
 # -- the copy ------------------------------------------------------------------
@@ -190,12 +200,13 @@ def keep_at_source(task: Task) -> Outcome:
 
 def kept(task: Task) -> dict[str, Any]:
     """The guest that was to be kept may have gone: then the way is forward, or, when somebody resets the state of
-    the server, the records follow it at once."""
+    the server, the records follow it at once. One that is off at the source may have come to the destination before the
+    source forgot it, as when the source was cut off: that shows on the way, where the destination is asked."""
     assert task.report is not None
     where = task.report.result['where']
     asked_source = task.report.host == move.source(task)
-    gone = where == ABSENT if asked_source else where in HERE
-    if not gone or _stays(task) or deleted(task):
+    gone = where in (ABSENT, STOPPED) if asked_source else where in ARRIVED
+    if not gone or _stays(task) or deleted(task) or (asked_source and where == STOPPED and cancelled(task)):
         return {'at_source' if asked_source else 'at_destination': where}
     if cancelled(task):
         move.switch(task)
@@ -208,7 +219,7 @@ def kept(task: Task) -> dict[str, Any]:
 
 def _stays(task: Task) -> bool:
     """Whether it is known that the guest did not arrive."""
-    return task.data.get('outcome') == FAILED or task.data.get('at_destination') in (ABSENT, STOPPED)
+    return task.data.get('outcome') == FAILED or task.data.get('at_destination') == ABSENT
 
 
 def is_unclear(task: Task) -> bool:
@@ -230,7 +241,7 @@ def is_not_at_source(task: Task) -> bool:
 
 def find_at_destination(task: Task) -> Asked:
     """While the source does not have it, and this one is silent, there is nobody else to ask."""
-    if task.data.get('at_source') == ABSENT and silent(task, move.dest(task)):
+    if task.data.get('at_source') in (ABSENT, STOPPED) and silent(task, move.dest(task)):
         raise Later(AGAIN, 'the destination is silent')
     return move.at_dest(task, 'live_find')
 
@@ -246,7 +257,7 @@ def confirm_copy(task: Task) -> Outcome:
     if data.get('outcome') == COMPLETED:
         return {}
     before, after = data.get('at_source'), data.get('at_destination')
-    if is_unclear(task) and before not in HERE and (after in HERE or (before, after) == (ABSENT, HELD)):
+    if is_unclear(task) and before not in HERE and (after in ARRIVED or (before, after) == (ABSENT, HELD)):
         return {}
     with session.read() as conn:
         data['aborted'] = live_migrations.ordered(conn, data['migration']) == ABORT
@@ -289,6 +300,9 @@ def arrived(task: Task) -> dict[str, Any]:
     task.notes = '; '.join(deviations)[:4000]
     if (power := task.report.result.get('power_state')) is not None:
         task.set(power_state=power)
+        if power in (PowerState.SHUTDOWN, PowerState.CRASHED) and task.instance is not None and (
+                task.instance.vm_state in (VMState.ACTIVE, VMState.PAUSED)):
+            task.set(vm_state=VMState.STOPPED)      # it went off on its way, while nobody noted that
     return {'deviations': deviations}
 
 

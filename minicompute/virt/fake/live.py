@@ -71,10 +71,11 @@ class FakeLive(FakeBase, LiveVerbs):
         self._fault('live_prepare.after', uuid)
         return {'host': self.host}
 
-    def live_rollback(self, instance: Instance, *, shared: bool, force: bool) -> None:
+    def live_rollback(self, instance: Instance, *, shared: bool, force: bool, stale: bool = False) -> None:
         self._fault('live_rollback', instance.uuid)
-        if os.path.lexists(self._path(instance.uuid)) and not force:
-            raise exception.Conflict(f'Instance {instance.uuid} runs on {self.host}.')
+        where = self._find(instance.uuid)
+        if not force and (where in (live.RUNNING, live.PAUSED) or (where == live.STOPPED and not stale)):
+            raise exception.Conflict(f'Instance {instance.uuid} is on {self.host}: {where}.')
         self._remove(instance.uuid)
         _unlink(self._room(instance.uuid))
         self._fault('live_rollback.after', instance.uuid)
@@ -85,8 +86,8 @@ class FakeLive(FakeBase, LiveVerbs):
         uuid = instance.uuid
         self._fault('live_migrate', uuid)
         if self._copy_of(uuid) is None:
-            if not os.path.lexists(self._path(uuid)):
-                return live.UNKNOWN, 'the domain is not here'
+            if (where := self._find(uuid)) in (live.ABSENT, live.STOPPED):
+                return live.UNKNOWN, f'the domain is {where} here'
             memory = instance.flavor.memory_mb if instance.flavor else 0
             self._begin(uuid, _Copy(there['host'], time.time(), CONF.fake.live_migration_seconds, memory * _MIB))
         while (copy := self._copy_of(uuid)) is not None:
@@ -95,8 +96,10 @@ class FakeLive(FakeBase, LiveVerbs):
                 self._fault('live_migrate.copying', uuid)
                 time.sleep(min(POLL, copy.seconds or POLL))
         self._fault('live_migrate.after', uuid)
-        if os.path.lexists(self._path(uuid)):
+        if self._find(uuid) in (live.RUNNING, live.PAUSED):
             return live.FAILED, 'the copy was aborted'
+        if os.path.lexists(self._path(uuid)):
+            return live.UNKNOWN, 'the domain is off here'
         return live.COMPLETED, ''
 
     def live_order(self, uuid: str, order: str) -> None:
@@ -115,6 +118,9 @@ class FakeLive(FakeBase, LiveVerbs):
             return live.OUTGOING
         if self._comes_in(uuid):
             return live.INCOMING
+        return self._find(uuid)
+
+    def _find(self, uuid: str) -> str:
         try:
             state = self._read(uuid).power_state
         except exception.DomainNotFound:

@@ -49,9 +49,9 @@ class LiveVerbs:
         `live_migrate` wants to know of it."""
         raise exception.NotImplementedHere()
 
-    def live_rollback(self, instance: Instance, *, shared: bool, force: bool) -> None:
-        """At the destination: nothing of the preparation is left. Raises Conflict when the guest runs here and
-        not `force`: it may be the only copy."""
+    def live_rollback(self, instance: Instance, *, shared: bool, force: bool, stale: bool = False) -> None:
+        """At the destination: nothing of the preparation is left. Raises Conflict when the guest is here and not
+        `force`: it may be the only copy. `stale`: one that is off is not the guest, which is known to be elsewhere."""
         raise exception.NotImplementedHere()
 
     # -- the copy ----------------------------------------------------------

@@ -149,7 +149,7 @@ class Copy:
         """Wait for a copy that somebody else began; what came of it only the place of the domain tells."""
         while (where := find(self._host, self._uuid)) == live.OUTGOING:
             self._look()
-        if where in (live.RUNNING, live.PAUSED, live.STOPPED):
+        if where in (live.RUNNING, live.PAUSED):
             return live.FAILED, why or 'the copy ended, and the guest is still here'
         return live.UNKNOWN, why or f'the copy ended, and the guest is {where} here'
 

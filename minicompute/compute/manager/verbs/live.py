@@ -42,7 +42,9 @@ def live_prepare(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
 
 
 def live_rollback(driver: ComputeDriver, request: StepRequest) -> dict[str, Any]:
-    driver.live_rollback(instance_of(request), shared=bool(request.args['shared']), force=bool(request.args['force']))
+    args = request.args
+    driver.live_rollback(instance_of(request), shared=bool(args['shared']), force=bool(args['force']),
+                         stale=bool(args.get('stale')))
     return {}
 
 

@@ -165,11 +165,13 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
             LOG.warning('Image %s cannot be had: %s', request.image.id, error)
             return None
 
-    def live_rollback(self, instance: Instance, *, shared: bool, force: bool) -> None:
+    def live_rollback(self, instance: Instance, *, shared: bool, force: bool, stale: bool = False) -> None:
         uuid = instance.uuid
         with self._watch.quiet(uuid):
-            if migration.find(self._host, uuid) in (live.RUNNING, live.PAUSED) and not force:
-                raise exception.Conflict(f'Instance {uuid} runs on {CONF.host}.')
+            where = migration.find(self._host, uuid)
+            # A domain that is defined and off has come with its disks, and gone off here.
+            if not force and (where in (live.RUNNING, live.PAUSED) or (where == live.STOPPED and not stale)):
+                raise exception.Conflict(f'Instance {uuid} is on {CONF.host}: {where}.')
             # What a preparation refused to touch is not ours to remove either.
             self._remove(instance, destroy_disks=not shared)
 
@@ -183,7 +185,8 @@ class LibvirtLive(LibvirtBase, LiveVerbs):
             if where == live.OUTGOING:
                 return copy.join()
             if where not in (live.RUNNING, live.PAUSED):
-                return (live.FAILED, 'the guest is off') if where == live.STOPPED else (live.UNKNOWN, f'it is {where}')
+                # One that is off may have come to the destination before this host was cut off.
+                return live.UNKNOWN, 'the guest is off' if where == live.STOPPED else f'it is {where}'
             try:
                 self._send(uuid, there, watch)
             except exception.ComputeException as error:
