@@ -33,6 +33,21 @@ def places(stack: Stack) -> set[tuple[str, str]]:
     return found
 
 
+def plugged(stack: Stack) -> set[tuple[str, str, str]]:
+    """(host, server, device) of what was plugged into guests while they were there: 'volume.<id>', 'vif.<id>'."""
+    return {(link.parts[-4], link.parent.name, link.name)
+            for link in pathlib.Path(stack.state, 'fake-domains').glob('*/.devices/*/*')
+            if link.name.startswith(('volume.', 'vif.'))}
+
+
+def recorded(stack: Stack) -> set[tuple[str, str]]:
+    """(server, device) of what servers have by the records."""
+    return {(row[0], f'volume.{row[1]}') for row in rows(
+        stack, 'SELECT instance_uuid, volume_id FROM block_device_mappings WHERE volume_id IS NOT NULL')} | {
+        (row[0], f'vif.{row[1]}') for row in rows(
+            stack, 'SELECT instance_uuid, id FROM ports WHERE instance_uuid IS NOT NULL')}
+
+
 def half_moves(stack: Stack) -> list[str]:
     """Room that hosts keep for servers that come, and copies that are under way."""
     return sorted(path.name for kind in ('live', 'room')
@@ -56,11 +71,16 @@ def problems(stack: Stack) -> dict[str, Any]:
     held = {name: [row[0] for row in rows(stack, query)] for name, query in HELD.items()}
     # A resized server that waits for its owner's word has what it needs to go back, on the other host.
     both = {row[0] for row in rows(stack, "SELECT instance_uuid FROM migrations WHERE status = 'finished'")}
-    there = places(stack)
+    there, own, devices = places(stack), recorded(stack), plugged(stack)
     found = {
         'domains without a server': {(uuid, host) for uuid, host in there - set(placed.items()) if uuid not in both},
         'servers without a domain': set(placed.items()) - there,
         'half moves': half_moves(stack),
+        'devices of no domain': {one for one in devices if (one[1], one[0]) not in there},
+        'devices that the records do not have': {one for one in devices if one[1:] not in own},
+        'volumes in between': [row[0] for row in rows(
+            stack, "SELECT instance_uuid FROM block_device_mappings WHERE connection_info LIKE '%attaching%' "
+            "OR connection_info LIKE '%detaching%' OR connection_info LIKE '%swapping%'")],
         'claims of nobody': set(held['claims']) - set(placed),
         'servers without a claim': set(placed) - set(held['claims']),
         'double claims': sorted({uuid for uuid in held['claims'] if held['claims'].count(uuid) > 1} - both),

@@ -113,7 +113,7 @@ class Runner:
         uuids, refused = servers_for(self.things, wanted)
         ready = {name: act for name, act in wanted.items() if name not in refused}
         self.site.trace()
-        self.site.arm(['trace', *(_fail_word(fails[name], uuids.get(name, '*')) for name in ready if name in fails)])
+        self.site.arm(['trace', *(fail_word(fails[name], uuids.get(name, '*')) for name in ready if name in fails)])
         statuses = ask_all(self.things, ready, uuids)
         refused |= {name: f'HTTP {status}' for name, status in statuses.items() if status >= 300}
         self._until_ended([uuids[name] for name in ready if name in uuids], self._patience)
@@ -121,7 +121,7 @@ class Runner:
         trace = self.site.trace()
         flows = {name: self._newest(uuid) for name, uuid in uuids.items() if name not in refused}
         found = {name: points_of(trace, uuids[name], row.flow) for name, row in flows.items() if row is not None}
-        self._bring_back(acts)
+        self.bring_back(acts)
         self.things.clean(list(uuids.values()))
         return found, refused
 
@@ -133,15 +133,15 @@ class Runner:
         uuids, refused = servers_for(self.things, wanted)
         ready = {key: act for key, act in wanted.items() if key not in refused}
         held = batch[0].executor != 'scheduler'
-        words = {key: _word(cases[key], uuids.get(key, '*'), held) for key in ready}
-        fails = [_fail_word(cases[key].fail, uuids.get(key, '*')) for key in ready if cases[key].fail]
+        words = {key: hold_word(cases[key], uuids.get(key, '*'), 'hold' if held else 'kill') for key in ready}
+        fails = [fail_word(cases[key].fail, uuids.get(key, '*')) for key in ready if cases[key].fail]
         self.site.runs_twice.clear()
         self.site.arm([*words.values(), *fails])
         statuses = ask_all(self.things, ready, uuids)
         reached = self._kill(batch, words)
         took = self._until_ended(list(uuids.values()), self._patience, since=time.monotonic())
         self.site.disarm()
-        self._bring_back(list(wanted.values()))
+        self.bring_back(list(wanted.values()))
         problems = self._problems()
         results = [self._judge(case, uuids.get(key, ''), took, problems) if key in reached else
                    _result(case, 'not reached', why=refused.get(key) or f'HTTP {statuses.get(key)}')
@@ -201,7 +201,7 @@ class Runner:
         self.site.revive(but)
         return {name for name, file in files.items() if file in hits}
 
-    def _bring_back(self, acts: Sequence[Act]) -> None:
+    def bring_back(self, acts: Sequence[Act]) -> None:
         """The host that was lost for an evacuation comes back and removes what is no longer its own."""
         if any(act.alone for act in acts):
             self.site.revive()
@@ -276,11 +276,11 @@ def _groups(acts: Sequence[Act]) -> list[list[Act]]:
     return [[act for act in acts if not act.alone], *alone]
 
 
-def _word(case: Case, uuid: str, held: bool) -> str:
-    return f'{case.role}:{case.place}:{case.when}/{uuid}!{"hold" if held else "kill"}'
+def hold_word(case: Case, uuid: str, does: str = 'hold') -> str:
+    return f'{case.role}:{case.place}:{case.when}/{uuid}!{does}'
 
 
-def _fail_word(place: str, uuid: str) -> str:
+def fail_word(place: str, uuid: str) -> str:
     return f'compute:{place}/{uuid}!fail'
 
 

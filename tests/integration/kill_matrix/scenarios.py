@@ -22,14 +22,16 @@ from tests.integration.kill_matrix.actions import (
     force_down,
     servers_for,
 )
-from tests.integration.kill_matrix.runner import Runner, all_problems
+from tests.integration.kill_matrix.cases import Case
+from tests.integration.kill_matrix.runner import Runner, all_problems, fail_word, hold_word
 from tests.integration.kill_matrix.site import Site
 from tests.integration.stack import StackError, wait_for
 
 #: what users do to servers in the storm, from the status that they are in
 DEEDS: dict[str, tuple[str, ...]] = {
     'ACTIVE': ('stop', 'reboot', 'reboot-hard', 'pause', 'suspend', 'rescue', 'rebuild', 'snapshot', 'resize',
-               'migrate', 'live-migrate', 'shelve', 'attach-interface'),
+               'migrate', 'live-migrate', 'shelve', 'attach-interface', 'detach-interface', 'attach-volume',
+               'detach-volume', 'swap-volume', 'backup', 'password', 'crash-dump'),
     'SHUTOFF': ('start',), 'PAUSED': ('unpause',), 'SUSPENDED': ('resume',), 'RESCUE': ('unrescue',),
     'VERIFY_RESIZE': ('confirm-resize', 'revert-resize'), 'SHELVED': ('shelve-offload', 'unshelve'),
     'SHELVED_OFFLOADED': ('unshelve',)}
@@ -175,31 +177,40 @@ def frozen(site: Site, seconds: int) -> str:
 
 
 def deletes(site: Site, _size: int) -> str:
-    """A delete is sent while each action is held at each of its steps; it wins, and nothing is left."""
+    """A delete is sent while each action is held at each of its steps, forward and backward; it wins, and nothing is
+    left."""
     runner, tried, names = Runner(site), 0, set()
-    acts = [act for act in ACTIONS if not act.alone and act.name not in ('delete', 'soft-delete', 'build', 'restore')]
+    acts = [act for act in ACTIONS if act.name != 'delete']
     cases, _ = runner.discover(acts)
-    steps: dict[str, list[Any]] = {}
-    for case in cases:
-        if case.executor == case.role and case.when == 'before' and not case.fail and case.role != 'scheduler':
-            steps.setdefault(case.action, []).append(case)
-    for number in range(max(len(some) for some in steps.values())):
-        now = {name: some[number] for name, some in steps.items() if number < len(some)}
-        group = {act.name: act for act in acts if act.name in now}
-        uuids, refused = servers_for(runner.things, group)
-        ready = {name: act for name, act in group.items() if name not in refused}
-        words = [f'{now[name].role}:{now[name].place}:before/{uuids[name]}!hold' for name in ready]
-        site.arm(words)
-        ask_all(runner.things, ready, uuids)
-        _arrive(site, len(words))
-        for uuid in uuids.values():
-            assert runner.things.ask(uuid, 'forceDelete') == 202
-        site.disarm()
-        runner.things.clean(list(uuids.values()))
-        quiet(site, 30)
-        tried += len(uuids)
-        names |= set(uuids)
+    for alone in (False, True):
+        steps: dict[str, list[Case]] = {}
+        for case in cases:
+            if (case.executor == case.role != 'scheduler' and case.when == 'before'
+                    and BY_NAME[case.action].alone == alone):
+                steps.setdefault(f'{case.action} {case.fail}', []).append(case)
+        for number in range(max(map(len, steps.values()), default=0)):
+            tried += _delete_at(runner, {name: some[number] for name, some in steps.items() if number < len(some)})
+        names |= {name.split(' ')[0] for name in steps}
     return f'{tried} deletes sent while one of {len(names)} actions was at one of its steps: all won, nothing left'
+
+
+def _delete_at(runner: Runner, now: dict[str, Case]) -> int:
+    """-> how many actions arrived at their points and were deleted there."""
+    site, wanted = runner.site, {name: BY_NAME[case.action] for name, case in now.items()}
+    uuids, refused = servers_for(runner.things, wanted)
+    ready = {name: act for name, act in wanted.items() if name not in refused}
+    words = {name: hold_word(now[name], uuids.get(name, '*')) for name in ready}
+    site.arm([*words.values(), *(fail_word(now[name].fail, uuids.get(name, '*')) for name in ready if now[name].fail)])
+    ask_all(runner.things, ready, uuids)
+    _arrive(site, len(words))
+    arrived = len(site.hits().keys() & {word.replace('/', '_') for word in words.values()})
+    for uuid in uuids.values():
+        assert runner.things.ask(uuid, 'forceDelete') == 202
+    site.disarm()
+    runner.things.clean(list(uuids.values()))
+    runner.bring_back(list(wanted.values()))
+    quiet(site, 30)
+    return arrived
 
 
 def disk_full(site: Site, servers: int) -> str:
