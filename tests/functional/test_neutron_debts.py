@@ -348,4 +348,4 @@ def test_what_is_wrong_with_one_keeps_no_other_waiting(bench: NeutronBench, monk
     monkeypatch.setattr(type(network.load()), 'states', states)
     first, second = ports.look_at_ports(tasks)
     assert isinstance(first, ZeroDivisionError) and second == {}
-    assert tasks[1].changes['network_info'][0].active
+    assert tasks[1].instance is not None and tasks[1].instance.network_info[0].active and tasks[1].commits

@@ -94,10 +94,10 @@ def test_an_error_of_ours_keeps_no_other_event(cloud: Cloud, neutron: Neutron, s
                                                monkeypatch: Any) -> None:
     real = external_events.network_cards.follow
 
-    def follow(conn: Any, uuid: str, *args: Any, **more: Any) -> None:
-        if uuid == servers[0]:
+    def follow(conn: Any, seen: Instance, *args: Any, **more: Any) -> bool:
+        if seen.uuid == servers[0]:
             raise ZeroDivisionError
-        real(conn, uuid, *args, **more)
+        return real(conn, seen, *args, **more)
     monkeypatch.setattr(external_events.network_cards, 'follow', follow)
     assert tell(cloud, *servers) == [200, 200]
     assert floating(servers[1]) == ['203.0.113.1']

@@ -22,7 +22,7 @@ from minicompute.db import session
 from minicompute.db.api import actions, block_devices, instances, network_cards, owed
 from minicompute.db.api.idempotency import AnswerLost, TakenOver
 from minicompute.network import base as network
-from minicompute.objects import Action, Instance, PowerState, VMState, Volume
+from minicompute.objects import VIF, Action, Instance, PowerState, VMState, Volume
 from minicompute.volume import base as volume
 
 LOG = logging.getLogger(__name__)
@@ -110,8 +110,11 @@ def as_operator(context: RequestContext) -> RequestContext:
 def refresh_network(context: RequestContext, instance: Instance, port_id: str) -> None:
     """Whoever is at work with the server reads its cards at the end anyway, where they are our own."""
     backend = network.load()
-    said = backend.network_info(context, instance.uuid, instance.network_info, project_id=instance.project_id)
-    session.write(network_cards.follow, instance.uuid, said, alone=backend.transactional)
+
+    def ask(now: Instance) -> list[VIF]:
+        return backend.network_info(context, now.uuid, now.network_info, project_id=now.project_id)
+    if not network_cards.refresh(instance.uuid, ask, alone=backend.transactional):
+        _owe_refresh(instance, 'its record changes all the time')
 
 
 def _owe_refresh(instance: Instance, reason: str) -> None:
@@ -150,11 +153,8 @@ def vif_unplugged(context: RequestContext, instance: Instance, port_id: str) -> 
 
 
 def _note_active(conn: sa.Connection, uuid: str, port_id: str, active: bool) -> None:
-    instances.hold(conn, uuid)
-    cards = instances.get(conn, uuid).network_info
-    if any(card.id == port_id and card.active != active for card in cards):
-        instances.update(conn, uuid, {'network_info': [
-            dataclasses.replace(card, active=active) if card.id == port_id else card for card in cards]})
+    network_cards.edit(conn, uuid, lambda cards: [
+        dataclasses.replace(card, active=active) if card.id == port_id else card for card in cards])
 
 
 def port_deleted(context: RequestContext, instance: Instance, port_id: str) -> None:
@@ -171,8 +171,7 @@ def port_deleted(context: RequestContext, instance: Instance, port_id: str) -> N
 
 def _forget_card(conn: sa.Connection, uuid: str, port_id: str) -> None:
     """The port is gone, whatever its host knows of it."""
-    cards = instances.get(conn, uuid).network_info
-    instances.update(conn, uuid, {'network_info': [card for card in cards if card.id != port_id]})
+    network_cards.edit(conn, uuid, lambda cards: [card for card in cards if card.id != port_id])
     if network.load().transactional:
         network.load().release_port(conn, port_id, uuid)
 

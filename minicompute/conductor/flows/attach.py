@@ -213,9 +213,8 @@ def unplug_interface_again(task: Task) -> Outcome:
 
 
 def interface_attached(task: Task) -> None:
-    assert task.instance is not None
     vif = _vif(task)
-    task.set(network_info=[*(card for card in task.instance.network_info if card.id != vif.id), vif])
+    ports.edit_cards(task, lambda cards: [*(card for card in cards if card.id != vif.id), vif])
 
 
 def interface_not_attached(task: Task, error: dict[str, Any]) -> None:
@@ -256,8 +255,7 @@ def plug_interface_again(task: Task) -> Outcome:
 
 
 def interface_detached(task: Task) -> None:
-    assert task.instance is not None
-    task.set(network_info=[card for card in task.instance.network_info if card.id != task.data['port']])
+    ports.take_away(task, task.data['port'])
     port_released(task, {})
 
 

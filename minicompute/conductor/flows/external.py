@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from minicompute.conductor.flow import Flow, Outcome, Step, StepFailed, Task
+from minicompute.conductor.flows import ports
 from minicompute.context import admin_context
 from minicompute.db.api import block_devices
 from minicompute.network import base as network
@@ -72,7 +73,7 @@ def pull_card(task: Task) -> Outcome:
 
 def card_gone(task: Task) -> None:
     if task.instance is not None:       # its server may have gone meanwhile: that is often why the port is
-        task.set(network_info=[card for card in task.instance.network_info if card.id != task.data['port']])
+        ports.take_away(task, task.data['port'])
     task.on_commit(functools.partial(_release, port=task.data['port'], uuid=task.uuid))
 
 

@@ -270,8 +270,8 @@ def switch_ports(task: Task) -> Outcome:
     """They follow the guest, which is at the destination already."""
     assert task.instance is not None
     network.load().switch_binding(task.context, task.instance, move.dest(task))
-    if task.data.get('cards'):
-        task.set(network_info=from_primitive(task.data['cards']))
+    if task.data.get('cards'):      # read when the move began: they say how the destination plugs, and no more
+        ports.edit_cards(task, ports.bound((), from_primitive(task.data['cards'])))
     return {}
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from minicompute import exception
 from minicompute.conductor.flow import Asked, Debt, Later, Outcome, StepFailed, Task
-from minicompute.conductor.flows.connections import Busy, must_be_idle, owe
+from minicompute.conductor.flows.connections import Busy, NotYet, must_be_idle, owe
 from minicompute.conf import CONF
 from minicompute.context import admin_context
 from minicompute.db import session
@@ -39,6 +39,46 @@ def remote() -> bool:
 
 def has_ports(task: Task) -> bool:
     return remote() and task.instance is not None and bool(task.instance.network_info)
+
+
+# -- in the record ---------------------------------------------------------------------------------
+
+def edit_cards(task: Task, change: network_cards.Change) -> None:
+    """With the step's commit, of what the record says by then: events change it while the action runs."""
+    assert task.instance is not None
+    task.instance.network_info = change(task.instance.network_info)
+    task.on_commit(functools.partial(network_cards.edit, uuid=task.uuid, change=change))
+
+
+def take_away(task: Task, port: str) -> None:
+    edit_cards(task, lambda cards: [card for card in cards if card.id != port])
+
+
+def _read(task: Task) -> list[VIF]:
+    """The server's cards as they are in the record, where events of the running action have written."""
+    assert task.instance is not None
+    with session.read() as conn:
+        now = network_cards.of(conn, task.uuid)
+    if now is not None:
+        task.instance.network_info = now
+    return task.instance.network_info
+
+
+def bound(before: Sequence[VIF], there: Sequence[VIF]) -> network_cards.Change:
+    """The cards are as they are `there`, without those of `before` that are gone. One that is not as it was read in
+    `before` is plugged as there; what the network service has said of it since stays."""
+    read, found = {card.id: card for card in before}, {card.id: card for card in there}
+
+    def one(card: VIF) -> VIF:
+        if card.id not in found or card == read.get(card.id):
+            return found.get(card.id, card)
+        return _plugged_as(card, found[card.id])
+    return lambda cards: [one(card) for card in cards if card.id in found or card.id not in read]
+
+
+def _plugged_as(card: VIF, there: VIF) -> VIF:
+    groups = {'security_groups': card.details['security_groups']} if 'security_groups' in card.details else {}
+    return dataclasses.replace(card, kind=there.kind, mtu=there.mtu, details={**there.details, **groups})
 
 
 # -- until they are ready --------------------------------------------------------------------------
@@ -100,12 +140,10 @@ def _look(task: Task, states: dict[str, str], silent: str) -> Outcome | Exceptio
 
 
 def _note(task: Task, states: dict[str, str]) -> None:
-    assert task.instance is not None
-    before = task.instance.network_info
-    after = [card if card.active or states.get(card.id) != 'ACTIVE' else dataclasses.replace(card, active=True)
-             for card in before]
-    if after != before:
-        task.set(network_info=after)
+    ready = {port for port, state in states.items() if state == 'ACTIVE'}
+    if any(card.id in ready and not card.active for card in (task.instance.network_info if task.instance else ())):
+        edit_cards(task, lambda cards: [
+            dataclasses.replace(card, active=True) if card.id in ready else card for card in cards])
 
 
 def let_run(task: Task) -> Asked | dict[str, Any]:
@@ -119,8 +157,9 @@ def bind(task: Task, host: str) -> dict[str, Any]:
     which go with the server's record: an undo is run of a step that was passed over, too."""
     if not has_ports(task) or task.instance is None:
         return {}
+    before = _read(task)
     cards = network.load().bind(task.context, task.instance, host)
-    task.set(network_info=cards)
+    edit_cards(task, bound(before, cards))
     return to_await(cards)
 
 
@@ -129,8 +168,9 @@ def park(task: Task) -> Outcome:
     them still is no reason to fail, for whatever takes the server back binds them anew; it is owed."""
     if not has_ports(task) or task.instance is None:
         return {}
+    before = _read(task)
     try:
-        task.set(network_info=network.load().park(task.context, task.instance))
+        edit_cards(task, bound(before, network.load().park(task.context, task.instance)))
     except exception.NeighbourUnavailable:
         raise
     except exception.ComputeException as error:
@@ -151,7 +191,6 @@ def pay_bind(uuid: str, data: dict[str, Any]) -> None:
         return
     backend, context = network.load(), admin_context()
     there = backend.bind(context, found, found.host) if found.host else backend.park(context, found)
-    cards = {card.id: card for card in there}
 
     def write(conn: Any) -> None:
         instances.hold(conn, uuid)
@@ -159,17 +198,16 @@ def pay_bind(uuid: str, data: dict[str, Any]) -> None:
             raise Busy(instance_uuid=uuid)
         now = instances.get_many(conn, [uuid]).get(uuid)
         if now is not None and now.host == found.host:
-            instances.update(conn, uuid, {'network_info': [cards.get(one.id, one) for one in now.network_info]})
+            network_cards.edit(conn, uuid, bound(found.network_info, there))
     session.write(write)
 
 
 def pay_refresh(uuid: str, data: dict[str, Any]) -> None:
     """The service told that something about its ports has changed, and then did not say what."""
-    with session.read() as conn:
-        found = instances.get_many(conn, [uuid]).get(uuid)
-    if found is not None:
-        said = network.load().network_info(admin_context(), uuid, found.network_info, project_id=found.project_id)
-        session.write(network_cards.follow, uuid, said, alone=False)
+    def ask(found: Instance) -> list[VIF]:
+        return network.load().network_info(admin_context(), uuid, found.network_info, project_id=found.project_id)
+    if not network_cards.refresh(uuid, ask, alone=False):
+        raise NotYet('the record of its server changes all the time')
 
 
 def still_bound(task: Task, host: str) -> list[Debt]:
