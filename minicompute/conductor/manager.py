@@ -17,6 +17,7 @@ from minicompute.conductor import (
     debts,
     due,
     flows,
+    healing,
     image_caching,
     late,
     progress,
@@ -71,6 +72,7 @@ class ConductorManager(Manager):
         self.engine = Engine(host or CONF.host, compute.send, self.wire.steady)
         self.desk = progress.ProgressDesk(self.engine)
         self.auditor = auditor.Auditor()
+        self.healer = healing.Healer()
         self._lock = threading.Lock()
         self._beats: dict[str, ComputeNode | None] = {}
 
@@ -91,7 +93,9 @@ class ConductorManager(Manager):
 
     def periodics(self) -> list[Periodic]:
         conf = CONF.conductor
-        return [Periodic(self.engine.sweep, conf.sweep_interval, at_once=True),
+        healing_too = [Periodic(self.heal, CONF.heal_instance_info_cache_interval)] if healing.wanted() else []
+        return [*healing_too,
+                Periodic(self.engine.sweep, conf.sweep_interval, at_once=True),
                 Periodic(self.engine.tick, conf.renew_interval), Periodic(self.engine.due, TIMER_INTERVAL),
                 Periodic(self.remind, REMIND_INTERVAL), Periodic(self.wire.send, wire.INTERVAL),
                 Periodic(self.write_heartbeats, BEAT_INTERVAL),
@@ -151,6 +155,10 @@ class ConductorManager(Manager):
         """What servers wait for that nobody has to ask for again."""
         self.engine.ring(due.sweep())
         self.engine.ring(due.resume_moves())
+
+    def heal(self) -> None:
+        """What the network service has said and nobody has heard."""
+        self.engine.ring(self.healer.look())
 
     def remind(self) -> None:
         """Hosts that are back of what they owe."""

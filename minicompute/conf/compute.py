@@ -31,6 +31,9 @@ OPTIONS = {
         cfg.BoolOpt('vif_plugging_is_fatal', default=True,
                     help='A port that is not ready after vif_plugging_timeout fails the request; otherwise the guest '
                          'starts without it.'),
+        cfg.IntOpt('heal_instance_info_cache_interval', default=60,
+                   help='(conductor) Seconds between two looks at Neutron for what lost events would have told of '
+                        "servers' ports, each at 200 servers. 0 or less: never."),
         cfg.IntOpt('resize_confirm_window', default=0, min=0,
                    help='Seconds after which a resize is confirmed that nobody confirmed or reverted. 0: never.'),
         cfg.IntOpt('max_concurrent_builds', default=10, min=0, help='Builds at a time on a host. 0: no bound.'),

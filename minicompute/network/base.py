@@ -37,6 +37,15 @@ class Accepted:
     count: int
 
 
+@dataclasses.dataclass(slots=True, frozen=True)
+class Looked:
+    """At the cards of some servers, by server; `gone`: of those in their records, the ports that are nobody's any more,
+    for they are deleted."""
+
+    cards: dict[str, list[VIF]]
+    gone: frozenset[str]
+
+
 class NetworkBackend(SecurityGroups, abc.ABC):
     """All raise only exceptions with a 4xx code for what the request got wrong, and NeighbourUnavailable."""
 
@@ -113,6 +122,10 @@ class NetworkBackend(SecurityGroups, abc.ABC):
         """{port: ACTIVE, DOWN, ...} of all cards of these servers: ACTIVE, once its host has plugged it and the
         network service has done its part."""
         return {}
+
+    def look(self, context: RequestContext, servers: Sequence[Instance]) -> Looked:
+        """What `network_info` says of each of them, in a number of calls that does not grow with theirs."""
+        raise NotImplementedError
 
     def bind_also(self, context: RequestContext, instance: Instance, host: str) -> list[VIF]:
         """The cards as `host` will have them once `switch_binding` says so; until then they stay where they are."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from minicompute import exception, service_auth
 from minicompute.context import RequestContext
-from minicompute.network.base import Accepted, NetworkBackend, Requested
+from minicompute.network.base import Accepted, Looked, NetworkBackend, Requested
 from minicompute.network.neutron import cards, choice, ports
 from minicompute.network.neutron.client import Client, Document
 from minicompute.network.neutron.groups import NeutronSecurityGroups
@@ -93,6 +93,18 @@ class NeutronNetworks(NeutronSecurityGroups, NetworkBackend):
     def states(self, context: RequestContext, instance_uuids: Collection[str]) -> dict[str, str]:
         found = Client().among('ports', 'device_id', instance_uuids, fields=['id', 'status'])
         return {port['id']: str(port['status']) for port in found}
+
+    def look(self, context: RequestContext, servers: Sequence[Instance]) -> Looked:
+        client = Client()
+        known = [card for one in servers for card in one.network_info]
+        found = ports.of_servers(client, {one.uuid: one.project_id for one in servers})
+        owner = {port['id']: str(port['device_id']) for port in found}
+        made: dict[str, list[VIF]] = {one.uuid: [] for one in servers}
+        for card in cards.build(client, found, known):
+            made[owner[card.id]].append(card)
+        missing = {card.id for card in known} - set(owner)
+        there = client.among('ports', 'id', missing, fields=['id'])
+        return Looked(made, frozenset(missing - {port['id'] for port in there}))
 
     # -- where they are ------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from what a user made by the server's record and request, which name the latter.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from minicompute import exception
@@ -53,6 +53,12 @@ def of_server(client: Client, uuid: str, project_id: str | None) -> list[Documen
     """Anybody may write the id of another project's server to a port of his own: that is none of the server's."""
     own = {} if project_id is None else {'tenant_id': project_id}
     return client.every('ports', device_id=uuid, **own)
+
+
+def of_servers(client: Client, projects: Mapping[str, str]) -> list[Document]:
+    """The same of many: {uuid: project}"""
+    return [port for port in client.among('ports', 'device_id', projects)
+            if port.get('tenant_id') == projects.get(port['device_id'])]
 
 
 def settle(client: Client, owner: Owner, wanted: Sequence[Wanted]) -> list[Document]:
