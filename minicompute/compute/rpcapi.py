@@ -23,6 +23,11 @@ def remove_strangers(host: str, homes: dict[str, str | None]) -> None:
     rpc.outbox.put(rpc.COMPUTE, 'remove_strangers', homes, server=host)
 
 
+def look_again(host: str, uuids: list[str]) -> None:
+    """These should run there, and the host has told of their disks alone: what is it now?"""
+    rpc.outbox.put(rpc.COMPUTE, 'look_again', uuids, server=host)
+
+
 def live_order(host: str, uuid: str, order: str) -> None:
     """Tell the source of a live migration to abort or to force it; it looks for orders by itself as well."""
     rpc.outbox.put(rpc.COMPUTE, 'live_order', [uuid, order], server=host)

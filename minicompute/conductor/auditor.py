@@ -19,8 +19,9 @@ from oslo_log import log as logging
 from minicompute import metrics
 from minicompute.compute import rpcapi as compute
 from minicompute.db import session
-from minicompute.db.api import audit
+from minicompute.db.api import audit, audit_hosts
 from minicompute.db.api.audit import Check, Finding
+from minicompute.db.api.audit_hosts import Told
 
 LOG = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class Auditor:
     def __init__(self) -> None:
         self._checks = audit.checks()
         self._lock = threading.Lock()
-        self._present: dict[str, Sequence[str]] = {}
+        self._present: dict[str, Told] = {}
         self._told: set[tuple[str, str]] = set()
         self._not_before = 0.0
 
@@ -69,20 +70,26 @@ class Auditor:
     # -- hosts ---------------------------------------------------------------
 
     def take(self, items: Sequence[dict[str, Any]]) -> None:
-        """{'host', 'uuids'}: all that lies there."""
+        """{'host', 'uuids'}: all that lies there; 'undefined', 'diskless': what of it is not whole, as `Holdings` says,
+        which a compute of an earlier version does not tell."""
         with self._lock:
-            self._present.update((str(item['host']), list(item['uuids'])) for item in items)
+            self._present.update((str(item['host']), Told(
+                item['uuids'], item.get('undefined', ()), item.get('diskless', ()))) for item in items)
 
     def compare(self) -> None:
         """What hosts told since the last time, together, but no more servers at a time than `PART`: the rest waits for
         the next second, and one that tells again before that replaces what it told."""
-        present = self._take_part()
-        if not present:
+        told = self._take_part()
+        if not told:
             return
         with session.read() as conn:
-            compared, missing = audit.compare(conn, present), audit.missing(conn, present)
-        for finding in [*missing, *audit.unrecorded(compared)]:
+            compared = audit.compare(conn, {host: one.uuids for host, one in told.items()})
+            broken = audit_hosts.broken(conn, told)
+        for finding in [*broken, *audit.unrecorded(compared)]:
             self._tell(finding)
+        for finding in broken:
+            if finding.safe:
+                compute.look_again(finding.key, [finding.subject])
         for host, homes in compared.strangers.items():
             for uuid, home in homes.items():
                 # Mostly it went after the list was made; the host says so if it has something to remove.
@@ -90,13 +97,13 @@ class Auditor:
                          f'lives on {home}' if home else 'is not there')
             compute.remove_strangers(host, homes)
 
-    def _take_part(self) -> dict[str, Sequence[str]]:
+    def _take_part(self) -> dict[str, Told]:
         """Those that wait longest."""
-        taken: dict[str, Sequence[str]] = {}
+        taken: dict[str, Told] = {}
         size = 0
         with self._lock:
-            for host, uuids in list(self._present.items()):
-                size += max(1, len(uuids))
+            for host, told in list(self._present.items()):
+                size += max(1, len(told.uuids))
                 if taken and size > PART:
                     break
                 taken[host] = self._present.pop(host)

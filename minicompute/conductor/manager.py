@@ -290,7 +290,7 @@ class ConductorManager(Manager):
         session.write(returned.settle, host, uuids, 'not of this host any more')
 
     def present(self, context: RequestContext, items: list[dict[str, Any]]) -> None:
-        """What lies on hosts: {'host', 'uuids'}."""
+        """What lies on hosts: see `Auditor.take`."""
         self.auditor.take(items)
 
     def power_states(self, context: RequestContext, host: str, states: dict[str, int]) -> None:

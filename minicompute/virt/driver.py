@@ -24,11 +24,12 @@ from minicompute.virt.interface.metadata import MetadataVerbs
 from minicompute.virt.interface.moves import MoveVerbs, Stop, never
 from minicompute.virt.interface.snapshots import SnapshotVerbs
 from minicompute.virt.interface.volume_files import VolumeFileVerbs
-from minicompute.virt.request import DomainInfo, PowerListener, Progress, SpawnRequest, no_progress
+from minicompute.virt.request import DomainInfo, Holdings, PowerListener, Progress, SpawnRequest, no_progress
 
 NAMESPACE = 'minicompute.compute.drivers'
 
-__all__ = ['ComputeDriver', 'DomainInfo', 'PowerListener', 'Progress', 'SpawnRequest', 'load', 'no_progress']
+__all__ = ['ComputeDriver', 'DomainInfo', 'Holdings', 'PowerListener', 'Progress', 'SpawnRequest', 'load',
+           'no_progress']
 
 
 class ComputeDriver(VolumeFileVerbs, AdminVerbs, GuestVerbs, SnapshotVerbs, MoveVerbs, LiveVerbs, DeviceVerbs,
@@ -96,9 +97,9 @@ class ComputeDriver(VolumeFileVerbs, AdminVerbs, GuestVerbs, SnapshotVerbs, Move
         -> whether it is ours from now on; the log says why not."""
         return False
 
-    def present(self) -> set[str]:
-        """The servers that this host has a domain or disks of."""
-        return {domain.uuid for domain in self.domains() if domain.ours}
+    def holdings(self) -> Holdings:
+        """What this host has of servers."""
+        return Holdings({domain.uuid for domain in self.domains() if domain.ours})
 
     def abandoned(self) -> set[str]:
         """Servers of which something lies here that no host has its name on, and nobody touched for long. It is

@@ -26,6 +26,16 @@ class DomainInfo:
 
 
 @dataclasses.dataclass(slots=True)
+class Holdings:
+    """The servers of which a host has something: a domain or disks. Of those `undefined` have disks and no domain, of
+    anybody's; of the domains of those that are `diskless` a disk is not there."""
+
+    present: set[str]
+    undefined: set[str] = dataclasses.field(default_factory=set)
+    diskless: set[str] = dataclasses.field(default_factory=set)
+
+
+@dataclasses.dataclass(slots=True)
 class SpawnRequest:
     """All that a domain is made from. `image` is None when the root disk is no image;
     `admin_password` goes to the config drive only. Once `stop()` says True what takes long is broken off."""

@@ -21,7 +21,7 @@ from minicompute.db.api import audit, migrations
 from minicompute.db.models import allocations, block_device_mappings, instance_actions, instances, ports
 from minicompute.db.models import migrations as moves
 from minicompute.db.models import networks as network_table
-from minicompute.objects import Migration
+from minicompute.objects import Migration, PowerState
 from minicompute.virt.fake import FakeDriver
 from tests.functional.cloud import Cloud
 
@@ -370,6 +370,65 @@ def test_a_host_that_lost_a_server_is_told_of(hasty: Cloud, caplog: pytest.LogCa
     os.unlink(os.path.join(CONF.fake.state_dir, hasty.show(uuid)['OS-EXT-SRV-ATTR:host'], uuid))
     hasty.until(lambda: 'server without a domain' in caplog.text, 'somebody to say so')
     assert hasty.show(uuid)['status'] == 'ACTIVE'
+
+
+def home_of(cloud: Cloud, uuid: str) -> str:
+    execute(instances.update().where(instances.c.uuid == uuid).values(updated_at=LONG_AGO))
+    return str(cloud.show(uuid)['OS-EXT-SRV-ATTR:host'])
+
+
+def test_a_server_whose_domain_was_undefined_is_off(hasty: Cloud, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody has heard of it at that moment. Its disks are there, so that it is only to be started."""
+    uuid, _ = healthy(hasty)
+    other, _ = healthy(hasty)
+    FakeDriver(home_of(hasty, uuid)).undefine(uuid)
+    hasty.wait(uuid, 'SHUTOFF')
+    assert f'Mended: server without a domain: {uuid}' in caplog.text
+    hasty.api('POST', f'/servers/{uuid}/action', {'os-start': None})
+    hasty.wait(uuid)
+    assert set(hasty.domains()) == {uuid, other} and hasty.show(other)['status'] == 'ACTIVE'
+
+
+def test_a_domain_that_is_seen_to_go_is_told_at_once(quiet_cloud: Cloud) -> None:
+    uuid, _ = healthy(quiet_cloud)
+    driver: Any = quiet_cloud.services[home_of(quiet_cloud, uuid)].manager.driver    # type: ignore[attr-defined]
+    driver.undefine(uuid)
+    assert quiet_cloud.wait(uuid, 'SHUTOFF')['OS-EXT-STS:power_state'] == PowerState.SHUTDOWN
+
+
+def test_a_host_that_is_asked_to_look_again_tells_what_is(quiet_cloud: Cloud) -> None:
+    """A conductor was stopped between its look at a list and its question: the domain has been made since."""
+    uuid, _ = healthy(quiet_cloud)
+    keeper: Any = quiet_cloud.services[home_of(quiet_cloud, uuid)].manager.housekeeping  # type: ignore[attr-defined]
+    keeper.look_again([uuid])
+    keeper.tell_changes()
+    assert quiet_cloud.show(uuid)['status'] == 'ACTIVE'
+
+
+@pytest.mark.parametrize(('action', 'status', 'advice'), [('suspend', 'SUSPENDED', 'reboot it hard'),
+                                                          ('rescue', 'RESCUE', 'unrescue it')])
+def test_what_a_server_without_a_domain_has_lost_is_told(hasty: Cloud, caplog: pytest.LogCaptureFixture, action: str,
+                                                         status: str, advice: str) -> None:
+    uuid, _ = healthy(hasty)
+    hasty.api('POST', f'/servers/{uuid}/action', {action: None})
+    hasty.wait(uuid, status)
+    FakeDriver(home_of(hasty, uuid)).undefine(uuid)
+    hasty.until(lambda: advice in caplog.text, 'somebody to say so')
+    assert hasty.show(uuid)['status'] == status
+
+
+def test_a_server_whose_disks_are_gone_is_told_and_runs_on(hasty: Cloud, caplog: pytest.LogCaptureFixture) -> None:
+    uuid, _ = healthy(hasty)
+    driver = FakeDriver(home_of(hasty, uuid))
+    driver.lose_disks(uuid)
+    hasty.until(lambda: f'left to you: server without its disks: {uuid}' in caplog.text, 'somebody to say so')
+    assert hasty.show(uuid)['status'] == 'ACTIVE' and driver.power_state(uuid) == PowerState.RUNNING
+
+
+def test_what_a_compute_of_before_tells_is_understood(quiet_cloud: Cloud) -> None:
+    conductor: Any = quiet_cloud.services['conductor1'].manager     # type: ignore[attr-defined]
+    conductor.present(None, [{'host': 'compute1', 'uuids': []}])
+    conductor.auditor.compare()
 
 
 def test_what_moves_is_no_stranger(quiet_cloud: Cloud) -> None:

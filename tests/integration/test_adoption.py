@@ -54,7 +54,7 @@ def test_a_guest_of_novas(driver, cloud, libvirtd, state):  # noqa: F811
     assert domain.ID() == number, 'it must run on'
     assert [one.ours for one in driver.domains() if one.uuid == instance.uuid] == [True]
     assert 'nova:instance' in domain.XMLDesc(), 'Nova could take it back'
-    assert instance.uuid in driver.present() and raw.stat().st_nlink == 2
+    assert instance.uuid in driver.holdings().present and raw.stat().st_nlink == 2
     up(driver, instance)                  # its console
     assert not driver.adopt_foreign(instance)     # it is ours already
     assert not [line for line in driver.sweep({instance.uuid}, 0) if str(raw) in line]
@@ -73,7 +73,7 @@ def test_one_with_other_disks_is_left_alone(driver, cloud, libvirtd, state):  # 
                                            log='/dev/null'))
     try:
         assert not driver.adopt_foreign(instance)
-        assert instance.uuid not in driver.present()
+        assert instance.uuid not in driver.holdings().present
         driver.sweep(set(), 0)
         assert libvirtd.lookupByUUIDString(instance.uuid).name() == instance.name
     finally:

@@ -257,6 +257,24 @@ def test_power_on_brings_back_what_a_reboot_of_the_host_took(driver, cloud, libv
     assert left_of(libvirtd, state, instance) == []
 
 
+def test_what_is_not_whole_is_told(driver, cloud, libvirtd, state):
+    instance, other = cloud.server(network=False), cloud.server(network=False)
+    for one in (instance, other):
+        driver.spawn(request(one))
+    disk = state / 'instances' / instance.uuid / 'disk'
+    whole = driver.holdings()
+    assert whole.present == {instance.uuid, other.uuid} and not whole.undefined | whole.diskless
+    disk.rename(disk.with_name('elsewhere'))
+    found = driver.holdings()
+    assert (found.present, found.undefined, found.diskless) == (whole.present, set(), {instance.uuid})
+    disk.with_name('elsewhere').rename(disk)
+    domain = libvirtd.lookupByUUIDString(instance.uuid)
+    domain.destroy()
+    domain.undefine()
+    found = driver.holdings()
+    assert (found.present, found.undefined, found.diskless) == (whole.present, {instance.uuid}, set())
+
+
 def test_a_half_made_server_is_made_anew(driver, cloud, libvirtd, state):
     instance = cloud.server(network=False)
     directory = state / 'instances' / instance.uuid

@@ -38,7 +38,7 @@ def pair(driver) -> Iterator[str]:
     """Another host in our directory. -> its name"""
     with on('other'):
         sharers.register()
-    driver.present()    # as each few seconds: both have seen each other's markers
+    driver.holdings()    # as each few seconds: both have seen each other's markers
     yield 'other'
 
 

@@ -220,16 +220,28 @@ class Housekeeping:
             changed, self._changed = self._changed, set()
         if not changed:
             return
-        busy, states = set(self._guard.busy()), {}
+        asked_at = time.monotonic()
+        busy, states, gone = set(self._guard.busy()), {}, set()
         for uuid in changed - busy:
             try:
                 states[uuid] = self._driver.power_state(uuid)
             except exception.DomainNotFound:
-                continue
+                gone.add(uuid)
         with self._lock:
             self._changed |= changed & busy
         if states:
             self._tell(states)
+        if gone:
+            self._tell_gone(gone, asked_at)
+
+    def _tell_gone(self, gone: set[str], asked_at: float) -> None:
+        """Somebody has undefined these domains. A server whose disks are here is off: its next start makes it another
+        domain. What has neither is not for us to judge: it was deleted, or went elsewhere, or is lost."""
+        for uuid in sorted(gone & self._driver.holdings().undefined):
+            with self._guard.alone(uuid, asked_at) as free:
+                if free:
+                    LOG.warning('Instance %s has no domain any more, but its disks: it is off', uuid)
+                    self._tell({uuid: PowerState.SHUTDOWN})
 
     def sync_power_states(self) -> None:
         busy = set(self._guard.busy())
@@ -247,8 +259,15 @@ class Housekeeping:
 
     def tell_present(self) -> None:
         """What lies here: the conductor says what of it is not ours, and knows what should be here and is not."""
-        uuids = sorted(self._driver.present())
-        rpc.outbox.put(rpc.CONDUCTOR, 'present', {'host': self._host, 'uuids': uuids})
+        has = self._driver.holdings()
+        rpc.outbox.put(rpc.CONDUCTOR, 'present', {
+            'host': self._host, 'uuids': sorted(has.present), 'undefined': sorted(has.undefined),
+            'diskless': sorted(has.diskless)})
+
+    def look_again(self, uuids: list[str]) -> None:
+        """A conductor has it that these run here, and we said that they have no domain."""
+        with self._lock:
+            self._changed.update(uuids)
 
     def remove_strangers(self, homes: dict[str, str | None]) -> None:
         """{server: where it lives, None: nowhere}, as a conductor saw it, which may have slept since: it is asked
@@ -268,7 +287,7 @@ class Housekeeping:
         began = time.monotonic()
         answer = self._conductor.servers(admin_context(), self._host)
         recorded = {i.uuid for i in answer['instances']} | set(answer['busy'])
-        present, connected = self._driver.present(), self._driver.connected()
+        present, connected = self._driver.holdings().present, self._driver.connected()
         doubtful, abandoned = (present | connected) - recorded, self._driver.abandoned() - recorded
         strangers = self._conductor.strangers(admin_context(), self._host, sorted(doubtful)) if doubtful else {}
         gone = self._conductor.deleted(admin_context(), sorted(abandoned)) if abandoned else []

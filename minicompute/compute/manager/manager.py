@@ -68,7 +68,7 @@ class ComputeManager(Manager):
     # -- the daemon --------------------------------------------------------
 
     def endpoints(self) -> list[Any]:
-        return [rpc.Endpoint(self, 'run_steps', 'pay', 'remove_strangers', 'tell_inventory', 'live_order',
+        return [rpc.Endpoint(self, 'run_steps', 'pay', 'remove_strangers', 'look_again', 'tell_inventory', 'live_order',
                              'console_output', 'console',
                              'diagnostics', 'cache_images', 'refresh_security_rules', 'copy_volumes')]
 
@@ -137,6 +137,10 @@ class ComputeManager(Manager):
         """{server: where it lives}: the records say that what lies here of them is nobody's."""
         for homes in items:
             self.housekeeping.remove_strangers(homes)
+
+    def look_again(self, context: RequestContext, items: list[list[str]]) -> None:
+        """Servers that should run here, and had no domain when we told what lies here."""
+        self.housekeeping.look_again([uuid for uuids in items for uuid in uuids])
 
     def cache_images(self, context: RequestContext, items: list[dict[str, Any]]) -> None:
         """{'id' of the request, 'image'}: have it here before a server needs it."""

@@ -60,11 +60,12 @@ class Check:
     mend: Callable[[sa.Connection, Sequence[Finding]], Sequence[Finding] | None] | None = None
 
 
-def _old(conn: sa.Connection, column: sa.Column[Any]) -> sa.ColumnElement[bool]:
+def old(conn: sa.Connection, column: sa.Column[Any]) -> sa.ColumnElement[bool]:
+    """So that it belongs to no transaction that we do not see yet."""
     return sa.or_(column.is_(None), column < session.now(conn) - AGE)
 
 
-def _idle(uuid: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+def idle(uuid: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
     """Nothing is under way for this server, nor waits for an operator."""
     busy = sa.select(instance_actions.c.id).where(
         instance_actions.c.instance_uuid == uuid,
@@ -77,21 +78,21 @@ def _unchanged(conn: sa.Connection, found: Sequence[Finding]) -> list[Finding]:
     begins with them waits for the mending."""
     uuids = sorted({finding.subject for finding in found})
     now = {row.uuid: row.updated_at for row in conn.execute(sa.select(instances.c.uuid, instances.c.updated_at).where(
-        instances.c.uuid.in_(uuids), _live()).order_by(instances.c.id).with_for_update())}
+        instances.c.uuid.in_(uuids), live()).order_by(instances.c.id).with_for_update())}
     busy = _busy(conn, found)
     return [finding for finding in found if finding.subject not in busy
             and finding.subject in now and now[finding.subject] == finding.seen]
 
 
-def _live() -> sa.ColumnElement[bool]:
+def live() -> sa.ColumnElement[bool]:
     return instances.c.deleted == 0
 
 
 def _of_gone(table: sa.Table) -> sa.Select[Any]:
     """Rows of `table` whose server is not there."""
     return sa.select(table).outerjoin(
-        instances, sa.and_(instances.c.uuid == table.c.instance_uuid, _live())).where(
-        table.c.instance_uuid.is_not(None), instances.c.id.is_(None), _idle(table.c.instance_uuid)).limit(MOST)
+        instances, sa.and_(instances.c.uuid == table.c.instance_uuid, live())).where(
+        table.c.instance_uuid.is_not(None), instances.c.id.is_(None), idle(table.c.instance_uuid)).limit(MOST)
 
 
 # -- claims --------------------------------------------------------------------
@@ -99,15 +100,15 @@ def _of_gone(table: sa.Table) -> sa.Select[Any]:
 def claims_of_gone(conn: sa.Connection) -> list[Finding]:
     return [Finding('claim of no server', row.instance_uuid, f'room on node {row.node_id} is held for a server that '
                     'is not there', row.consumer_uuid)
-            for row in conn.execute(_of_gone(allocations).where(_old(conn, allocations.c.created_at)))]
+            for row in conn.execute(_of_gone(allocations).where(old(conn, allocations.c.created_at)))]
 
 
 def claims_without_place(conn: sa.Connection) -> list[Finding]:
     """A scheduler that answered late claimed for a server that no longer wants a host."""
     query = sa.select(allocations, instances.c.updated_at.label('seen')).join(instances, sa.and_(
-        instances.c.uuid == allocations.c.instance_uuid, _live())).where(
+        instances.c.uuid == allocations.c.instance_uuid, live())).where(
         allocations.c.consumer_uuid == allocations.c.instance_uuid, instances.c.host.is_(None),
-        _old(conn, allocations.c.created_at), _idle(allocations.c.instance_uuid)).limit(MOST)
+        old(conn, allocations.c.created_at), idle(allocations.c.instance_uuid)).limit(MOST)
     return [Finding('claim without a place', row.instance_uuid, f'the server is on no host, but holds room on node '
                     f'{row.node_id}', row.consumer_uuid, seen=row.seen) for row in conn.execute(query)]
 
@@ -118,7 +119,7 @@ def claims_of_ended_moves(conn: sa.Connection) -> list[Finding]:
         migrations, migrations.c.uuid == allocations.c.consumer_uuid).where(
         allocations.c.consumer_uuid != allocations.c.instance_uuid,
         sa.or_(migrations.c.id.is_(None), migrations.c.status.not_in(MigrationStatus.LIVE)),
-        _old(conn, allocations.c.created_at), _idle(allocations.c.instance_uuid)).limit(MOST)
+        old(conn, allocations.c.created_at), idle(allocations.c.instance_uuid)).limit(MOST)
     return [Finding('claim of an ended move', row.instance_uuid, f'migration {row.consumer_uuid} is '
                     f'{row.status or "not there"}, but holds room on node {row.node_id}', row.consumer_uuid)
             for row in conn.execute(query)]
@@ -163,8 +164,8 @@ def servers_without_claim(conn: sa.Connection) -> list[Finding]:
     mine = sa.select(allocations.c.consumer_uuid).where(allocations.c.consumer_uuid == instances.c.uuid)
     query = sa.select(*_SERVER, compute_nodes.c.id.label('node_id')).outerjoin(compute_nodes, sa.and_(
         compute_nodes.c.host == instances.c.host, compute_nodes.c.hypervisor_hostname == instances.c.node)).where(
-        _live(), instances.c.host.is_not(None), _old(conn, instances.c.updated_at), ~mine.exists(),
-        _idle(instances.c.uuid)).limit(MOST)
+        live(), instances.c.host.is_not(None), old(conn, instances.c.updated_at), ~mine.exists(),
+        idle(instances.c.uuid)).limit(MOST)
     return [Finding('server without a claim', row.uuid, f'it is on {row.host}, but holds no room there'
                     + ('' if row.node_id else ', and the records do not know that host'), row, bool(row.node_id),
                     row.updated_at)
@@ -197,8 +198,8 @@ class Sizes:
             instances.c.id, *_SERVER, own.c.vcpus, own.c.memory_mb, own.c.disk_gb, own.c.node_id.label('held_on'),
             node.c.id.label('node_id')).join(own, own.c.consumer_uuid == instances.c.uuid).join(
             node, sa.and_(node.c.host == instances.c.host, node.c.hypervisor_hostname == instances.c.node)).where(
-            _live(), instances.c.host.is_not(None), instances.c.id > self._after, _idle(instances.c.uuid),
-            _old(conn, own.c.created_at)).order_by(instances.c.id).limit(PART)
+            live(), instances.c.host.is_not(None), instances.c.id > self._after, idle(instances.c.uuid),
+            old(conn, own.c.created_at)).order_by(instances.c.id).limit(PART)
         rows = conn.execute(query).all()
         self._after = rows[-1].id if len(rows) == PART else 0
         return [finding for row in rows if (finding := _measure(row)) is not None]
@@ -248,7 +249,7 @@ def resize(conn: sa.Connection, found: Sequence[Finding]) -> list[Finding]:
 def ports_of_gone(conn: sa.Connection) -> list[Finding]:
     return [Finding('port of no server', row.instance_uuid, f'address {row.address} is taken for a server that is not '
                     'there', row.instance_uuid)
-            for row in conn.execute(_of_gone(ports).where(_old(conn, ports.c.created_at)))]
+            for row in conn.execute(_of_gone(ports).where(old(conn, ports.c.created_at)))]
 
 
 def release_ports(conn: sa.Connection, found: Sequence[Finding]) -> None:
@@ -257,7 +258,7 @@ def release_ports(conn: sa.Connection, found: Sequence[Finding]) -> None:
 
 def devices_of_gone(conn: sa.Connection) -> list[Finding]:
     """Also volumes that are attached to nobody: a volume is free when no device refers to it."""
-    rows = conn.execute(_of_gone(block_device_mappings).where(_old(conn, block_device_mappings.c.created_at)))
+    rows = conn.execute(_of_gone(block_device_mappings).where(old(conn, block_device_mappings.c.created_at)))
     return [Finding('volume of no server' if row.volume_id else 'disk of no server', row.instance_uuid,
                     f'volume {row.volume_id} is attached to a server that is not there' if row.volume_id else
                     'a disk is recorded for a server that is not there', row.id) for row in rows]
@@ -272,10 +273,10 @@ def attachments_of_nothing(conn: sa.Connection) -> list[Finding]:
     said = sa.type_coerce(block_device_mappings.c.connection_info, sa.Text)
     going = (devices.ATTACHING, devices.DETACHING, devices.SWAPPING)
     rows = conn.execute(sa.select(block_device_mappings, instances.c.updated_at.label('seen')).join(instances, sa.and_(
-        instances.c.uuid == block_device_mappings.c.instance_uuid, _live())).where(
+        instances.c.uuid == block_device_mappings.c.instance_uuid, live())).where(
         block_device_mappings.c.volume_id.is_not(None),
         sa.or_(*(said.like(f'%"state":"{state}"%') for state in going)),
-        _old(conn, block_device_mappings.c.created_at), _idle(block_device_mappings.c.instance_uuid)).limit(MOST))
+        old(conn, block_device_mappings.c.created_at), idle(block_device_mappings.c.instance_uuid)).limit(MOST))
     return [Finding('attachment without an action', row.instance_uuid, f'volume {row.volume_id} is '
                     f'{row.connection_info["state"]}, but nothing is under way', servers.bdm_from_row(row),
                     seen=row.seen) for row in rows]
@@ -294,7 +295,7 @@ def attach_for_good(conn: sa.Connection, found: Sequence[Finding]) -> list[Findi
 def locks_of_ended(conn: sa.Connection) -> list[Finding]:
     rows = conn.execute(sa.select(instance_actions).where(
         instance_actions.c.busy.is_not(None), instance_actions.c.state.in_(ActionState.ENDED),
-        _old(conn, instance_actions.c.updated_at)).limit(MOST))
+        old(conn, instance_actions.c.updated_at)).limit(MOST))
     return [Finding('lock of an ended action', row.instance_uuid, f'action {row.id} ({row.action}) is {row.state}, but '
                     'holds the server', row.id) for row in rows]
 
@@ -313,7 +314,7 @@ def waits_for_nothing(conn: sa.Connection) -> list[Finding]:
     rows = conn.execute(sa.select(instance_actions).outerjoin(first, first.c.id == instance_actions.c.after).where(
         instance_actions.c.state == ActionState.QUEUED,
         sa.or_(first.c.id.is_(None), first.c.state.in_(ActionState.ENDED)), ~taken.exists(),
-        _old(conn, instance_actions.c.updated_at)).order_by(instance_actions.c.id).limit(MOST)).all()
+        old(conn, instance_actions.c.updated_at)).order_by(instance_actions.c.id).limit(MOST)).all()
     nearest = {row.instance_uuid: row for row in reversed(rows)}    # one a server: it then holds up the others
     return [Finding('queued behind nothing', row.instance_uuid, f'action {row.id} ({row.action}) waits for action '
                     f'{row.after}, which has ended', row) for row in nearest.values()]
@@ -340,8 +341,8 @@ def tasks_without_action(conn: sa.Connection) -> list[Finding]:
     """A server says that something is being done to it, and nothing is."""
     rows = conn.execute(sa.select(
         instances.c.uuid, instances.c.vm_state, instances.c.task_state, instances.c.updated_at).where(
-        _live(), sa.or_(instances.c.task_state.is_not(None), instances.c.vm_state == VMState.BUILDING),
-        _old(conn, instances.c.updated_at), _idle(instances.c.uuid)).limit(MOST))
+        live(), sa.or_(instances.c.task_state.is_not(None), instances.c.vm_state == VMState.BUILDING),
+        old(conn, instances.c.updated_at), idle(instances.c.uuid)).limit(MOST))
     return [Finding('task without an action', row.uuid, f'it is {row.vm_state} with task {row.task_state}, but nothing '
                     'is under way', row, seen=row.updated_at) for row in rows]
 
@@ -368,10 +369,10 @@ def moves_without_action(conn: sa.Connection) -> list[Finding]:
         instance_actions.c.state == ActionState.FAILED, instance_actions.c.start_time >= migrations.c.created_at)
     rows = conn.execute(sa.select(migrations.c.uuid, migrations.c.instance_uuid, migrations.c.status,
                                   migrations.c.updated_at, sa.case((given_up, 1), else_=0).label('given_up')).outerjoin(
-        instances, sa.and_(instances.c.uuid == migrations.c.instance_uuid, _live())).where(
+        instances, sa.and_(instances.c.uuid == migrations.c.instance_uuid, live())).where(
         sa.or_(migrations.c.status.in_(going),
                sa.and_(migrations.c.status == MigrationStatus.FINISHED, instances.c.id.is_(None))),
-        _old(conn, migrations.c.updated_at), _idle(migrations.c.instance_uuid),
+        old(conn, migrations.c.updated_at), idle(migrations.c.instance_uuid),
         ~undecided.is_noted()).limit(MOST))     # those go on when one of their hosts is back
     return [Finding('move without an action', row.instance_uuid, f'migration {row.uuid} is {row.status}, but nothing '
                     'is under way' + (': its action was given up; see on which host the guest is'
@@ -384,7 +385,7 @@ def end_moves(conn: sa.Connection, found: Sequence[Finding]) -> list[Finding]:
     for finding in found:
         ended = conn.execute(migrations.update().where(
             migrations.c.uuid == finding.key.uuid, migrations.c.status == finding.key.status,
-            migrations.c.updated_at == finding.key.updated_at, _idle(migrations.c.instance_uuid)).values(
+            migrations.c.updated_at == finding.key.updated_at, idle(migrations.c.instance_uuid)).values(
             status=MigrationStatus.ERROR, updated_at=now)).rowcount
         if ended:
             mended.append(finding)
@@ -433,8 +434,8 @@ def compare(conn: sa.Connection, present: dict[str, Sequence[str]]) -> Compared:
             instance_actions.c.state.in_((*ActionState.LIVE, ActionState.STUCK)))))
         busy.update(conn.scalars(sa.select(migrations.c.instance_uuid).where(
             migrations.c.instance_uuid.in_(part), migrations.c.status.in_(MigrationStatus.LIVE))))
-        rows = conn.execute(sa.select(instances.c.uuid, sa.case((_live(), instances.c.host)).label('host')).where(
-            instances.c.uuid.in_(part)).order_by(_live()))      # a living one has the last word
+        rows = conn.execute(sa.select(instances.c.uuid, sa.case((live(), instances.c.host)).label('host')).where(
+            instances.c.uuid.in_(part)).order_by(live()))      # a living one has the last word
         homes.update((row.uuid, row.host) for row in rows)
     found = Compared({}, {})
     for host, uuids in present.items():
@@ -469,23 +470,5 @@ def deleted(conn: sa.Connection, uuids: Sequence[str]) -> list[str]:
     found: list[str] = []
     for start in range(0, len(uuids), MOST):
         found += conn.scalars(sa.select(instances.c.uuid).where(
-            instances.c.uuid.in_(uuids[start:start + MOST]), ~alive.exists(), _idle(instances.c.uuid)).distinct())
+            instances.c.uuid.in_(uuids[start:start + MOST]), ~alive.exists(), idle(instances.c.uuid)).distinct())
     return found
-
-
-def missing(conn: sa.Connection, present: dict[str, Sequence[str]]) -> list[Finding]:
-    """Servers of these hosts that have nothing there, and that nothing is under way for: told, for only their owner
-    knows whether an empty guest is better than none."""
-    there = {host: set(uuids) for host, uuids in present.items()}
-    recorded = conn.execute(sa.select(instances.c.uuid, instances.c.host).where(
-        instances.c.host.in_(list(present)), _live(), instances.c.vm_state.in_(
-            (VMState.ACTIVE, VMState.PAUSED, VMState.SUSPENDED, VMState.STOPPED, VMState.RESCUED))))
-    lost = [row.uuid for row in recorded if row.uuid not in there[row.host]][:MOST]
-    if not lost:
-        return []
-    # Few are: only of these it is asked what they do.
-    rows = conn.execute(sa.select(instances.c.uuid, instances.c.host).where(
-        instances.c.uuid.in_(lost), instances.c.host.in_(list(present)), _live(), _old(conn, instances.c.updated_at),
-        _idle(instances.c.uuid)))
-    return [Finding('server without a domain', row.uuid, f'it should be on {row.host}, which has nothing of it; '
-                    'reboot it hard, rebuild it or delete it', row.host, safe=False) for row in rows]

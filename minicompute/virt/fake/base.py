@@ -1,7 +1,8 @@
 """A hypervisor of names: what functional tests, load tests and demonstrations run on.
 
-A domain is one symbolic link, `[fake] state_dir`/<host>/<uuid>, whose text is its power state and name: made
-and read in one system call, never half written.  The driver keeps nothing in memory: as with a real
+A domain and its disks are one symbolic link, `[fake] state_dir`/<host>/<uuid>, whose text is its power state and name:
+made and read in one system call, never half written.  Where the domain is gone and the disks are not, or the other way
+round, the text begins with `-` or `!`.  The driver keeps nothing in memory: as with a real
 hypervisor the domains outlive the daemon, a second daemon of the same host sees the same truth, and a verb
 costs the same with ten domains or ten thousand.
 
@@ -18,8 +19,11 @@ from typing import Any, ClassVar
 
 from minicompute import exception
 from minicompute.conf import CONF
-from minicompute.objects import Instance, VMState
+from minicompute.objects import Instance, PowerState, VMState
 from minicompute.virt.request import DomainInfo, PowerListener
+
+#: what a link's text begins with when it is not whole
+UNDEFINED, DISKLESS = '-', '!'
 
 
 def domain_name(instance: Instance, rescued: bool | None = None) -> str:
@@ -55,6 +59,20 @@ class FakeBase:
         if self._listener:
             self._listener(uuid, power_state)
 
+    def undefine(self, uuid: str) -> None:
+        """Somebody takes the domain away, and leaves the disks."""
+        self._mark(uuid, UNDEFINED)
+        if self._listener:
+            self._listener(uuid, PowerState.SHUTDOWN)
+
+    def lose_disks(self, uuid: str) -> None:
+        """Somebody removes the files below the domain."""
+        self._mark(uuid, DISKLESS)
+
+    def _mark(self, uuid: str, mark: str) -> None:
+        domain = self._read(uuid)
+        self._put(uuid, f'{mark}{domain.power_state}:{domain.name}')
+
     def _fault(self, verb: str, uuid: str) -> None:
         if fault := self.faults.get(verb):
             fault(self, uuid)
@@ -65,14 +83,23 @@ class FakeBase:
         return os.path.join(self._dir, uuid)
 
     def _read(self, uuid: str) -> DomainInfo:
-        try:
-            state, _, name = os.readlink(self._path(uuid)).partition(':')
-        except FileNotFoundError:
-            raise exception.DomainNotFound(instance_id=uuid) from None
+        text = self._text(uuid)
+        if text is None or text.startswith(UNDEFINED):
+            raise exception.DomainNotFound(instance_id=uuid)
+        state, _, name = text.removeprefix(DISKLESS).partition(':')
         return DomainInfo(uuid=uuid, name=name, power_state=int(state))
 
+    def _text(self, uuid: str) -> str | None:
+        try:
+            return os.readlink(self._path(uuid))
+        except FileNotFoundError:
+            return None
+
     def _write(self, uuid: str, name: str, power_state: int) -> None:
-        text, path = f'{power_state}:{name}', self._path(uuid)
+        self._put(uuid, f'{power_state}:{name}')
+
+    def _put(self, uuid: str, text: str) -> None:
+        path = self._path(uuid)
         try:
             os.symlink(text, path)
         except FileExistsError:
@@ -82,10 +109,15 @@ class FakeBase:
             os.replace(temp, path)
         except FileNotFoundError:   # the first domain of this host: ten thousand idle hosts leave no trace on the disk
             os.makedirs(self._dir, exist_ok=True)
-            self._write(uuid, name, power_state)
+            self._put(uuid, text)
 
     def _change(self, uuid: str, power_state: int) -> None:
-        self._write(uuid, self._read(uuid).name, power_state)
+        mark = DISKLESS if (self._text(uuid) or '').startswith(DISKLESS) else ''
+        self._put(uuid, f'{mark}{power_state}:{self._read(uuid).name}')
+
+    def _need_disks(self, uuid: str) -> None:
+        if (self._text(uuid) or '').startswith(DISKLESS):
+            raise exception.Conflict(f'The disks of instance {uuid} are not there.')
 
     def _remove(self, uuid: str) -> bool:
         try:

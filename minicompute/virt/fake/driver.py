@@ -9,9 +9,17 @@ from minicompute import exception
 from minicompute.conf import CONF
 from minicompute.objects import ComputeNode, Instance, PowerState
 from minicompute.virt import hardware
-from minicompute.virt.driver import ComputeDriver, DomainInfo, PowerListener, Progress, SpawnRequest, no_progress
+from minicompute.virt.driver import (
+    ComputeDriver,
+    DomainInfo,
+    Holdings,
+    PowerListener,
+    Progress,
+    SpawnRequest,
+    no_progress,
+)
 from minicompute.virt.fake.admin import FakeAdmin
-from minicompute.virt.fake.base import domain_name
+from minicompute.virt.fake.base import DISKLESS, UNDEFINED, domain_name
 from minicompute.virt.fake.consoles import FakeConsoles
 from minicompute.virt.fake.devices import FakeDevices
 from minicompute.virt.fake.guest import FakeGuest
@@ -55,6 +63,12 @@ class FakeDriver(FakeVolumeFiles, FakeAdmin, FakeGuest, FakeSnapshots, FakeMoves
                 continue
         return found
 
+    def holdings(self) -> Holdings:
+        texts = {uuid: text for uuid in self._names() if (text := self._text(uuid)) is not None}
+        undefined, diskless = ({uuid for uuid, text in texts.items() if text.startswith(mark)}
+                               for mark in (UNDEFINED, DISKLESS))
+        return Holdings(set(texts), undefined, diskless)
+
     def power_state(self, uuid: str) -> int:
         self._fault('power_state', uuid)
         return self._read(uuid).power_state
@@ -77,6 +91,7 @@ class FakeDriver(FakeVolumeFiles, FakeAdmin, FakeGuest, FakeSnapshots, FakeMoves
 
     def power_on(self, instance: Instance) -> None:
         self._fault('power_on', instance.uuid)
+        self._need_disks(instance.uuid)
         self._write(instance.uuid, domain_name(instance), PowerState.RUNNING)
         self._fault('power_on.after', instance.uuid)
 
@@ -87,6 +102,7 @@ class FakeDriver(FakeVolumeFiles, FakeAdmin, FakeGuest, FakeSnapshots, FakeMoves
 
     def reboot(self, instance: Instance, *, hard: bool, hurry: Stop = never) -> None:
         self._fault('reboot', instance.uuid)
+        self._need_disks(instance.uuid)
         name = domain_name(instance) if hard else self._read(instance.uuid).name
         self._write(instance.uuid, name, PowerState.RUNNING)
         self._fault('reboot.after', instance.uuid)

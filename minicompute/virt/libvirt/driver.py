@@ -14,6 +14,7 @@ from minicompute.virt import hardware
 from minicompute.virt.driver import (
     ComputeDriver,
     DomainInfo,
+    Holdings,
     PowerListener,
     Progress,
     SpawnRequest,
@@ -154,14 +155,17 @@ class LibvirtDriver(LibvirtAdmin, LibvirtGuest, LibvirtSnapshots, LibvirtMoves, 
             LOG.error('Instance %s is not taken over from Nova: %s', instance.uuid, error)
             return False
 
-    def present(self) -> set[str]:
+    def holdings(self) -> Holdings:
+        every = [domain for domain, _ in guest.everyone(self._host)]
         # Another daemon on the same libvirtd may have domains that we know nothing of.
-        domains = {domain.uuid for domain, said in guest.everyone(self._host) if said and said.host == CONF.host}
+        domains = {domain.uuid for domain in every if domain.ours}
         try:
             sharers.refresh()
         except OSError as error:   # a full disk: the sweep that makes room must not wait for it
             LOG.warning('The marker of this host in %s cannot be written: %s', CONF.instances_path, error)
-        return domains | self._disks.present()
+        disks = self._disks.present()
+        return Holdings(domains | disks, disks - {domain.uuid for domain in every},
+                        guest.without_disks(self._host, domains))
 
     def abandoned(self) -> set[str]:
         return self._disks.abandoned()

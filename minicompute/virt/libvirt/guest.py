@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 from xml.etree import ElementTree
 
@@ -376,6 +377,20 @@ def cards(host: Host) -> set[str]:
     for domain in call(host.connection().listAllDomains, 0):
         with contextlib.suppress(exception.DomainNotFound):
             found |= Guest(host, domain, call(domain.UUIDString)).cards()
+    return found
+
+
+def without_disks(host: Host, uuids: Collection[str]) -> set[str]:
+    """Those of these servers whose domain names a disk that is not there."""
+    found = set()
+    for uuid in uuids:
+        try:
+            tree = find(host, uuid).tree(inactive=True)
+        except exception.DomainNotFound:
+            continue
+        files = [source.get('file') for source in tree.iterfind('./devices/disk/source')]
+        if not all(os.path.lexists(file) for file in files if file):
+            found.add(uuid)
     return found
 
 

@@ -411,4 +411,4 @@ def test_a_full_disk_does_not_stop_the_sweep_that_makes_room(state, neighbour, m
     monkeypatch.setattr(guest, 'everyone', lambda host: iter(()))
     driver = LibvirtDriver.__new__(LibvirtDriver)
     driver._host, driver._disks = None, disks.Disks(None)
-    assert driver.present() == {instance.uuid}
+    assert driver.holdings().present == {instance.uuid}
