@@ -324,6 +324,10 @@ class ActionNotFound(NotFound):
     msg_fmt = 'Action %(action_id)s could not be found.'
 
 
+class DebtNotFound(NotFound):
+    msg_fmt = 'Nothing is owed by the number %(debt_id)s.'
+
+
 class MigrationNotFound(NotFound):
     msg_fmt = 'Migration %(migration_id)s could not be found.'
 

@@ -28,7 +28,7 @@ from oslo_config import cfg, generator
 from oslo_db import exception as db_exc
 
 from minicompute import conf, exception, servicegroup
-from minicompute.cmd import manage_policy
+from minicompute.cmd import manage_debts, manage_policy
 from minicompute.conductor import auditor, flows
 from minicompute.conductor.flow import Flow
 from minicompute.conf import CONF
@@ -153,6 +153,12 @@ def action_abandon(args: argparse.Namespace) -> None:
           f'server {action.instance_uuid} is in ERROR.')
 
 
+def debt_list(args: argparse.Namespace) -> None:
+    """What neighbours are owed, and what they go on refusing."""
+    table(['Id', 'Service', 'What', 'Server', 'Since', 'Refused', 'Next', 'Why'], [
+        [*row[:4], _when(row[4]), *row[5:]] for row in manage_debts.rows()])
+
+
 def _when(moment: Any) -> str:
     return '' if moment is None else moment.isoformat(sep=' ', timespec='seconds')
 
@@ -270,6 +276,7 @@ def positive(text: str) -> int:
 
 Words = list[tuple[str, dict[str, Any]]]
 ID: Words = [('id', {'type': int, 'help': 'Number of the action, from action list.'})]
+DEBT: Words = [('id', {'type': int, 'help': 'Its number, from debt list.'})]
 VERSION: dict[str, Any] = {'metavar': 'VERSION', 'help': "A microversion, such as 2.60, or 'latest'."}
 PROJECT: Words = [('project', {'help': 'Id of the project.'})]
 
@@ -291,6 +298,9 @@ COMMANDS: list[tuple[str, str, Callable[[argparse.Namespace], None], str, Words]
     ('action', 'retry', action_retry, 'Let a stuck operation try its step again.', ID),
     ('action', 'abandon', action_abandon, 'End a stuck operation; its server goes to ERROR.',
      [*ID, ('--reason', {'default': '', 'help': 'Shown to the owner of the server.'})]),
+    ('debt', 'list', debt_list, 'List what is left to do at Glance, Neutron and Cinder, and why.', []),
+    ('debt', 'retry', manage_debts.retry, 'Try one of them again, also one that was given up.', DEBT),
+    ('debt', 'forget', manage_debts.forget, 'Do not try it again: what is left there is yours to mend.', DEBT),
     ('audit', '', audit_records, 'Look for what is held for nobody, or missing; exit status 3 when something is left.',
      [('--mend', {'action': 'store_true', 'help': 'Mend what is safe to mend.'})]),
     ('quota', 'show', quota_show, 'Show the limits of a project.', PROJECT),

@@ -23,7 +23,7 @@ from minicompute.cmd.api import is_loopback
 from minicompute.cmd.manage import ask_once, explain
 from minicompute.conf import CONF
 from minicompute.db import migration, session
-from minicompute.db.api import services, stuck
+from minicompute.db.api import owed, services, stuck
 from minicompute.objects import ActionState
 
 PROG = 'minicompute-status'
@@ -74,6 +74,16 @@ def check_stuck() -> Result:
     if waiting:
         return Result(WARNING, f'{len(waiting)} operations are stuck: see minicompute-manage action list --stuck, '
                                'then retry or abandon them.')
+    return Result(SUCCESS)
+
+
+def check_debts() -> Result:
+    """No neighbour has refused for a day what it is owed."""
+    with session.read() as conn:
+        refused = [row for row in owed.at_neighbours(conn) if owed.given_up(row)]
+    if refused:
+        return Result(WARNING, f'{len(refused)} things that Glance, Neutron or Cinder are owed were refused and are '
+                               'given up: see minicompute-manage debt list, then retry or forget them.')
     return Result(SUCCESS)
 
 
@@ -130,7 +140,8 @@ def _hosts() -> int:
 
 CHECKS: list[tuple[str, Callable[[], Result]]] = [
     ('Database revision', check_database), ('Configuration', check_configuration),
-    ('Message broker', check_broker), ('Versions of the daemons', check_services), ('Stuck operations', check_stuck)]
+    ('Message broker', check_broker), ('Versions of the daemons', check_services), ('Stuck operations', check_stuck),
+    ('What neighbours refuse', check_debts)]
 
 
 def upgrade_check(args: Any = None) -> int:

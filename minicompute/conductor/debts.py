@@ -3,7 +3,8 @@
 A flow whose undo cannot reach Glance, Neutron or Cinder until the deadline ends all the same, and owes: its step says
 what (`Step(..., debts=...)`), settle.py writes it down, and each conductor looks now and then.  What an api makes at a
 neighbour before its action begins is such a debt, too, until it begins (`not_before`).  A payer is a function of an id
-that may be called twice; what is gone already (`GONE`) is paid.
+that may be called twice; what is gone already (`GONE`) is paid.  A silent neighbour is waited for; what one refuses
+is tried less and less often, and after a day it is the operator's (`minicompute-manage debt`).
 """
 from __future__ import annotations
 
@@ -93,11 +94,12 @@ def pay() -> int:
             continue
         except connections.NotYet as error:
             LOG.warning('%s of instance %s is still owed: %s', row.verb, row.instance_uuid, error)
-            later.append((row, _put_off(row.data or {})))
+            later.append(_put_off(row, error))
             continue
         except Exception as error:
-            LOG.exception('%s of instance %s is still owed: %s', row.verb, row.instance_uuid, error)
-            later.append((row, _put_off(row.data or {})))
+            known = isinstance(error, exception.ComputeException)
+            LOG.warning('%s of instance %s is still owed: %s', row.verb, row.instance_uuid, error, exc_info=not known)
+            later.append(_put_off(row, error))
             continue
         LOG.info('%s of instance %s is done now, which %s did not answer before', row.verb, row.instance_uuid,
                  row.host.removeprefix(owed.NEIGHBOUR))
@@ -115,14 +117,19 @@ def _due() -> Iterator[sa.Row[Any]]:
     while True:
         with session.read() as conn:
             found = owed.of_neighbours(conn, MOST, last)
-        yield from (row for row in found if (row.data or {}).get('not_before', '') <= now)
+        yield from (row for row in found if (row.data or {}).get('not_before', '') <= now and not owed.given_up(row))
         if len(found) < MOST:
             return
         last = found[-1].id
 
 
-def _put_off(data: dict[str, Any]) -> dict[str, Any]:
+def _put_off(row: sa.Row[Any], error: Exception) -> tuple[sa.Row[Any], dict[str, Any], str]:
+    data = row.data or {}
     refused = int(data.get('refused', 0))
+    if refused + 1 >= owed.MOST_REFUSED:
+        LOG.error('%s of instance %s is given up: %s has refused it %s times, the last time so: %s. See '
+                  'minicompute-manage debt list', row.verb, row.instance_uuid, row.host.removeprefix(owed.NEIGHBOUR),
+                  refused + 1, error)
     seconds = min(AGAIN * 2 ** min(refused, 8), LONGEST)
     until = utils.utcnow() + datetime.timedelta(seconds=seconds)
-    return {**data, 'refused': refused + 1, 'not_before': until.isoformat()}
+    return row, {**data, 'refused': refused + 1, 'not_before': until.isoformat()}, str(error)[:1000]

@@ -156,6 +156,8 @@ class Step:
     #: what a neighbour that stays silent at this step, or at its undo, is owed: conductor/debts.py. Without it the step
     #: unwinds, and its undo waits for the neighbour, as does a step behind a pivot
     debts: Callable[[Task], Sequence[Debt]] | None = None
+    #: what a neighbour goes on refusing ends this step, too, and is owed: what it is part of cannot be taken back
+    owed_when_refused: bool = False
     #: a host that is down at the undo owes the removal of the server; False where the server stays there
     undo_owes: bool = True
     #: a compute of an earlier version that does not know the verb does it in another step

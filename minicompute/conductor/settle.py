@@ -7,6 +7,7 @@
                     behind a pivot, ends and owes (`Step.debts`), or goes on asking, unless a delete waits behind it:
                     to that it gives way within seconds
     Reschedule      unwind to the step marked `retry`, then forward without that host
+    a refusal       of what is part of an end (`owed_when_refused`): a few times again, then it is owed
     anything else   unwind, starting with the failed step itself: it may have half happened;
                     behind a pivot there is no way back: again with back-off, then `stuck`
 """
@@ -38,6 +39,8 @@ PAUSE = 3.0
 #: seconds until an undo that can be owed is: the server need not wait for what can be done behind it. So long, too, a
 #: delete, or a reset of the state, waits for what cannot be owed
 OWE_AFTER = 5.0
+#: how often what may be owed is refused before it is
+MOST_REFUSED = 3
 #: of `_silent`: the neighbour has been silent for too long
 FAILED = -1.0
 
@@ -207,6 +210,8 @@ def _failed(task: Task, flow: Flow, step: Step, error: Exception) -> float | Non
         owe(task, str(error))
         _succeeded(task, flow, step, {'owed': True})
         return None
+    if step.owed_when_refused:
+        return _refused(task, flow, step, error)
     _log(task, step.name, 'Error', error)
     if flow.past_pivot(step.name):
         return _again_or_stuck(task, error)
@@ -220,6 +225,20 @@ def _failed(task: Task, flow: Flow, step: Step, error: Exception) -> float | Non
     task.failures = task.silences = 0       # its undo has failed at nothing yet
     if step.undo is None:
         _undone(task, flow, step)
+    return None
+
+
+def _refused(task: Task, flow: Flow, step: Step, error: Exception) -> float | None:
+    """It may be over in a second; else the debts know how to wait for it."""
+    task.failures += 1
+    if task.failures < MOST_REFUSED:
+        return _backoff(task.failures)
+    task.notes = f'owed: {_public(error)}'
+    LOG.warning('Action %s (%s of %s) is refused at %s, which is owed now: %s', task.action.id, task.action.action,
+                task.uuid, step.name, error)
+    owe_neighbours(task, step, _public(error))
+    task.failures = 0
+    _succeeded(task, flow, step, {'owed': True})
     return None
 
 

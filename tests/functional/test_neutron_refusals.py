@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from minicompute.conductor import debts
+from minicompute.db import session
+from minicompute.db.api import owed
 from tests.functional.cloud import Cloud
 from tests.functional.neutron_server import Fault, Neutron
 from tests.functional.test_neutron import attach, boot, cloud, quiet, record, refused, tell
@@ -140,3 +143,20 @@ def test_a_card_that_is_deleted_while_its_host_is_away(cloud: Cloud, neutron: Ne
     cloud.until(lambda: gone not in {card.id for card in record(uuid).network_info}, 'the record to follow')
     tell(cloud, 'network-vif-deleted', uuid, gone)      # what is gone is told twice
     quiet(cloud)
+
+
+def test_a_delete_ends_whatever_is_refused(cloud: Cloud, neutron: Neutron) -> None:
+    """What is left is owed; the other ports go at once."""
+    uuid = boot(cloud, neutron.network(), neutron.network(name='two'))['id']
+    bad, good = (card.id for card in record(uuid).network_info)
+    neutron.faults.append(Fault('DELETE', f'/ports/{bad}', 409, times=None))
+    cloud.api('DELETE', f'/servers/{uuid}', expect=204)
+    cloud.wait_gone(uuid)
+    assert bad in neutron.ports and good not in neutron.ports
+    assert debts.pay() == 0
+    neutron.faults.clear()
+    with session.read() as conn:
+        (row,) = owed.of_neighbours(conn, 10)
+    assert row.verb == f'ports {uuid}' and row.data['refused'] == 1
+    session.write(owed.make_due, row)
+    assert debts.pay() == 1 and not neutron.ports

@@ -332,7 +332,7 @@ ATTACH_VOLUME = Flow('attach_volume', Step(check_volume), *connections.TO_CONNEC
 DETACH_VOLUME = Flow('detach_volume', Step(check_volume),
                      Step(unplug_volume, undo=plug_again, undo_owes=False, undo_late=has_volume, pivot=True),
                      Step(connections.give_back_volumes, when=connections.concerned, debts=connections.left,
-                          owed_when_down=True),
+                          owed_when_down=True, owed_when_refused=True),
                      finished=volume_detached, failed=volume_not_detached)
 SWAP_VOLUME = Flow('swap_volume', Step(check_volume, undo=connections.say_not_swapped,
                                        debts=connections.not_swapped), *connections.TO_SWAP,

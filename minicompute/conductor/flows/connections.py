@@ -191,9 +191,22 @@ def _give_back(task: Task, volume_ids: Collection[str], besides: Collection[str 
     if not volume_ids or remote.load() is None:
         return
     backend = _backend()
-    for found in backend.attachments(task.uuid):
-        if found.volume_id in volume_ids and found.id not in besides:
+    _give_all_back(backend, [found for found in backend.attachments(task.uuid)
+                             if found.volume_id in volume_ids and found.id not in besides])
+
+
+def _give_all_back(backend: RemoteVolumes, some: Iterable[Attachment]) -> None:
+    """One that is refused keeps no other from it."""
+    refused: exception.ComputeException | None = None
+    for found in some:
+        try:
             backend.give_back(found.id)
+        except exception.NeighbourUnavailable:
+            raise
+        except exception.ComputeException as error:
+            refused = error
+    if refused is not None:
+        raise refused
 
 
 def give_back_volumes(task: Task) -> Outcome:
@@ -237,8 +250,7 @@ def release_volumes(task: Task) -> Outcome:
     if not mine:
         return {}
     backend, kept = _backend(), []
-    for found in backend.attachments(task.uuid):
-        backend.give_back(found.id)
+    _give_all_back(backend, backend.attachments(task.uuid))
     for one in mine:
         volume_id = one.volume_id or _ordered(backend, task, one)
         if volume_id and one.delete_on_termination:

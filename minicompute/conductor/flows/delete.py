@@ -84,7 +84,8 @@ DELETE = Flow(
     Step(destroy, owed_when_down=True),
     Step(destroy_elsewhere, when=may_be_elsewhere, owed_when_down=True),
     Step(shelve.forget_image, when=shelve.has_image),
-    Step(release_networks, when=has_network, debts=ports.unreleased, owed_when_down=True),
+    Step(release_networks, when=has_network, debts=ports.unreleased, owed_when_down=True,
+         owed_when_refused=True),
     Step(connections.release_volumes, debts=connections.left_of_deleted, owed_when_down=True,
-         when=connections.concerned),
+         owed_when_refused=True, when=connections.concerned),
     finished=gone, failed=failed, cancellable=False)

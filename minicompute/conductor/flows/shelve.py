@@ -286,12 +286,12 @@ def forget_image(task: Task) -> Outcome:
             image.load().delete(task.context, image_id)
         except exception.ImageNotFound:
             pass
-        except (exception.Forbidden, exception.Conflict) as error:
-            task.notes = str(error)
         except exception.NeighbourUnavailable as error:
             task.notes = f'owed: {error}'
             task.on_commit(functools.partial(owed.add_debt, service='glance', instance_uuid=task.uuid,
                                              verb=f'image {image_id}', data={}, reason=str(error)))
+        except exception.ComputeException as error:
+            task.notes = str(error)
     task.set(due_at=None)
     leave(task, **dict.fromkeys((IMAGE, HOST, AT, DOUBT)))
     return {}

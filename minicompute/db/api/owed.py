@@ -10,11 +10,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from minicompute import exception
 from minicompute.db.models import instances, migrations, owed
 from minicompute.db.session import utcnow
 from minicompute.objects import MigrationStatus
 
 NEIGHBOUR = '@'
+#: how often a neighbour may refuse what it is owed: then nobody asks it again until an operator says so. About a day
+MOST_REFUSED = 30
+PAGE = 1000
 
 
 def add_debt(conn: sa.Connection, service: str, instance_uuid: str, verb: str, data: dict[str, Any],
@@ -36,10 +40,11 @@ def add_debt(conn: sa.Connection, service: str, instance_uuid: str, verb: str, d
 
 
 def of_neighbours(conn: sa.Connection, limit: int, after: int = 0) -> list[sa.Row[Any]]:
-    """(id, host, instance_uuid, verb, data, created_at) of what is to be done at neighbours, the oldest first; `after`
-    is an id."""
+    """(id, host, instance_uuid, verb, data, created_at, reason) of what is to be done at neighbours, the oldest first;
+    `after` is an id."""
     return list(conn.execute(sa.select(
-        owed.c.id, owed.c.host, owed.c.instance_uuid, owed.c.verb, owed.c.data, owed.c.created_at).where(
+        owed.c.id, owed.c.host, owed.c.instance_uuid, owed.c.verb, owed.c.data, owed.c.created_at,
+        owed.c.reason).where(
         owed.c.host.like(f'{NEIGHBOUR}%'), owed.c.id > after).order_by(owed.c.id).limit(limit)))
 
 
@@ -47,10 +52,38 @@ def _as_read(row: sa.Row[Any]) -> sa.ColumnElement[bool]:
     return sa.and_(owed.c.id == row.id, owed.c.created_at == row.created_at)
 
 
-def put_off(conn: sa.Connection, later: Sequence[tuple[sa.Row[Any], dict[str, Any]]]) -> None:
-    """(a row of `of_neighbours`, its `data` with another `not_before`) of debts that could not be paid."""
-    for row, data in later:
-        conn.execute(owed.update().where(_as_read(row)).values(data=data))
+def put_off(conn: sa.Connection, later: Sequence[tuple[sa.Row[Any], dict[str, Any], str]]) -> None:
+    """(a row of `of_neighbours`, its `data` with another `not_before`, why) of debts that could not be paid."""
+    for row, data, reason in later:
+        conn.execute(owed.update().where(_as_read(row)).values(data=data, reason=reason))
+
+
+def given_up(row: sa.Row[Any]) -> bool:
+    return int((row.data or {}).get('refused', 0)) >= MOST_REFUSED
+
+
+# -- for the operator ------------------------------------------------------------------
+
+def at_neighbours(conn: sa.Connection) -> list[sa.Row[Any]]:
+    """All that is owed there, as `of_neighbours`."""
+    found: list[sa.Row[Any]] = []
+    while page := of_neighbours(conn, PAGE, found[-1].id if found else 0):
+        found += page
+    return found
+
+
+def find_debt(conn: sa.Connection, debt_id: int) -> sa.Row[Any]:
+    """Raises DebtNotFound."""
+    found = of_neighbours(conn, 1, debt_id - 1)
+    if not found or found[0].id != debt_id:
+        raise exception.DebtNotFound(debt_id=debt_id)
+    return found[0]
+
+
+def make_due(conn: sa.Connection, row: sa.Row[Any]) -> None:
+    """As if it had never been tried."""
+    data = {name: value for name, value in (row.data or {}).items() if name not in ('not_before', 'refused')}
+    conn.execute(owed.update().where(_as_read(row)).values(data=data))
 
 
 def settle_debt(conn: sa.Connection, service: str, verb: str) -> bool:

@@ -187,8 +187,17 @@ def bind(client: Client, owner: Owner, mine: Collection[str]) -> list[Document]:
 # -- given back ------------------------------------------------------------------------------------
 
 def give_back(client: Client, uuid: str, project_id: str | None, keep: Collection[str]) -> None:
+    """One that is refused keeps no other from it."""
+    refused: exception.ComputeException | None = None
     for port in of_server(client, uuid, project_id):
-        drop(client, port, keep=port['id'] in keep)
+        try:
+            drop(client, port, keep=port['id'] in keep)
+        except exception.NeighbourUnavailable:
+            raise
+        except exception.ComputeException as error:
+            refused = error
+    if refused is not None:
+        raise refused
 
 
 def drop(client: Client, port: Document, *, keep: bool) -> None:
