@@ -30,6 +30,8 @@ LOG = logging.getLogger(__name__)
 POLL = 0.5
 #: seconds that an aborted job has to end
 ABORTS = 120.0
+#: of a network card, what the guest sees and what belongs to its device
+SEEN = frozenset(('mac', 'model', 'driver', 'mtu', 'rom', 'boot', 'acpi', 'alias', 'address'))
 #: of a copy's size, the least that a timeout is counted for
 LEAST = 2
 _NUMBERS = ('memory_total', 'memory_processed', 'memory_remaining', 'disk_total', 'disk_processed', 'disk_remaining')
@@ -257,11 +259,12 @@ def _listen(screen: Element, address: str) -> None:
 
 
 def _plug(card: Element, fresh: Element) -> None:
+    """The two hosts may plug in different ways: all that belongs to a host is the destination's. A change of what the
+    guest sees libvirt would refuse, also of the MTU, which the network may have got since."""
+    for old in [one for one in card if one.tag not in SEEN]:
+        card.remove(old)
+    card.extend([one for one in fresh if one.tag not in SEEN])
     card.set('type', fresh.get('type', card.get('type', '')))
-    for name in ('source', 'target', 'filterref'):
-        for old in card.findall(name):
-            card.remove(old)
-        card.extend(fresh.findall(name))
 
 
 def deviations(plan: Element, has: Element) -> list[str]:

@@ -66,6 +66,33 @@ def test_what_belongs_to_a_host_becomes_the_destinations() -> None:
     assert [one.get('value') for one in card.findall('filterref/parameter')] == ['10.9.0.5']
 
 
+ADDRESS = "<mac address='fa:16:3e:00:00:01'/>"
+GUEST = ("<model type='virtio'/><driver name='vhost' queues='4'/><mtu size='1450'/><alias name='net0'/>"
+         "<address type='pci' slot='0x03'/>")
+OF_OVS = ("<source bridge='br-int'/><virtualport type='openvswitch'><parameters interfaceid='p1'/></virtualport>"
+          "<target dev='tap1'/>")
+OF_LINUX = "<source bridge='brq1'/><target dev='tap1'/>"
+
+
+@pytest.mark.parametrize(('old', 'new', 'port'), [
+    (OF_OVS, OF_LINUX, False), (OF_LINUX, OF_OVS, True), (OF_OVS, OF_OVS.replace('p1', 'p2'), True),
+    (OF_OVS + "<filterref filter='x'/><bandwidth><inbound average='1'/></bandwidth>", OF_LINUX, False)])
+def test_a_card_is_plugged_as_the_destination_plugs(old: str, new: str, port: bool) -> None:
+    """Another firewall driver there, or Linux bridges: the element is the destination's, the device the guest's."""
+    here = (RUNNING[:RUNNING.index('<interface')] + f"<interface type='bridge'>{ADDRESS}{old}{GUEST}</interface>"
+            + RUNNING[RUNNING.index('</interface>') + 12:])
+    card = f"<interface type='bridge'>{ADDRESS}{new}<model type='e1000'/><mtu size='9000'/></interface>"
+    there = {'directory': '/there/u', 'host': 'h2', 'vnc': '', 'cards': {'fa:16:3e:00:00:01': card}}
+    made = parse(migration.travelling(here, '/here/u', there)).find('devices/interface')
+    wanted = parse(f"<interface type='bridge'>{ADDRESS}{GUEST}{new}</interface>")
+    assert made is not None and [_flat(one) for one in made] == [_flat(one) for one in wanted]
+    assert (made.find('virtualport') is not None) == port
+
+
+def _flat(one: Any) -> list[Any]:
+    return [(part.tag, part.attrib) for part in one.iter()]
+
+
 def test_consoles_listen_where_the_destination_says() -> None:
     source = "<source mode='bind' host='10.1.1.1' service='10000'/>"
     text = RUNNING.replace("<serial type='pty'>", f"<console type='tcp'>{source}</console><serial type='tcp'>{source}")
