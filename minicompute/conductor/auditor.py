@@ -1,6 +1,7 @@
 """What flows, hosts and records should have in common, compared all the time: mends what is safe, tells the rest.
 
     records    each `INTERVAL`, by the checks of db/api/audit.py
+    volumes    likewise, where they are files: their rows and these
     hosts      each tells what lies there (domains, directories of disks); what is not its own it is told to remove, but
                for what the records never knew: that is told to people
 
@@ -22,6 +23,7 @@ from minicompute.db import session
 from minicompute.db.api import audit, audit_hosts
 from minicompute.db.api.audit import Check, Finding
 from minicompute.db.api.audit_hosts import Told
+from minicompute.volume import base as volume
 
 LOG = logging.getLogger(__name__)
 
@@ -41,7 +43,7 @@ class Auditor:
         self._lock = threading.Lock()
         self._present: dict[str, Told] = {}
         self._told: set[tuple[str, str]] = set()
-        self._not_before = 0.0
+        self._not_before = self._volumes_not_before = 0.0
 
     # -- records -------------------------------------------------------------
 
@@ -66,6 +68,17 @@ class Auditor:
                 self._told.add((finding.kind, finding.subject))
         if not known:
             LOG.warning('Found, and left to you: %s: %s: %s', finding.kind, finding.subject, finding.reason)
+
+    # -- volumes -------------------------------------------------------------
+
+    def watch_volumes(self) -> None:
+        """Another periodic task: a directory on a network may hang."""
+        began = time.monotonic()
+        if began < self._volumes_not_before:
+            return
+        for finding in doubts():
+            self._tell(finding)
+        self._volumes_not_before = time.monotonic() + SHARE * (time.monotonic() - began) - INTERVAL
 
     # -- hosts ---------------------------------------------------------------
 
@@ -108,6 +121,11 @@ class Auditor:
                     break
                 taken[host] = self._present.pop(host)
         return taken
+
+
+def doubts() -> list[Finding]:
+    """What is wrong with volumes, as far as this machine sees their files."""
+    return [Finding(one.kind, one.volume_id, one.reason, safe=False) for one in volume.load().doubts()]
 
 
 def look(checks: Sequence[Check], *, mend: bool) -> list[Finding]:

@@ -106,7 +106,8 @@ class ConductorManager(Manager):
                 Periodic(volume_copies.sweep, volume_copies.INTERVAL),
                 Periodic(usage_audits.sweep, usage_audits.INTERVAL),
                 Periodic(self.desk.write, progress.INTERVAL), Periodic(self.forget, FORGET_INTERVAL),
-                Periodic(self.auditor.watch, auditor.INTERVAL), Periodic(self.auditor.compare, BEAT_INTERVAL)]
+                Periodic(self.auditor.watch, auditor.INTERVAL),
+                Periodic(self.auditor.watch_volumes, auditor.INTERVAL), Periodic(self.auditor.compare, BEAT_INTERVAL)]
 
     def figures(self) -> metrics.Gauges:
         """What there is to do, for who measures."""

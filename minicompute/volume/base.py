@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -14,6 +15,15 @@ from minicompute.context import RequestContext
 from minicompute.objects import BlockDevice, Volume, VolumeSnapshot
 
 NAMESPACE = 'minicompute.volume.backends'
+
+
+@dataclasses.dataclass(slots=True, frozen=True)
+class Doubt:
+    """`kind` of what is wrong with a volume, and what to do about it."""
+
+    kind: str
+    volume_id: str
+    reason: str
 
 
 class VolumeBackend(abc.ABC):
@@ -126,6 +136,10 @@ class VolumeBackend(abc.ABC):
     @abc.abstractmethod
     def discard_snapshots(self, ids: Collection[str]) -> None:
         """Nothing is left of snapshots that were reserved and never made. Twice is once."""
+
+    def doubts(self) -> Iterable[Doubt]:
+        """What does not fit together of volumes, and only people can mend."""
+        return ()
 
     def collect(self) -> list[str]:
         """Finish deletions that were broken off. -> ids of volumes that are gone now"""

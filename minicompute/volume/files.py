@@ -41,6 +41,17 @@ def snapshots() -> Iterator[tuple[str, str]]:
                 yield one, snapshot_path(one)
 
 
+def everyone() -> dict[str, str]:
+    """{id: path} of all files of volumes that are there. Raises OSError without a directory."""
+    found = {}
+    for name in os.listdir(CONF.local_volumes.path):
+        if name.endswith(f'.{FORMAT}') and not name.startswith(SNAPSHOT):
+            with contextlib.suppress(ValueError):       # what somebody else has put there
+                one = str(uuid.UUID(name[:-len(FORMAT) - 1]))
+                found[one] = path_of(one)
+    return found
+
+
 def remove(volume_id: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path_of(volume_id))

@@ -23,8 +23,8 @@ from minicompute.db import session
 from minicompute.db.api import block_devices, instances
 from minicompute.db.api import volumes as db
 from minicompute.objects import BlockDevice, Volume, VolumeStatus
-from minicompute.volume import files
-from minicompute.volume.base import VolumeBackend
+from minicompute.volume import files, local_doubts
+from minicompute.volume.base import Doubt, VolumeBackend
 from minicompute.volume.local_snapshots import LocalSnapshots, seen
 
 LOG = logging.getLogger(__name__)
@@ -87,6 +87,9 @@ class LocalVolumes(LocalSnapshots, VolumeBackend):
             raise exception.InvalidVolume(reason=f'volume {volume_id} cannot be {what} while it is '
                                                  f'{volume.shown_status}')
         return volume
+
+    def doubts(self) -> Iterable[Doubt]:
+        return local_doubts.look()
 
     def collect(self) -> list[str]:
         with session.read() as conn:

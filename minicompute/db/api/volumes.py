@@ -81,6 +81,12 @@ def set_made(conn: sa.Connection, ids: Collection[str | None]) -> None:
         conn.execute(volumes.update().where(volumes.c.uuid.in_(wanted), volumes.c.made.is_(False)).values(made=True))
 
 
+def with_files(conn: sa.Connection, ids: Collection[str] | None = None) -> set[str]:
+    """Those, or those of `ids`, that have had files and are to keep them."""
+    query = sa.select(volumes.c.uuid).where(volumes.c.made.is_(True), volumes.c.status != VolumeStatus.DELETING)
+    return set(conn.scalars(query if ids is None else query.where(volumes.c.uuid.in_(sorted(ids)))))
+
+
 def mark_deleting(conn: sa.Connection, ids: Collection[str]) -> None:
     """Those of them that no server has. Their files go next, then their rows (`forget`)."""
     if ids:
