@@ -372,7 +372,8 @@ class ActionInProgress(Conflict):
 
 class GuestUndecided(Conflict):
     msg_fmt = ("Cannot '%(method)s' instance %(instance_uuid)s: on which of the two hosts of its live migration it is "
-               'shows when one of them is back. It can be deleted, or evacuated.')
+               'shows when one of them answers, and the move goes on by itself then. It can be deleted, or '
+               'evacuated when both are down.')
 
 
 class InstanceNotReady(Conflict):

@@ -88,7 +88,7 @@ def sweep() -> list[int]:
 
 
 def resume_moves() -> list[int]:
-    """Live migrations that were given up while both hosts were silent, of which one is back. -> actions to ring. One
+    """Live migrations that were given up in doubt, of whose hosts one at least is up. -> actions to ring. One
     that cannot go on keeps none of the others from it."""
     with session.read() as conn:
         found = undecided.find(conn)
@@ -107,7 +107,7 @@ def resume_moves() -> list[int]:
                           move.instance_uuid)
             continue
         if action is not None:
-            LOG.info('A host of the live migration of instance %s is back, and asked for its guest', move.instance_uuid)
+            LOG.info('The live migration of instance %s goes on: its hosts are asked for its guest', move.instance_uuid)
             begun.append(action.id or 0)
     return begun
 

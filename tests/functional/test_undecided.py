@@ -291,20 +291,104 @@ def stuck_again(cloud: Cloud, cinder: CinderServer, *, switched: bool) -> tuple[
     return uuid, source, dest, found
 
 
-@pytest.mark.parametrize(('switched', 'how'), [
-    (False, 'abandon'), (False, 'reset'), (True, 'abandon'), (True, 'reset'), (True, 'an earlier conductor')])
-def test_one_that_is_stuck_again_is_ended_for_good(on_cinder: Cloud, cinder: CinderServer, monkeypatch: Any,
-                                                   switched: bool, how: str) -> None:
-    """Whoever ends it ends it: nobody takes up what he left, which has no way to the volumes any more, and of which
-    only he knows what has become of the guest since."""
-    cloud = on_cinder
-    uuid, source, dest, action = stuck_again(cloud, cinder, switched=switched)
-    held = cinder.of_server(uuid)
-    assert len(held) == 2 and record(uuid).host == (dest if switched else source)
+def give_up(cloud: Cloud, uuid: str, action: int, how: str) -> None:
     if how == 'reset':
         reset(cloud, uuid, 'active')
     else:
         session.write(stuck.abandon, action, 'disks of the source are lost')
+
+
+@pytest.mark.parametrize('how', ['abandon', 'reset'])
+def test_one_that_is_stuck_in_doubt_again_goes_on_again(on_cinder: Cloud, cinder: CinderServer, how: str) -> None:
+    """Nobody who gives it up knows where the guest is: it is not started at the source, whose disk is old, and the next
+    look finds it, with its volumes."""
+    cloud = on_cinder
+    uuid, source, dest, action = stuck_again(cloud, cinder, switched=False)
+    assert len(cinder.of_server(uuid)) == 2 and record(uuid).host == source
+    give_up(cloud, uuid, action, how)
+    assert undecided(uuid)
+    act(cloud, uuid, 'reboot', {'type': 'HARD'}, expect=409)
+    FakeDriver.faults.clear()
+    decided(cloud, uuid)
+    cloud.until(lambda: not any(one.state == 'stuck' for one in found_stuck()), 'nothing to be stuck')
+    cloud.until(lambda: status(uuid) == ['completed'] and homes(cloud, uuid) == {dest: PowerState.RUNNING}, 'one guest')
+    assert record(uuid).host == dest and len(cinder.of_server(uuid)) == 1 and not cloud.leaks()
+
+
+def found_stuck() -> Any:
+    with session.read() as conn:
+        return stuck.find(conn, ['stuck'])
+
+
+@pytest.mark.parametrize('place', ['before it is known', 'behind the point of no return'])
+@pytest.mark.parametrize('how', ['abandon', 'reset'])
+def test_who_gives_up_a_move_in_doubt_gets_no_second_guest(cloud: Cloud, monkeypatch: Any, place: str,
+                                                           how: str) -> None:
+    """The guest is at the destination and the records say the source, whose disks are those of before the copy."""
+    monkeypatch.setattr('minicompute.conductor.settle.MOST_BACKOFF', 0.1)
+    CONF.set_override('live_migration_seconds', 0.2, 'fake')
+    before = booted(cloud)
+    uuid, source = before['id'], before[HOST]
+    dest = 'compute2' if source == 'compute1' else 'compute1'
+
+    def fail(*words: Any) -> None:
+        raise RuntimeError('it does not answer')
+    with monkeypatch.context() as broken:
+        if place == 'before it is known':
+            FakeDriver.faults['live_migrate.after'] = FakeDriver.faults['live_find'] = fail
+        else:
+            broken.setattr('minicompute.conductor.flows.move._check_claims', fail)
+        migrate(cloud, uuid, dest)
+        action = cloud.until(lambda: next((one.id for one in found_stuck()), None), 'the move to be stuck')
+        give_up(cloud, uuid, action, how)
+        assert undecided(uuid) and record(uuid).host == source
+        for begin in ({'reboot': {'type': 'HARD'}}, {'rebuild': {'imageRef': cloud.image()}}, {'rescue': None},
+                      {'os-migrateLive': {'host': None, 'block_migration': 'auto'}}, {'shelve': None}):
+            answer = cloud.api('POST', f'/servers/{uuid}/action', begin, expect=409)
+            assert 'on which of the two hosts' in answer['conflictingRequest']['message']
+        assert homes(cloud, uuid) == {dest: PowerState.RUNNING}
+        FakeDriver.faults.clear()
+    for one in found_stuck():       # it had gone on meanwhile, and met the same
+        give_up(cloud, uuid, one.id, how)
+    decided(cloud, uuid)
+    cloud.until(lambda: status(uuid) == ['completed'], 'the records to follow')
+    assert record(uuid).host == dest and homes(cloud, uuid) == {dest: PowerState.RUNNING}
+    assert claims(uuid) == [(dest, 64)] and not cloud.leaks()
+    act(cloud, uuid, 'reboot', {'type': 'HARD'}, expect=202)
+    cloud.until(lambda: cloud.show(uuid)['status'] == 'ACTIVE', 'it to be rebooted')
+
+
+def test_one_whose_guest_is_known_to_be_at_home_may_start(cloud: Cloud, monkeypatch: Any) -> None:
+    """Only the destination cannot be cleaned: that is no reason to hold the server."""
+    monkeypatch.setattr('minicompute.conductor.settle.MOST_BACKOFF', 0.1)
+    before = booted(cloud)
+    uuid, source = before['id'], before[HOST]
+
+    def fail(*words: Any) -> None:
+        raise RuntimeError('it does not want to')
+    FakeDriver.faults['live_migrate'] = FakeDriver.faults['live_rollback'] = fail
+    migrate(cloud, uuid)
+    cloud.until(found_stuck, 'the move to be stuck')
+    reset(cloud, uuid, 'active')
+    FakeDriver.faults.clear()
+    assert not undecided(uuid)
+    act(cloud, uuid, 'reboot', {'type': 'HARD'}, expect=202)
+    cloud.wait(uuid)
+    migrate(cloud, uuid)
+    cloud.until(lambda: status(uuid) == ['error', 'completed'], 'it to move after all')
+    after = cloud.wait(uuid)
+    assert after[HOST] != source and claims(uuid) == [(after[HOST], 64)] and not cloud.leaks()
+
+
+@pytest.mark.parametrize('how', ['abandon', 'reset', 'an earlier conductor'])
+def test_one_that_is_stuck_behind_the_switch_is_ended_for_good(on_cinder: Cloud, cinder: CinderServer,
+                                                               monkeypatch: Any, how: str) -> None:
+    """Whoever ends it ends it: the records say where the guest is, and nobody takes up the rest."""
+    cloud = on_cinder
+    uuid, source, dest, action = stuck_again(cloud, cinder, switched=True)
+    held = cinder.of_server(uuid)
+    assert len(held) == 2 and record(uuid).host == dest
+    give_up(cloud, uuid, action, how)
     with session.read() as conn:
         move = system_metadata.of(conn, uuid)[journal.UNENDED]
     if how == 'an earlier conductor':   # which left the note

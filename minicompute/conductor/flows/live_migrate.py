@@ -14,6 +14,9 @@ for an answer. Before anything is decided somebody says where the guest is: the 
 stayed, else the destination that it is there or not. While neither host can be asked the flow waits: whatever it
 did might end the only copy. A reset of the server's state ends the waiting, not the move: that goes on when one of the
 two is back (db/api/undecided.py). An undo that finds the guest gone turns round and goes forward.
+
+`undecided` of the data holds from before the copy until it is known that the guest is where the records say: who gives
+the action up in between (`put_aside` of db/api/actions.py) leaves a server that nobody may start.
 """
 from __future__ import annotations
 
@@ -145,7 +148,7 @@ def prepared(task: Task) -> dict[str, Any]:
     assert task.report is not None
     move.note(task, status=MigrationStatus.RUNNING)
     task.on_commit(functools.partial(_forgive, hosts=[move.dest(task)], uuid=task.uuid))
-    return {'there': task.report.result}
+    return {'there': task.report.result, 'undecided': True}
 
 
 def _forgive(conn: sa.Connection, hosts: list[str], uuid: str) -> None:
@@ -178,7 +181,8 @@ def migrate(task: Task) -> Asked:
 
 def copied(task: Task) -> dict[str, Any]:
     assert task.report is not None
-    return {'outcome': task.report.result['outcome'], 'why': task.report.result.get('why', ''),
+    outcome = task.report.result['outcome']
+    return {'outcome': outcome, 'why': task.report.result.get('why', ''), 'undecided': outcome != FAILED,
             'at_source': None, 'at_destination': None}
 
 
@@ -193,7 +197,6 @@ def keep_at_source(task: Task) -> Outcome:
     if silent(task, move.dest(task)):
         if not resets(task):
             raise Later(AGAIN)
-        task.data['undecided'] = True
         raise GivenUp('Neither of its two hosts answers; where the guest is shows when one of them is back.')
     return move.at_dest(task, 'live_find')
 
@@ -207,14 +210,22 @@ def kept(task: Task) -> dict[str, Any]:
     asked_source = task.report.host == move.source(task)
     gone = where in (ABSENT, STOPPED) if asked_source else where in ARRIVED
     if not gone or _stays(task) or deleted(task) or (asked_source and where == STOPPED and cancelled(task)):
-        return {'at_source' if asked_source else 'at_destination': where}
+        return _says(where, at_source=asked_source)
     if cancelled(task):
         move.switch(task)
-        return {'moved': True}
+        return {'moved': True, 'undecided': False}
     turns = task.data.get('turns', 0) + (not silent(task, move.dest(task)))
     if turns > CONF.conductor.stuck_after:
         raise StepFailed('The guest is at the destination, but the records cannot follow it.')
-    return {'reschedule': True, 'turns': turns, 'outcome': None, 'at_source': None, 'at_destination': None}
+    return {'reschedule': True, 'turns': turns, 'outcome': None, 'at_source': None, 'at_destination': None,
+            'undecided': True}
+
+
+def _says(where: str, *, at_source: bool) -> dict[str, Any]:
+    facts: dict[str, Any] = {'at_source' if at_source else 'at_destination': where}
+    if where in HERE if at_source else where == ABSENT:
+        facts['undecided'] = False
+    return facts
 
 
 def _stays(task: Task) -> bool:
@@ -232,7 +243,7 @@ def find_at_source(task: Task) -> Asked:
 
 def found_at_source(task: Task) -> dict[str, Any]:
     assert task.report is not None
-    return {'at_source': task.report.result['where']}
+    return _says(task.report.result['where'], at_source=True)
 
 
 def is_not_at_source(task: Task) -> bool:
@@ -248,7 +259,7 @@ def find_at_destination(task: Task) -> Asked:
 
 def found_at_destination(task: Task) -> dict[str, Any]:
     assert task.report is not None
-    return {'at_destination': task.report.result['where']}
+    return _says(task.report.result['where'], at_source=False)
 
 
 def confirm_copy(task: Task) -> Outcome:
@@ -287,7 +298,8 @@ def bound_at_source(task: Task) -> list[Debt]:
 
 def switch(task: Task) -> Outcome:
     move.note(task, status=MigrationStatus.POST_MIGRATING)
-    return move.switch(task)
+    move.switch(task)
+    return {'undecided': False}
 
 
 def finish_destination(task: Task) -> Asked:

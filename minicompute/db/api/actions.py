@@ -29,7 +29,7 @@ ATTACHMENTS = 'attachments'
 REFUSED = 'refused'
 #: key of a server's `system_metadata`: a migration that was given up where it stood
 UNENDED = 'unended_move'
-#: and one whose guest is at one of two hosts that were silent: it goes on when one of them is back (undecided.py)
+#: and one whose guest may be at the other of its two hosts: it goes on when one of them answers (undecided.py)
 UNDECIDED = 'undecided_move'
 #: a caller that is about to run an action directly has so long before the sweep steps in
 GRACE = datetime.timedelta(seconds=5)
@@ -180,7 +180,7 @@ def drop_secrets(data: dict[str, Any]) -> None:
 
 def put_aside(conn: sa.Connection, action_id: int, message: str) -> None:
     """End a stuck action where it is; its secrets go with it. A move that is given up may have left the server on two
-    hosts: whoever deletes it asks both."""
+    hosts: whoever deletes it asks both, and one whose guest may not be where the records say goes on by itself."""
     found = load(conn, [action_id])[0]
     attachments = found.data.get(ATTACHMENTS)
     drop_secrets(found.data)
@@ -188,9 +188,10 @@ def put_aside(conn: sa.Connection, action_id: int, message: str) -> None:
         left: dict[str, str | None] = {UNENDED: move}
         if found.data.get('undecided'):
             left[UNDECIDED] = move
-            found.data[ATTACHMENTS] = attachments       # what goes on needs them
+            if attachments is not None:
+                found.data[ATTACHMENTS] = attachments       # what goes on needs them
         elif system_metadata.of(conn, found.instance_uuid).get(UNDECIDED) == move:
-            left[UNDECIDED] = None      # it went on already, and got stuck: now it ends
+            left[UNDECIDED] = None      # it went on already, and has found the guest
         system_metadata.merge(conn, found.instance_uuid, left)
     now = db_now(conn)
     conn.execute(actions.update().where(actions.c.id == action_id).values(

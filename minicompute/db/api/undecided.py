@@ -1,7 +1,9 @@
-"""Live migrations that were given up while neither of their hosts answered, as somebody had reset the server's state.
+"""Live migrations that were given up before the records said where their guest is: neither of the hosts answered, or
+what asks them, or writes down what they say, got stuck; and somebody reset the server's state, or abandoned the action.
 
-Where the guest is shows when one of the two is back.  Until then the migration stays what it was, holds its claim, and
-both hosts leave alone what they have of the server: to remove the wrong one would end the only copy.
+Where the guest is shows when one of the two answers.  Until then the migration stays what it was, holds its claim, and
+both hosts leave alone what they have of the server: to remove the wrong one would end the only copy, and to start what
+the records name might start a second guest, from an old disk.
 """
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ MOST = 500
 #: the flow that goes on, and the step whose undo says where the guest is
 FLOW, STEP = 'live-migration', 'migrate'
 #: of the data of the action that was given up: what its continuation finds out anew
-_STALE = ('error', 'unreached', 'undecided', 'outcome', 'at_source', 'at_destination', 'turns', 'reschedule')
+_STALE = ('error', 'unreached', 'outcome', 'at_source', 'at_destination', 'turns', 'reschedule')
 
 
 def is_noted() -> sa.ColumnElement[bool]:
@@ -80,7 +82,8 @@ def resume(conn: sa.Connection, move: Migration) -> Action | None:
     if last is None:
         return None
     data = {name: value for name, value in last.data.items() if name not in _STALE}
-    data['error'] = {'message': 'The live migration was given up while neither of its hosts answered.', 'code': 500}
+    data['undecided'] = True
+    data['error'] = {'message': 'The live migration was given up before it was known where its guest is.', 'code': 500}
     wipe(conn, instance.uuid)
     action = Action(action=last.action, flow=FLOW, step=STEP, state=ActionState.UNWINDING, data=data,
                     instance_uuid=instance.uuid, busy=instance.uuid, user_id=last.user_id, project_id=last.project_id,
