@@ -12,7 +12,7 @@ from minicompute.compute import rpcapi as compute
 from minicompute.compute.api import begin, ring
 from minicompute.context import RequestContext
 from minicompute.db import session
-from minicompute.db.api import actions, live_migrations, migrations, services
+from minicompute.db.api import actions, live_migrations, migrations, old_moves, services
 from minicompute.objects import (
     Action,
     ActionState,
@@ -65,6 +65,7 @@ def new_migration(context: RequestContext, instance: Instance, kind: str, status
 
 
 def create_migration(conn: sa.Connection, action: Action, migration: Migration) -> None:
+    old_moves.let_go(conn, migration.instance_uuid)
     migrations.create(conn, migration)
 
 

@@ -13,7 +13,7 @@ from minicompute.compute.api.power import shutdown_timeout
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db import session
-from minicompute.db.api import allocations, flavors, migrations, owed, services
+from minicompute.db.api import flavors, migrations, old_moves, services
 from minicompute.objects import (
     Action,
     Flavor,
@@ -88,24 +88,13 @@ def _write(conn: sa.Connection, action: Action, instance: Instance, migration: M
     assert instance.flavor is not None
     _must_be_up(conn, instance.host)
     quota.check_growth(conn, instance.project_id, instance.user_id, instance.flavor, flavor)
-    if instance.old_flavor is not None:
-        _let_go(conn, instance)
+    old_moves.let_go(conn, instance.uuid)
     migrations.create(conn, migration)
 
 
 def _must_be_up(conn: sa.Connection, host: str | None) -> None:
     if servicegroup.down_hosts(conn, {str(host)}):
         raise HostIsDown
-
-
-def _let_go(conn: sa.Connection, instance: Instance) -> None:
-    """Of a move that nobody ended: an operator set the state of a resized server by hand. Its old host owes its
-    clean-up, and its claim there is given back."""
-    for old in migrations.of_instance(conn, instance.uuid, MigrationStatus.LIVE, migrations.COLD):
-        allocations.release(conn, [old.uuid])
-        migrations.update(conn, old.uuid, status=MigrationStatus.CONFIRMED)
-        if old.source_compute and old.source_compute != instance.host:
-            owed.add(conn, old.source_compute, instance.uuid, 'destroy', 'a resize was never confirmed')
 
 
 # -- what is asked for must be right -----------------------------------------------------

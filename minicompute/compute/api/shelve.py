@@ -11,7 +11,7 @@ from minicompute.compute.api.power import shutdown_timeout
 from minicompute.conf import CONF
 from minicompute.context import RequestContext
 from minicompute.db import session
-from minicompute.db.api import aggregates, instances, services
+from minicompute.db.api import aggregates, instances, old_moves, services
 from minicompute.objects import Action, Instance, VMState
 
 
@@ -38,13 +38,22 @@ def shelve(context: RequestContext, instance: Instance) -> None:
         raise exception.InstanceNotReady(instance_id=instance.uuid)
     data: dict[str, Any] = {'timeout': shutdown_timeout(instance)}
     if snapshot.is_volume_backed(instance):
-        begin.flow(context, instance, 'shelve', 'shelve', 'shelve', _first(instance, 'put_on_shelf'), data=data)
+        begin.flow(context, instance, 'shelve', 'shelve', 'shelve', _first(instance, 'put_on_shelf'), data=data,
+                   write=_let_go)
         return
     name = f'{(instance.display_name or "")[:snapshot.LONGEST_NAME - 8]}-shelved'
     meta = snapshot.describe(context, instance, name, snapshot.SNAPSHOT, {})
     with snapshot.reserved(context, instance, meta) as write:
-        begin.flow(context, instance, 'shelve', 'shelve', 'shelve', _first(instance, 'reserve_image'), write=write,
+        def begun(conn: sa.Connection, action: Action) -> None:
+            write(conn, action)
+            _let_go(conn, action)
+        begin.flow(context, instance, 'shelve', 'shelve', 'shelve', _first(instance, 'reserve_image'), write=begun,
                    data={**data, 'image_id': meta.id})
+
+
+def _let_go(conn: sa.Connection, action: Action) -> None:
+    """What is on the shelf holds room on one host at most."""
+    old_moves.let_go(conn, action.instance_uuid)
 
 
 def _first(instance: Instance, otherwise: str) -> str:
@@ -76,6 +85,7 @@ def unshelve(context: RequestContext, instance: Instance, zone: str | None | Uns
     _check_place(instance, zone, host)
 
     def pin(conn: sa.Connection, action: Action) -> None:
+        _let_go(conn, action)
         if isinstance(zone, Unset):
             return
         spec = instances.specs(conn, [instance.uuid]).get(instance.uuid)
