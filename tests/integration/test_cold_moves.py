@@ -90,6 +90,10 @@ def test_a_host_keeps_what_it_resizes(driver, cloud, libvirtd, state):  # noqa: 
     with pytest.raises(exception.InvalidInput):
         driver.leave(sized(instance, LARGER), Flavor('3', 'small', 160, 1, 1), dest, 0)
     assert driver.power_state(instance.uuid) == PowerState.RUNNING, 'what cannot go is not stopped'
+    # The disk is as large as the resize that was reverted has made it, and that is in nobody's way.
+    assert driver.leave(instance, instance.flavor, dest, 0)['shared']
+    driver.arrive(instance, start=True)
+    assert driver.check_move(instance, running=True)['power_state'] == PowerState.RUNNING
     driver.destroy(instance)
     assert left_of(libvirtd, state, instance) == []
 

@@ -133,8 +133,9 @@ class LibvirtMoves(LibvirtBase, MoveVerbs):
         grown.flavor = flavor
         if flavor != instance.flavor:
             self._builder.check(grown)
+        before = {disk.path: disk.size for disk in self._builder.disks(instance)}
         for disk in self._builder.disks(grown):
-            _check_size(disk)
+            _check_size(disk, before.get(disk.path))
         with self._watch.quiet(uuid):
             try:
                 switch_off(guest.find(self._host, uuid), timeout)
@@ -160,9 +161,12 @@ def _is_own(disk: Disk) -> bool:
     return disk.kind in ('root', 'ephemeral', 'swap', 'config')
 
 
-def _check_size(disk: Disk) -> None:
-    """Raises InvalidInput for a disk that would have to shrink."""
+def _check_size(disk: Disk, before: int | None) -> None:
+    """Raises InvalidInput for a disk that would have to shrink. One that is larger than its flavor says, since a resize
+    was reverted where both hosts see it, stays so: it is refused only when less than `before` is asked for."""
     if disk.kind not in ('root', 'ephemeral') or not disk.size or not os.path.exists(disk.path):
+        return
+    if before and disk.size >= before:
         return
     has = images.info(disk.path, disk.format, in_use=True).virtual_size
     if has > disk.size:

@@ -14,6 +14,7 @@ from minicompute.virt.libvirt import arrival, carrier, disks, layout, remote
 from minicompute.virt.libvirt.builder import Builder
 from minicompute.virt.libvirt.config.base import parse, render
 from minicompute.virt.libvirt.config.storage import DirectoryPool, File
+from minicompute.virt.libvirt.verbs import moves
 
 from .conftest import make_caps, make_instance
 
@@ -217,3 +218,18 @@ def test_without_its_root_disk_nothing_is_made():
     with pytest.raises(exception.Conflict):
         arrival.fit(instance, plan(instance))
     assert os.listdir(layout.directory(instance.uuid)) == []
+
+
+@pytest.mark.parametrize(('before', 'after', 'goes'), [
+    (1, 1, True), (1, 2, True), (1, 3, True), (2, 1, False), (3, 2, True), (0, 1, False), (0, 0, True)])
+def test_a_disk_that_a_revert_left_larger_may_go(tmp_path, before, after, goes):
+    """It has 2 GiB of a resize that was reverted on a shared directory; what is asked for is less than before only
+    when the flavor says less."""
+    path = str(tmp_path / 'disk')
+    images.create(path, 'qcow2', 2 * GIB)
+    disk = layout.Disk('root', path, 'qcow2', 'virtio', 'vda', size=after * GIB)
+    if goes:
+        moves._check_size(disk, before * GIB)
+    else:
+        with pytest.raises(exception.InvalidInput, match='grow and never shrink'):
+            moves._check_size(disk, before * GIB)
