@@ -25,7 +25,21 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 3.0
 #: how often a server is tried
 TRIES = 2
 #: what takes a server off a host that is up, by its status
-WAYS = {'ACTIVE': 'live-migration', 'PAUSED': 'live-migration', 'SHUTOFF': 'migrate'}
+WAYS = {'ACTIVE': 'live-migration', 'PAUSED': 'live-migration', 'SHUTOFF': 'migrate', 'SHELVED': 'shelve-offload'}
+#: what the action log calls a way, where that is another word
+ACTIONS = {'shelve-offload': 'shelveOffload'}
+#: what stays is not ours to decide: what whoever drains can do about it. After that a drain goes on with it.
+ADVICE = {
+    'SUSPENDED': '`resume` it',
+    'RESCUE': '`unrescue` it',
+    'VERIFY_RESIZE': '`resize-confirm` or `resize-revert` it, or drain with --confirm-resizes',
+    'SOFT_DELETED': '`force-delete` or `restore` it, or wait until its time is up',
+    'ERROR': '`reboot --hard` or `rebuild` it, or `reset-state --active` if its guest is well, or `delete` it'}
+#: the same when the host is down
+ADVICE_DOWN = {'VERIFY_RESIZE': ADVICE['VERIFY_RESIZE'], 'SOFT_DELETED': ADVICE['SOFT_DELETED'],
+               'SHELVED': 'boot its image NAME-shelved, and `delete` it'}
+OTHERWISE_DOWN = '`reset-state` makes it ERROR, which can be evacuated'
+UNCONFIRMED = 'its resize from here waits for its owner: ' + ADVICE['VERIFY_RESIZE']
 MOVED = 'moved'
 EVACUABLE = ('ACTIVE', 'SHUTOFF', 'ERROR')
 
@@ -38,6 +52,7 @@ class Fate:
     name: str
     way: str = ''
     tries: int = 0
+    confirmed: int = 0
     result: str = ''
     since: float = field(default_factory=time.monotonic)
 
@@ -50,11 +65,13 @@ class Drain(base.Lister):
         parser.add_argument('--wait', action='store_true', help='Until the host is empty, or what is left cannot move.')
         parser.add_argument('--parallel', type=int, default=4, metavar='<n>',
                             help='With --wait: so many servers at a time (default 4).')
+        parser.add_argument('--confirm-resizes', action='store_true',
+                            help='Confirm resizes to and from the host for their owners, who cannot go back then.')
 
     def take_action(self, args: argparse.Namespace) -> Any:
         if args.parallel < 1:
             raise errors.UsageError('--parallel takes a number from 1 up')
-        work = _Drainage(self.client, args.host, args.parallel if args.wait else None)
+        work = _Drainage(self.client, args.host, args.parallel if args.wait else None, args.confirm_resizes)
         work.disable()
         if args.wait:
             with _bar(args.host, self.app.options.verbose_level == 0) as tell:
@@ -74,8 +91,8 @@ class Drain(base.Lister):
 class _Drainage:
     """One host on its way to be empty. `parallel` None: everything is asked for at once."""
 
-    def __init__(self, client: Client, host: str, parallel: int | None) -> None:
-        self.client, self.host, self.parallel = client, host, parallel
+    def __init__(self, client: Client, host: str, parallel: int | None, confirm: bool) -> None:
+        self.client, self.host, self.parallel, self.confirm = client, host, parallel, confirm
         self.fates: dict[str, Fate] = {}
 
     def _service(self) -> dict[str, Any]:
@@ -110,11 +127,12 @@ class _Drainage:
         """One look at everything, and what follows from it. -> whether something is still to come"""
         down = self._service()['state'] == 'down'
         there = {server['id']: server for server in self.client.pages(
-            '/servers/detail', 'servers', {'host': self.host, 'all_tenants': '1'})}
+            '/servers/detail', 'servers', {'host': self.host, 'all_tenants': '1', 'soft_deleted': '1'})}
         for server_id, server in there.items():
             self.fates.setdefault(server_id, Fate(server_id, server.get('name') or server_id))
-        for server_id in self._migrated():     # from an earlier run, or asked for by somebody else
-            self.fates.setdefault(server_id, Fate(server_id, server_id)).way = 'migrate'
+        for server_id, kind in self._migrated().items():     # from an earlier run, or asked for by somebody else
+            fate = self.fates.setdefault(server_id, Fate(server_id, server_id))
+            fate.way = fate.way or kind
         busy = sum(1 for server in there.values() if server.get(TASK))
         for fate in self.fates.values():
             if fate.id not in there and not fate.result:
@@ -130,8 +148,12 @@ class _Drainage:
         """-> whether it is on its way"""
         status = server['status']
         way = ('evacuate' if status in EVACUABLE else '') if down else WAYS.get(status, '')
+        if status == 'VERIFY_RESIZE' and self.confirm:      # then it moves like any other
+            return self._confirm(fate)
         if not way:
-            fate.result = f'cannot move while it is {status}' + (' and its host down' if down else '')
+            advice = (ADVICE_DOWN.get(status, OTHERWISE_DOWN) if down else ADVICE.get(status))
+            fate.result = (f'cannot move while it is {status}' + (' and its host down' if down else '')
+                           + (f': {advice}' if advice else ''))
             return False
         if fate.tries >= TRIES or (fate.tries and self.parallel is None):
             fate.result = self._why(fate)
@@ -153,13 +175,16 @@ class _Drainage:
             self.client.action(server_id, 'os-migrateLive', live_body(self.client, None, False))
         elif way == 'migrate':
             self.client.action(server_id, 'migrate', None)
+        elif way == 'shelve-offload':
+            self.client.action(server_id, 'shelveOffload', None)
         else:
             self.client.action(server_id, 'evacuate', evacuate_body(self.client, None))
 
     def _why(self, fate: Fate) -> str:
         """It was asked to go, and stands still where it was."""
         done = self.client.get(f'/servers/{fate.id}/os-instance-actions')['instanceActions']
-        said = next((one.get('message') for one in done if one['action'] == fate.way), None)
+        said = next((one.get('message') for one in done if one['action'] == ACTIONS.get(fate.way, fate.way)),
+                    None)
         return said or 'it did not move'
 
     def _follow(self, fate: Fate) -> bool:
@@ -175,22 +200,40 @@ class _Drainage:
         fate.name = server.get('name') or fate.id
         if server.get(TASK):
             return True
-        if server['status'] == 'VERIFY_RESIZE' and fate.way == 'migrate':
-            self.client.action(fate.id, 'confirmResize')
-            return True
+        if server['status'] == 'VERIFY_RESIZE' and fate.way in ('migrate', 'resize'):
+            if fate.way == 'migrate' or self.confirm:
+                return self._confirm(fate)
+            fate.result = UNCONFIRMED
+            return False
         fate.result = MOVED
         return False
 
-    def _migrated(self) -> set[str]:
-        """Servers whose cold migration from the host waits for its confirmation. Resizes are their owners' to judge;
-        before 2.23 nothing tells the two apart."""
+    def _confirm(self, fate: Fate) -> bool:
+        """-> whether it is on its way. Others may confirm or revert it at this moment: the next look says."""
+        fate.confirmed += 1
+        try:
+            self.client.action(fate.id, 'confirmResize')
+        except (KeyboardInterrupt, BrokenPipeError):
+            raise
+        except Exception as error:
+            if fate.confirmed > TRIES:
+                fate.result = errors.classify(error)[1]
+            return False
+        if fate.confirmed > TRIES:
+            fate.result = 'its resize could not be confirmed'
+        return True
+
+    def _migrated(self) -> dict[str, str]:
+        """{server: 'migrate' or 'resize'} of those whose move from the host waits for its confirmation: they have disks
+        here still. A resize is its owner's to judge; before 2.23 nothing tells the two apart."""
         if not self.client.at_least(23):
-            return set()
+            return {}
         params = {'host': self.host, 'status': 'finished'}
         found = (self.client.pages('/os-migrations', 'migrations', params, mark='uuid') if self.client.at_least(59)
                  else self.client.get('/os-migrations', params)['migrations'])
-        return {move['instance_uuid'] for move in found
-                if move['source_compute'] == self.host and move['migration_type'] == 'migration'}
+        kinds = {'migration': 'migrate', 'resize': 'resize'}
+        return {move['instance_uuid']: kinds[move['migration_type']] for move in found
+                if move['source_compute'] == self.host and move['migration_type'] in kinds}
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import pytest
 
+from minicompute.cli.host import OTHERWISE_DOWN, UNCONFIRMED
 from minicompute.cli.shell import Shell
 from tests.functional.cloud import Cloud
 from tests.functional.test_evacuate import force_down
@@ -86,7 +87,7 @@ def test_everything_goes(cli: Any) -> None:
     code, rows = cli('host', 'drain', 'compute1', '--wait')
     assert {row['Server']: (row['By'], row['Result']) for row in rows} == {
         running: ('live-migration', 'moved'), paused: ('live-migration', 'moved'), off: ('migrate', 'moved'),
-        suspended: ('-', 'cannot move while it is SUSPENDED')}
+        suspended: ('-', 'cannot move while it is SUSPENDED: `resume` it')}
     assert code == 1 and on(cloud, 'compute1') == {suspended}
     assert status(off) == ['confirmed'] and status(running) == ['completed']
     service = cloud.api('GET', '/os-services?host=compute1&binary=nova-compute')['services'][0]
@@ -109,7 +110,8 @@ def test_a_host_that_is_down_is_evacuated(cli: Any) -> None:
     force_down(cloud, 'compute1')
     code, rows = cli('host', 'drain', 'compute1', '--wait')
     assert code == 1 and {row['Server']: (row['By'], row['Result']) for row in rows} == {
-        made[0]: ('evacuate', 'moved'), made[1]: ('-', 'cannot move while it is PAUSED and its host down')}
+        made[0]: ('evacuate', 'moved'),
+        made[1]: ('-', 'cannot move while it is PAUSED and its host down: ' + OTHERWISE_DOWN)}
     assert status(made[0]) == ['done'] and on(cloud, 'compute1') == {made[1]}
 
 
@@ -157,6 +159,59 @@ def test_broken_off_by_the_death_of_the_host(cli: Any, conf: Any) -> None:
         code, rows = cli('host', 'drain', 'compute1', '--wait')
         revived.result()
     assert code == 0 and {row['Server'] for row in rows} == set(made) and on(cloud, 'compute1') == set()
+    assert not cloud.leaks()
+
+
+def test_what_is_shelved_is_taken_off(cli: Any, conf: Any) -> None:
+    cloud = cli.cloud
+    conf.set_override('shelved_offload_time', -1)
+    uuid = all_on(cloud, 'compute1', 1)[0]
+    act(cloud, uuid, 'shelve')
+    cloud.wait(uuid, 'SHELVED')
+    code, rows = cli('host', 'drain', 'compute1', '--wait')
+    assert (code, [(row['By'], row['Result']) for row in rows]) == (0, [('shelve-offload', 'moved')])
+    assert cloud.show(uuid)['status'] == 'SHELVED_OFFLOADED' and cloud.domains() == {}
+    assert cli('host', 'drain', 'compute1', '--wait') == (0, [])
+    assert not cloud.leaks()
+
+
+def test_what_is_not_ours_to_decide_is_told_with_what_to_do(cli: Any, conf: Any) -> None:
+    cloud = cli.cloud
+    conf.set_override('reclaim_instance_interval', 3600)
+    rescued, broken, soft = all_on(cloud, 'compute1', 3)
+    act(cloud, rescued, 'rescue')
+    cloud.wait(rescued, 'RESCUE')
+    cloud.api('POST', f'/servers/{broken}/action', {'os-resetState': {'state': 'error'}})
+    cloud.api('DELETE', f'/servers/{soft}')
+    cloud.until(lambda: cloud.api('GET', '/servers/detail?soft_deleted=1&status=soft_deleted')['servers'], 'it to go')
+    code, rows = cli('host', 'drain', 'compute1', '--wait')
+    said = {row['Server']: row['Result'] for row in rows}
+    assert code == 1 and set(said) == {rescued, broken, soft}
+    assert '`unrescue`' in said[rescued] and '`reset-state --active`' in said[broken]
+    assert '`force-delete` or `restore`' in said[soft]
+
+
+def resized(cloud: Cloud, uuid: str) -> str:
+    """-> where it is now"""
+    body = {'resize': {'flavorRef': cloud.flavor(ram=128, disk=1)}}
+    cloud.api('POST', f'/servers/{uuid}/action', body)
+    return str(cloud.wait(uuid, 'VERIFY_RESIZE')[HOST])
+
+
+@pytest.mark.parametrize('side', ['from', 'to'])
+def test_resizes_are_their_owners_until_the_operator_says_so(cli: Any, side: str) -> None:
+    cloud = cli.cloud
+    uuid = all_on(cloud, 'compute1', 1)[0]
+    there = resized(cloud, uuid)
+    host = 'compute1' if side == 'from' else there
+    code, rows = cli('host', 'drain', host, '--wait')
+    assert code == 1 and [row['Server'] for row in rows] == [uuid]
+    assert rows[0]['Result'] == UNCONFIRMED if side == 'from' else '--confirm-resizes' in rows[0]['Result']
+    assert cloud.show(uuid)['status'] == 'VERIFY_RESIZE'
+    code, rows = cli('host', 'drain', host, '--wait', '--confirm-resizes')
+    assert (code, [row['Result'] for row in rows]) == (0, ['moved'])
+    server = cloud.wait(uuid)
+    assert server[HOST] != host and list(cloud.domains().items()) == [(uuid, server[HOST])]
     assert not cloud.leaks()
 
 
