@@ -5,6 +5,9 @@ from typing import Any
 
 from minicompute.objects.base import record
 
+#: of `connection_info`: the image that a new volume begins with, when that is not the one which the server boots from
+IMAGE = 'image'
+
 
 @record
 class BlockDevice:

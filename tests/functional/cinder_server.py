@@ -162,7 +162,8 @@ class CinderServer:
             raise Refused(413, 'VolumeLimitExceeded: Maximum number of volumes allowed exceeded')
         made = self.volume(**{name: value for name, value in asked.items() if name in (
             'size', 'name', 'description', 'metadata', 'snapshot_id', 'volume_type', 'availability_zone')},
-            status='creating', pending=self.pending, multiattach=asked.get('volume_type') == 'shared',
+            status='creating', pending=self.pending, imageRef=asked.get('imageRef'),
+            multiattach=asked.get('volume_type') == 'shared',
             bootable=str(bool(asked.get('imageRef') or asked.get('snapshot_id'))).lower())
         return 202, {'volume': self._view(self.volumes[made])}
 

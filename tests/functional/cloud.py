@@ -138,7 +138,7 @@ class Cloud:
         answer = self.api('POST', '/servers', body, version=version, expect=expect, user=user, project=project)
         return answer['server'] if expect == 202 and 'server' in answer else answer
 
-    def image(self) -> str:
+    def image(self, name: str = 'tiny', **facts: Any) -> str:
         """-> id of a small raw image that is there for everybody"""
         import io
 
@@ -147,12 +147,12 @@ class Cloud:
         from minicompute.objects import ImageMeta
 
         backend = image_base.load()
-        found = backend.list(admin_context(), filters={'name': 'tiny'})
+        found = backend.list(admin_context(), filters={'name': name})
         if found:
             return str(found[0].id)
         meta = backend.create(admin_context(), ImageMeta(
-            id=str(uuid.uuid4()), name='tiny', status='queued', disk_format='raw', container_format='bare',
-            visibility='public', owner='admin'))
+            id=str(uuid.uuid4()), name=name, status='queued', disk_format='raw', container_format='bare',
+            visibility='public', owner='admin', **facts))
         return str(backend.upload(admin_context(), str(meta.id), io.BytesIO(b'\0' * 65536)).id)
 
     def show(self, uuid: str) -> Any:

@@ -181,6 +181,15 @@ def test_all_sources(cloud: Cloud, cinder: CinderServer) -> None:
     assert set(cinder.volumes) == {source, there, *(str(one.volume_id) for one in devices[1:])}
 
 
+def test_a_further_volume_from_an_image(cloud: Cloud, cinder: CinderServer) -> None:
+    other = cloud.image(name='other')
+    made = boot(cloud, {'source_type': 'image', 'uuid': cloud.image(), 'destination_type': 'volume', 'boot_index': 0,
+                        'volume_size': 1},
+                {'source_type': 'image', 'uuid': other, 'destination_type': 'volume', 'volume_size': 2})
+    server = cloud.wait(made['id'])['id']
+    assert [cinder.volumes[str(one.volume_id)]['imageRef'] == other for one in mapped(server)] == [False, True]
+
+
 def test_the_image_of_a_volume_says_how_it_boots(cloud: Cloud, cinder: CinderServer) -> None:
     one = cinder.volume(1, bootable='true', volume_image_metadata={'hw_disk_bus': 'scsi', 'image_id': 'x'})
     made = cloud.wait(boot(cloud, {'source_type': 'volume', 'uuid': one, 'destination_type': 'volume',

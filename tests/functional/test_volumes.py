@@ -392,6 +392,24 @@ def test_boot_from_an_image_on_a_new_volume(cloud: Cloud, blocks: Caller) -> Non
     assert blocks('GET', f'/volumes/{second.volume_id}')['volume']['status'] == 'in-use'
 
 
+def test_a_further_volume_from_another_image(cloud: Cloud, blocks: Caller) -> None:
+    """Nova has it made whatever its place in the order is; it may boot, and its image says how."""
+    other = cloud.image(name='other', min_disk=2, properties={'hw_disk_bus': 'scsi'})
+    more = {'source_type': 'image', 'uuid': other, 'destination_type': 'volume', 'boot_index': -1, 'volume_size': 2}
+    made = cloud.wait(cloud.boot(imageRef=cloud.image(), block_device_mapping_v2=[more])['id'])
+    (device,) = mapped(made['id'])
+    with session.read() as conn:
+        found = db.get_many(conn, [str(device.volume_id)])[str(device.volume_id)]
+    assert found.bootable and found.image_metadata['hw_disk_bus'] == 'scsi'
+    assert device.connection_info['image']['id'] == other and device.connection_info['state'] == 'attached'
+    small = {**more, 'volume_size': 1}
+    said = cloud.boot(imageRef=cloud.image(), block_device_mapping_v2=[small], expect=400)['badRequest']['message']
+    assert 'smaller than the image' in said
+    said = cloud.boot(imageRef=cloud.image(), block_device_mapping_v2=[{**more, 'uuid': NOWHERE}],
+                      expect=400)['badRequest']['message']
+    assert f'failed to get image {NOWHERE}' in said
+
+
 def test_each_of_many_servers_has_its_own(cloud: Cloud, blocks: Caller) -> None:
     root = {'source_type': 'image', 'uuid': cloud.image(), 'destination_type': 'volume', 'boot_index': 0,
             'volume_size': 1}

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minicompute import exception
-from minicompute.compute.api import device_names
+from minicompute.compute.api import device_names, fitting
 from minicompute.conf import CONF
 from minicompute.db.api.block_devices import ATTACHING, begins
-from minicompute.objects import BlockDevice, Flavor, Volume, VolumeSnapshot, VolumeStatus
+from minicompute.objects import BlockDevice, Flavor, ImageMeta, Volume, VolumeSnapshot, VolumeStatus, to_primitive
+from minicompute.objects.block_device import IMAGE
 from minicompute.volume import base as volume
 
 MOST_LOCAL = 3      # disks besides swap, as Nova's max_local_block_devices
@@ -47,6 +48,11 @@ def snapshot_ids(entries: Entries) -> list[str]:
     return _all_named(entries, 'snapshot')
 
 
+def image_ids(entries: Entries) -> list[str]:
+    """The images that a request names for volumes which it does not boot from."""
+    return _all_named([entry for entry in entries if not is_root(entry)], 'image')
+
+
 def _all_named(entries: Entries, wanted: str) -> list[str]:
     found = []
     for entry in entries:
@@ -59,10 +65,11 @@ def _all_named(entries: Entries, wanted: str) -> list[str]:
 
 def plan(entries: Entries, image_id: str | None, flavor: Flavor, volumes: Mapping[str, Volume] | None = None, *,
          root_device_name: str | None = None,
-         snapshots: Mapping[str, VolumeSnapshot] | None = None) -> list[BlockDevice]:
-    """Root, ephemerals, swap, volumes, in this order; `volumes` and `snapshots` are those of `volume_ids` and
-    `snapshot_ids` that the caller sees. Raises InvalidBDM and Invalid."""
-    there = _There(volumes or {}, snapshots or {})
+         snapshots: Mapping[str, VolumeSnapshot] | None = None,
+         images: Mapping[str, ImageMeta] | None = None) -> list[BlockDevice]:
+    """Root, ephemerals, swap, volumes, in this order; `volumes`, `snapshots` and `images` are those of `volume_ids`,
+    `snapshot_ids` and `image_ids` that the caller sees. Raises InvalidBDM and Invalid."""
+    there = _There(volumes or {}, snapshots or {}, images or {})
     asked = [_device(entry, place, there) for place, entry in enumerate(entries) if not _is_removed(entry)]
     roots = [device for device in asked if device.boot_index == 0]
     _check_boot_order(asked)
@@ -89,6 +96,7 @@ class _There:
 
     volumes: Mapping[str, Volume]
     snapshots: Mapping[str, VolumeSnapshot]
+    images: Mapping[str, ImageMeta]
 
 
 def _check_root(root: BlockDevice, image_id: str | None, there: _There) -> None:
@@ -156,16 +164,21 @@ def zone_with(zone: str | None, volumes: Sequence[Volume]) -> str | None:
 
 
 def new_volume(device: BlockDevice, project_id: str, user_id: str, image_metadata: dict[str, Any],
-               snapshots: Mapping[str, VolumeSnapshot] | None = None) -> Volume:
-    """The volume that this device of a new server is to be; the device refers to it from here on."""
-    bootable = device.source_type == 'image'
+               snapshots: Mapping[str, VolumeSnapshot] | None = None,
+               images: Mapping[str, ImageMeta] | None = None) -> Volume:
+    """The volume that this device of a new server is to be; the device refers to it from here on. `image_metadata` is
+    that of the image which the server boots from."""
+    bootable, own = device.source_type == 'image', None
+    if bootable and device.boot_index != 0:
+        own = (images or {})[str(device.image_id)]
+        image_metadata = fitting.properties(own)
     if device.snapshot_id:
         begins = (snapshots or {})[device.snapshot_id]
         bootable, image_metadata = begins.bootable, begins.image_metadata
     made = Volume(id=str(uuid.uuid4()), project_id=project_id, user_id=user_id, name='', size=device.volume_size or 0,
                   bootable=bootable, image_metadata=image_metadata if bootable else {}, snapshot_id=device.snapshot_id)
     device.volume_id, device.attachment_id = made.id, str(uuid.uuid4())
-    device.connection_info = {'state': ATTACHING, 'made': False}
+    device.connection_info = {'state': ATTACHING, 'made': False, **({IMAGE: to_primitive(own)} if own else {})}
     return made
 
 
@@ -204,7 +217,7 @@ def _device(entry: dict[str, Any], place: int, there: _There) -> BlockDevice:
         volume_type=entry.get('volume_type'), tag=entry.get('tag'), delete_on_termination=True)
     if destination == 'volume' or source in ('volume', 'snapshot'):
         return _volume_device(made, entry, where, named, there)
-    if source == 'image' and boot_index != 0:
+    if source == 'image' and boot_index != 0:       # a volume of it has gone another way
         raise _bad('Mapping image to local is not supported.')
     if source == 'blank' and boot_index is not None and boot_index >= 0:
         raise _bad(f'{where}: a blank device cannot be booted from')
@@ -234,10 +247,17 @@ def _volume_device(made: BlockDevice, entry: dict[str, Any], where: str, named: 
             "Images with destination_type 'volume'")
         raise _bad(f'{kind} need to have a non-zero size specified')
     if source == 'image' and made.boot_index != 0:
-        raise _bad(f'{where}: only the disk that is booted from can be made from an image')
+        _check_image(made, there.images.get(str(named)), named)
     if source == 'blank' and made.boot_index == 0:
         raise _bad(f'{where}: a blank device cannot be booted from')
     return made
+
+
+def _check_image(made: BlockDevice, found: ImageMeta | None, named: str | None) -> None:
+    """Of a volume that the server has beside the one that it boots from."""
+    if found is None:
+        raise _bad(f'failed to get image {named}.')
+    fitting.check_content(found, made.volume_size or 0)
 
 
 def _of_snapshot(made: BlockDevice, found: VolumeSnapshot | None, where: str, named: str | None) -> BlockDevice:

@@ -111,7 +111,8 @@ def _prepare(wanted: lookup.Wanted, found: lookup.Found | Exception,
     context, request = wanted.context, wanted.request
     pattern = _pattern(context, request, found)
     devices = block_devices.plan(found.entries, found.root_image, found.flavor, found.volumes,
-                                 root_device_name=pattern.root_device_name, snapshots=found.snapshots)
+                                 root_device_name=pattern.root_device_name, snapshots=found.snapshots,
+                                 images=found.others)
     _check(request, found, devices)
     named = [found.volumes[str(one.volume_id)] for one in devices if one.source_type == 'volume']
     pattern.availability_zone = block_devices.zone_with(pattern.availability_zone, named)
@@ -281,7 +282,8 @@ def _make_volumes(conn: sa.Connection, order: Order, servers: list[Instance]) ->
         for device in order.to_make:
             device.connection_info = {'state': ATTACHING, ORDERING: utcnow().isoformat()}
         return
-    new = [block_devices.new_volume(device, one.project_id, one.user_id, one.image_properties, order.found.snapshots)
+    new = [block_devices.new_volume(device, one.project_id, one.user_id, one.image_properties, order.found.snapshots,
+                                    order.found.others)
            for one in servers for device in one.block_devices
            if device.destination_type == 'volume' and device.volume_id is None]
     try:

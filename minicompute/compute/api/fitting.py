@@ -42,10 +42,15 @@ def check(image: ImageMeta, flavor: Flavor, *, zero_disk_allowed: bool) -> None:
 
 def check_volume(image: ImageMeta, flavor: Flavor, size_gb: int) -> None:
     """The same for a root disk that is a volume; the image has no id when the volume is there already."""
-    if image.status != 'active':
-        raise exception.ImageNotActive(image_id=image.id)
+    check_content(image, size_gb)
     if flavor.memory_mb < (image.min_ram or 0):
         raise exception.FlavorMemoryTooSmall
+
+
+def check_content(image: ImageMeta, size_gb: int) -> None:
+    """A volume of so many GiB can begin with it. Raises ImageNotActive, Invalid."""
+    if image.status != 'active':
+        raise exception.ImageNotActive(image_id=image.id)
     needed = max(image.size or 0, image.virtual_size or 0, (image.min_disk or 0) * GIB)
     if needed > size_gb * GIB:
         raise exception.Invalid(f'Volume is smaller than the image or its min_disk: the volume has {size_gb} GiB, the '

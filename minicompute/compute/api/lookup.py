@@ -1,6 +1,7 @@
 """What a request names: found, or refused in the words of Nova. Reads only."""
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 from collections import defaultdict
@@ -41,6 +42,8 @@ class Found:
     #: the disks of the request and of the image, and the image of a root disk that none of them says
     entries: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     root_image: str | None = None
+    #: what other volumes begin with
+    others: dict[str, ImageMeta] = dataclasses.field(default_factory=dict)
 
 
 def instance(context: RequestContext, uuid: str) -> Instance:
@@ -86,6 +89,8 @@ class Wanted:
     #: likewise of a volume service
     volumes: dict[str, Volume] = dataclasses.field(default_factory=dict)
     snapshots: dict[str, VolumeSnapshot] = dataclasses.field(default_factory=dict)
+    #: images of volumes that the server does not boot from
+    others: dict[str, ImageMeta] = dataclasses.field(default_factory=dict)
 
     @property
     def image_id(self) -> str | None:
@@ -111,6 +116,7 @@ def remote_images(context: RequestContext, request: CreateRequest) -> Images | N
 def remote(context: RequestContext, request: CreateRequest) -> Wanted:
     """A create with what neighbours say of what it names: asked here, by the caller's own thread and as the caller."""
     wanted = Wanted(context, request, remote_images(context, request))
+    wanted.others = _others(context, request)
     backend = volume.load()
     if not backend.remote or not (request.block_devices or wanted.image_id):
         return wanted
@@ -121,6 +127,15 @@ def remote(context: RequestContext, request: CreateRequest) -> Wanted:
     wanted.volumes = backend.show_many(context, block_devices.volume_ids(entries))
     wanted.snapshots = backend.show_snapshots(context, block_devices.snapshot_ids(entries))
     return wanted
+
+
+def _others(context: RequestContext, request: CreateRequest) -> dict[str, ImageMeta]:
+    """Those that are there for the caller."""
+    found = {}
+    for image_id in block_devices.image_ids(request.block_devices):
+        with contextlib.suppress(exception.ImageNotFound, exception.Forbidden):
+            found[image_id] = image.load().show(context, image_id)
+    return found
 
 
 def for_creates(wanted: Sequence[Wanted]) -> list[Found | Exception]:
@@ -220,7 +235,7 @@ def _find(conn: sa.Connection, one: Wanted, basics: _Basics) -> Found:
         _part(basics, meta, 'kernel_id'), _part(basics, meta, 'ramdisk_id'))
     return Found(flavor, basics.limits, meta, kernel, ramdisk, keypair,
                  _group(conn, context, request.hints.get('group')),
-                 basics.volumes, basics.snapshots, entries, None if has_root else request.image_id)
+                 basics.volumes, basics.snapshots, entries, None if has_root else request.image_id, one.others)
 
 
 def _said_by_root(request: CreateRequest, basics: _Basics) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from oslo_log import log as logging
 
 from minicompute import exception
 from minicompute.conf import CONF
-from minicompute.objects import BlockDevice, ImageMeta, Instance
+from minicompute.objects import BlockDevice, ImageMeta, Instance, from_primitive
+from minicompute.objects.block_device import IMAGE
 from minicompute.virt import growth, images
 from minicompute.virt.driver import Progress, no_progress
 from minicompute.virt.interface.moves import Stop, never
@@ -35,7 +36,16 @@ def make_all(instance: Instance, image: ImageMeta | None, cache: ImageCache, pro
     """All volumes of a server that is to start; `image` is what its root volume begins with."""
     for device in instance.block_devices:
         if device.volume_id and not device.no_device:
-            make(device, image if device.source_type == 'image' else None, cache, progress, stop)
+            make(device, _begins_with(device, image), cache, progress, stop)
+
+
+def _begins_with(device: BlockDevice, image: ImageMeta | None) -> ImageMeta | None:
+    """One that is no root disk brings the image that it is made from."""
+    if device.source_type != 'image':
+        return None
+    own = device.connection_info.get(IMAGE)
+    known: ImageMeta | None = from_primitive(own) if own else image
+    return known
 
 
 def is_remote(device: BlockDevice) -> bool:

@@ -81,7 +81,7 @@ def test_volume_ids():
     ([mapped(boot_index=0)], 'i', 'Boot sequence'), ([mapped(boot_index=0, uuid='w')], None, 'failed to get volume w'),
     ([mapped(destination_type='local')], 'i', 'Mapping volume to local'), ([mapped()] * 2, 'i', 'named twice'),
     ([{**TO_VOLUME, 'volume_size': None}], None, 'non-zero size'), ([{**TO_VOLUME, 'uuid': 'j'}], 'i', 'imageRef'),
-    ([ROOT, {**TO_VOLUME, 'boot_index': 1}], 'i', 'only the disk that is booted'),
+    ([ROOT, {**TO_VOLUME, 'boot_index': 1}], 'i', 'failed to get image i'),
     ([{'source_type': 'blank', 'destination_type': 'volume'}], 'i', 'Blank volumes'),
     ([mapped(volume_type='gold')], 'i', 'Volume type gold')])
 def test_volumes_that_cannot_be(entries, image, why):

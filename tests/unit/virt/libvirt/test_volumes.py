@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from minicompute import exception
-from minicompute.objects import BlockDevice, ImageMeta
+from minicompute.objects import BlockDevice, ImageMeta, to_primitive
 from minicompute.virt import images
 from minicompute.virt.libvirt import space, volumes
 from minicompute.virt.libvirt.imagecache import Base
@@ -150,3 +150,18 @@ def test_an_image_that_does_not_fit_a_volume_that_is_there(tmp_path: pathlib.Pat
     assert begins(device, tmp_path) == bytes(4)
     with pytest.raises(exception.VolumeLost):
         volumes.refill(lost, ImageMeta(id='i'), large)  # type: ignore[arg-type]
+
+
+def test_each_volume_begins_with_its_own_image(tmp_path: pathlib.Path) -> None:
+    caches = {'root': Cache(str(tmp_path / 'root'), b'r'), 'other': Cache(str(tmp_path / 'other'), b'o')}
+
+    class Both:
+        def disk(self, image: ImageMeta, *args: Any) -> Base:
+            return caches[str(image.id)].disk(image, *args)
+    root = volume(1, boot_index=0)
+    more = volume(1, info={'image': to_primitive(ImageMeta(id='other'))})
+    root.source_type = more.source_type = 'image'
+    instance = make_instance()
+    instance.block_devices = [root, more]
+    volumes.make_all(instance, ImageMeta(id='root'), Both())  # type: ignore[arg-type]
+    assert (begins(root, tmp_path), begins(more, tmp_path)) == (b'rrrr', b'oooo')
