@@ -138,6 +138,29 @@ def test_a_delete_for_good_ends_one_that_waits(keeps: Cloud) -> None:
     keeps.until(lambda: not keeps.leaks(), 'nothing to be held')
 
 
+def test_a_server_whose_delete_has_waited_shows_it(cloud: Cloud) -> None:
+    """What it waits for ends without a task; nobody may begin something with the server then."""
+    uuid = cloud.wait(cloud.boot()['id'])['id']
+    rebooting, may_reboot, destroying, may_destroy = (threading.Event() for _ in range(4))
+
+    def hold(reached: threading.Event, gate: threading.Event) -> Any:
+        def fault(driver: Any, uuid: str) -> None:
+            reached.set()
+            gate.wait(60)
+        return fault
+    FakeDriver.faults['reboot'] = hold(rebooting, may_reboot)
+    FakeDriver.faults['destroy'] = hold(destroying, may_destroy)
+    act(cloud, uuid, 'reboot', {'type': 'HARD'})
+    assert rebooting.wait(60)
+    act(cloud, uuid, 'forceDelete')
+    may_reboot.set()
+    assert destroying.wait(60)
+    assert cloud.api('GET', f'/servers/{uuid}')['server']['OS-EXT-STS:task_state'] == 'deleting'
+    act(cloud, uuid, 'os-stop', expect=409)
+    may_destroy.set()
+    cloud.wait_gone(uuid)
+
+
 def test_a_restore_needs_room_in_the_quota(conf: Any, keeps: Cloud) -> None:
     conf.set_override('instances', 1, 'quota')
     uuid = deleted(keeps)

@@ -18,7 +18,7 @@ from minicompute.db.models import instance_actions as actions
 from minicompute.db.models import instance_actions_events as events
 from minicompute.db.models import instances
 from minicompute.db.session import now as db_now
-from minicompute.objects import Action, ActionState
+from minicompute.objects import Action, ActionState, TaskState
 
 _FIELDS = tuple(Action.__dataclass_fields__)
 #: key of `data` whose values are wiped when the action ends
@@ -47,6 +47,8 @@ _TAKE = actions.update().where(actions.c.id.in_(_IDS)).values(
 _LOCK = sa.select(actions.c.id, actions.c.generation, actions.c.owner, actions.c.state, actions.c.cancel).where(
     actions.c.id.in_(_IDS)).order_by(actions.c.id).with_for_update()
 _ANY_BUSY = sa.select(actions.c.id).where(actions.c.busy.in_(sa.bindparam('uuids', expanding=True))).limit(1)
+#: what a server does for which a delete that has waited is let go
+_TASKS = {'delete': TaskState.DELETING, 'soft_delete': TaskState.SOFT_DELETING}
 _WAITING = sa.select(actions.c.id, actions.c.instance_uuid, actions.c.flow).where(
     actions.c.after.in_(_IDS), actions.c.state == ActionState.QUEUED).order_by(actions.c.id)
 
@@ -324,13 +326,19 @@ def release_waiting(conn: sa.Connection, ended: Sequence[Action]) -> list[int]:
 
 
 def _let_go(conn: sa.Connection, rows: Sequence[Any]) -> list[int]:
-    """A delete goes before all else, and ends the others; these now wait for the one that goes."""
+    """A delete goes before all else, and ends the others; these now wait for the one that goes. What it waited for may
+    have left the server without a task: it is deleted all the same, and nothing else begins with it."""
     first: dict[str, Any] = {}
     for row in sorted(rows, key=lambda row: (row.flow != 'delete', row.id)):
         first.setdefault(row.instance_uuid, row)
     others = [row for row in rows if first[row.instance_uuid] is not row]
     bulk.update(conn, actions.c.id, {row.id: {
         'state': ActionState.RUNNING, 'busy': row.instance_uuid, 'lease_until': None} for row in first.values()})
+    for flow, task_state in _TASKS.items():
+        goes = [uuid for uuid, row in first.items() if row.flow == flow]
+        if goes:
+            conn.execute(instances.update().where(
+                instances.c.uuid.in_(goes), instances.c.deleted == 0).values(task_state=task_state))
     for row in others:
         winner = first[row.instance_uuid]
         more: dict[str, Any] = {'cancel': True} if winner.flow == 'delete' else {}
