@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from minicompute import exception
 from minicompute.conductor import due
@@ -13,7 +14,7 @@ from minicompute.conf import CONF
 from minicompute.context import admin_context
 from minicompute.db import session
 from minicompute.db.api import instances, owed
-from minicompute.db.models import compute_nodes, services
+from minicompute.db.models import compute_nodes, images, services
 from minicompute.image import base as image_base
 from minicompute.objects import Instance
 from minicompute.virt.fake import FakeDriver
@@ -129,6 +130,7 @@ def test_a_shelve_that_fails_leaves_it_running(cloud: Cloud, server: str, fault:
     cloud.wait(server)
     assert cloud.services[cloud.domains()[server]].manager.driver.power_state(server) == 1   # type: ignore[attr-defined]
     assert 'No space left' in action_of(cloud, server, 'shelve')['message'] and left_over() == []
+    assert unfinished() == []
     assert [name for name in os.listdir(CONF.local_images.path) if name != cloud.image()] == []
     assert not cloud.leaks()
 
@@ -242,21 +244,28 @@ def test_the_image_goes_with_a_deleted_server(cloud: Cloud, server: str) -> None
     assert gone(image_id) and not cloud.leaks()
 
 
-def test_a_delete_breaks_a_shelve_off(cloud: Cloud, server: str) -> None:
+def unfinished() -> list[str]:
+    with session.read() as conn:
+        return list(conn.scalars(sa.select(images.c.uuid).where(images.c.status != 'active')))
+
+
+@pytest.mark.parametrize('place,task_state', [('power_off', 'shelving'), ('extract', 'shelving_image_pending_upload')])
+def test_a_delete_breaks_a_shelve_off(cloud: Cloud, server: str, place: str, task_state: str) -> None:
     gate, copying = threading.Event(), threading.Event()
 
     def hold(driver: Any, uuid: str) -> None:
         copying.set()
         gate.wait(60)
-    FakeDriver.faults['extract'] = hold
+    FakeDriver.faults[place] = hold
     act(cloud, server, 'shelve')
     assert copying.wait(60)
-    assert cloud.show(server)['OS-EXT-STS:task_state'] == 'shelving_image_pending_upload'
+    assert cloud.show(server)['OS-EXT-STS:task_state'] == task_state
     cloud.api('DELETE', f'/servers/{server}', expect=204)
     gate.set()
     cloud.wait_gone(server)
     assert left_over() == [] and not cloud.leaks()
     assert [name for name in os.listdir(CONF.local_images.path) if name != cloud.image()] == []
+    cloud.until(lambda: not unfinished(), 'its image to be forgotten')
 
 
 def test_a_locked_server_stays_where_it_is(cloud: Cloud) -> None:

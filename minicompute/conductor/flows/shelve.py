@@ -1,6 +1,6 @@
 """A server is put on the shelf, taken off its host, and brought back, perhaps elsewhere.
 
-    SHELVE          power_off_guest --> (an image: snapshot.py) --> put_on_shelf* --> offload --> unbind_ports
+    SHELVE          have_image --> power_off_guest --> (snapshot.py) --> put_on_shelf* --> offload --> unbind_ports
     SHELVE_OFFLOAD  offload --> unbind_ports
     UNSHELVE        find_image --> power_on                                               \\
                               \\--> choose_host --> bind_ports --> spawn_from_image --> let_run* --> forget_image
@@ -49,6 +49,11 @@ def runs(task: Task) -> bool:
 def _was(task: Task) -> str | None:
     """The state that the server is shelved from, also while a later step is undone that has changed the record."""
     return task.data.get('was') or (task.instance.vm_state if task.instance else None)
+
+
+def have_image(task: Task) -> Outcome:
+    """The image is there since the request: whatever fails behind this, it goes. Nothing begins here."""
+    return {}
 
 
 def power_off_guest(task: Task) -> Asked:
@@ -312,6 +317,7 @@ def unshelve_failed(task: Task, error: dict[str, Any]) -> None:
 
 SHELVE = Flow(
     'shelve',
+    Step(have_image, undo=snapshot.discard_image, debts=snapshot.image_left, when=snapshot.wanted),
     Step(power_off_guest, undo=power_on_again, undo_owes=False, undo_late=is_active, done=powered_off, when=runs),
     *snapshot.TO_SEND,
     # The disks go next: from here on the image is the server.
