@@ -3,7 +3,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tests.integration.kill_matrix.cases import EXECUTORS, MOST, Case, batches, cases_of, points_of, unwound
+from tests.integration.kill_matrix.actions import ACTIONS
+from tests.integration.kill_matrix.cases import EXECUTORS, MAKERS, MOST, Case, batches, cases_of, points_of, unwound
 
 TRACE = [
     ('conductor', 'build.schedule', 'before', 'a'), ('scheduler', 'claim', 'before', 'a'),
@@ -46,7 +47,7 @@ def test_what_goes_forward_again_is_made_to_fail_earlier() -> None:
 
 
 def test_a_batch_has_one_victim_and_each_case_once() -> None:
-    cases = [case for name in [f'action{n}' for n in range(MOST + 3)] + ['lost', 'build']
+    cases = [case for name in [f'action{n}' for n in range(MOST + 3)] + ['lost', *MAKERS]
              for case in cases_of(name, points_of(TRACE, 'a', 'build'))]
     found = batches(cases, alone=['lost'])
     assert sorted(case.key for batch in found for case in batch) == sorted(case.key for case in cases)
@@ -55,9 +56,13 @@ def test_a_batch_has_one_victim_and_each_case_once() -> None:
         assert len({case.executor for case in batch}) == 1
         assert batch[0].executor in EXECUTORS
         assert len(batch) <= MOST
-        assert names.count('build') <= 1, 'servers that are being made cannot be told apart'
+        assert sum(name in MAKERS for name in names) <= 1, 'servers that are being made cannot be told apart'
         assert 'lost' not in names or set(names) == {'lost'}
         assert len(batch) == 1 or 'scheduler' not in {case.role for case in batch}
+
+
+def test_what_makes_its_servers_is_known() -> None:
+    assert [act.name for act in ACTIONS if act.boots] == list(MAKERS)
 
 
 def test_neighbours_are_kept_apart() -> None:

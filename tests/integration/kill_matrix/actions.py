@@ -50,11 +50,18 @@ class Things:
     def boot(self, name: str, **more: Any) -> str:
         return str(self.api.boot(name, self.small, self.image, networks=[{'uuid': self.network}], **more)['id'])
 
-    def boot_on_volume(self, name: str) -> str:
+    def boot_several(self, name: str, count: int) -> list[str]:
+        """By one request: all of them, or none."""
+        first = self.boot(name, min_count=count, max_count=count)
+        rest = self.site.rows(f"SELECT uuid FROM instances WHERE uuid <> '{first}' AND reservation_id = "
+                              f"(SELECT reservation_id FROM instances WHERE uuid = '{first}')")
+        return [first, *(row.uuid for row in rest)]
+
+    def boot_on_volume(self, name: str, **more: Any) -> str:
         root = {'source_type': 'image', 'uuid': self.image, 'destination_type': 'volume', 'boot_index': 0,
                 'volume_size': 1, 'delete_on_termination': True}
         return str(self.api.boot(name, self.small, '', networks=[{'uuid': self.network}],
-                                 block_device_mapping_v2=[root])['id'])
+                                 block_device_mapping_v2=[root], **more)['id'])
 
     def volume(self) -> str:
         status, made = self.api.request('POST', '/v3/volumes', {'volume': {'size': 1, 'name': 'data'}})
@@ -100,8 +107,8 @@ class Act:
     done: tuple[str, ...] = ('ACTIVE',)
     failed: tuple[str, ...] = ('ACTIVE',)
     start: Prepare | None = None
-    #: its request makes the server: nothing is booted for it
-    boots: bool = False
+    #: so many servers its request makes: nothing is booted for it
+    boots: int = 0
     #: it wants its host down, and so a batch of its own
     alone: bool = False
     #: its server boots from a volume
@@ -127,6 +134,14 @@ def delete(things: Things, uuid: str) -> int:
 def deleted(things: Things, uuid: str) -> None:
     delete(things, uuid)
     things.wait(uuid, 'SOFT_DELETED')
+
+
+def reclaim(things: Things, uuid: str) -> int:
+    """The time in which it can be restored is over."""
+    things.site.change(f"UPDATE instances SET due_at = '2026-01-01' WHERE uuid = '{uuid}'")
+    wait_for(lambda: things.site.rows(
+        f"SELECT id FROM instance_actions WHERE instance_uuid = '{uuid}' AND flow = 'delete'"), PATIENCE, 'a delete')
+    return 202
 
 
 def resize(things: Things, uuid: str) -> int:
@@ -162,6 +177,16 @@ def with_volume(things: Things, uuid: str) -> None:
     wait_for(lambda: not things.site.rows(
         f"SELECT id FROM instance_actions WHERE instance_uuid = '{uuid}' AND state IN ('queued', 'running')"),
         PATIENCE, 'the volume to be attached')
+
+
+def resized_with_volume(things: Things, uuid: str) -> None:
+    with_volume(things, uuid)
+    resized(things, uuid)
+
+
+def shelved_on_volumes(things: Things, uuid: str) -> None:
+    with_volume(things, uuid)
+    things.act(uuid, 'shelve', None, 'SHELVED_OFFLOADED')
 
 
 def detach_volume(things: Things, uuid: str) -> int:
@@ -228,11 +253,13 @@ SHELVED = made(('shelve', None, 'SHELVED'))
 OFFLOADED = made(('shelve', None, 'SHELVED'), ('shelveOffload', None, 'SHELVED_OFFLOADED'))
 
 ACTIONS: tuple[Act, ...] = (
-    Act('build', lambda things, _: 202, boots=True, failed=('ERROR',)),
+    Act('build', lambda things, _: 202, boots=1, failed=('ERROR',)),
+    Act('build-several', lambda things, _: 202, boots=3, failed=('ERROR',)),
     Act('delete', plain('forceDelete'), done=('DELETED',), failed=()),
     Act('delete-resized', plain('forceDelete'), start=resized, done=('DELETED',), failed=()),
     Act('delete-offloaded', plain('forceDelete'), start=OFFLOADED, done=('DELETED',), failed=()),
     Act('delete-on-volume', plain('forceDelete'), on_volume=True, done=('DELETED',), failed=()),
+    Act('reclaim', reclaim, start=deleted, done=('DELETED',), failed=()),
     Act('stop', plain('os-stop'), done=('SHUTOFF',)),
     Act('start', plain('os-start'), start=STOPPED, failed=('SHUTOFF',)),
     Act('reboot', plain('reboot', {'type': 'SOFT'})),
@@ -267,6 +294,16 @@ ACTIONS: tuple[Act, ...] = (
     Act('live-migrate', plain('os-migrateLive', {'host': None, 'block_migration': 'auto'})),
     # Since 2.95 it is left for its owner to start.
     Act('evacuate', plain('evacuate', {}), done=('SHUTOFF',), failed=('ACTIVE', 'ERROR'), alone=True),
+    # The same steps, with a root and another volume to carry along.
+    Act('unshelve-volumes', plain('unshelve'), on_volume=True, start=shelved_on_volumes,
+        failed=('SHELVED_OFFLOADED',)),
+    Act('resize-volumes', resize, on_volume=True, start=with_volume, done=('VERIFY_RESIZE',)),
+    Act('revert-resize-volumes', plain('revertResize'), on_volume=True, start=resized_with_volume,
+        failed=('VERIFY_RESIZE', 'ACTIVE')),
+    Act('live-migrate-volumes', plain('os-migrateLive', {'host': None, 'block_migration': 'auto'}), on_volume=True,
+        start=with_volume),
+    Act('evacuate-volumes', plain('evacuate', {}), on_volume=True, start=with_volume, done=('SHUTOFF',),
+        failed=('ACTIVE', 'ERROR'), alone=True),
     Act('attach-interface', attach_interface),
     Act('detach-interface', detach_interface),
     Act('attach-volume', attach_volume),
@@ -293,8 +330,8 @@ def servers_for(things: Things, wanted: Wanted) -> tuple[dict[str, str], dict[st
     def one(name: str) -> None:
         act = wanted[name]
         try:
-            found[name] = things.boot_on_volume(act.name) if act.on_volume else things.boot(
-                act.name, **({'host': things.site.stack.host('compute', 2)} if act.alone else {}))
+            boot = things.boot_on_volume if act.on_volume else things.boot
+            found[name] = boot(act.name, **({'host': things.site.stack.host('compute', 2)} if act.alone else {}))
             things.wait(found[name], 'ACTIVE')
             if act.start is not None:
                 act.start(things, found[name])
@@ -303,6 +340,11 @@ def servers_for(things: Things, wanted: Wanted) -> tuple[dict[str, str], dict[st
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(one, [name for name, act in wanted.items() if not act.boots]))
     return found, refused
+
+
+def sibling(name: str, number: int) -> str:
+    """What the servers that one request makes are called; the first as the request."""
+    return f'{name} +{number}' if number else name
 
 
 def ask_all(things: Things, wanted: Wanted, uuids: dict[str, str]) -> dict[str, int]:
@@ -314,7 +356,8 @@ def ask_all(things: Things, wanted: Wanted, uuids: dict[str, str]) -> dict[str, 
         act = wanted[name]
         try:
             if act.boots:
-                uuids[name] = things.boot(act.name)
+                for number, uuid in enumerate(things.boot_several(act.name, act.boots)):
+                    uuids[sibling(name, number)] = uuid
                 return name, 202
             return name, act.ask(things, uuids[name])
         except (OSError, AssertionError) as error:

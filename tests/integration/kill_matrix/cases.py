@@ -12,6 +12,8 @@ EXECUTORS = ('compute', 'conductor', 'scheduler', 'broker', 'database')
 #: while the thread waits at these points, the broker or the database is what dies
 CUT_AT = {('conductor', 'after-commit'): ('broker',), ('compute', 'before-report'): ('broker',),
           ('conductor', 'before-commit'): ('database',), ('scheduler', 'after'): ('broker',)}
+#: actions whose servers are made by them: their words have no name to hold
+MAKERS = ('build', 'build-several')
 #: cases of one batch
 MOST = 36
 
@@ -77,8 +79,8 @@ def batches(cases: Iterable[Case], alone: Iterable[str] = (), most: int = MOST) 
     found = []
     for (_, at_scheduler, _), group in sorted(kinds.items()):
         bound = 1 if at_scheduler else most
-        makers = [case for case in group if case.action == 'build']
-        others = [case for case in group if case.action != 'build']
+        makers = [case for case in group if case.action in MAKERS]
+        others = [case for case in group if case.action not in MAKERS]
         # Neighbours are points of one action: apart, they are held by different threads of different daemons.
         count = -(-len(group) // bound)
         parts: list[list[Case]] = [makers[number:number + 1] for number in range(max(count, len(makers)))]

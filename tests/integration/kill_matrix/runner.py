@@ -18,6 +18,7 @@ from tests.integration.kill_matrix.actions import (
     ask_all,
     force_down,
     servers_for,
+    sibling,
 )
 from tests.integration.kill_matrix.cases import Case, Point, cases_of, points_of, unwound
 from tests.integration.kill_matrix.site import Site
@@ -119,7 +120,7 @@ class Runner:
         self._until_ended([uuids[name] for name in ready if name in uuids], self._patience)
         self.site.disarm()
         trace = self.site.trace()
-        flows = {name: self._newest(uuid) for name, uuid in uuids.items() if name not in refused}
+        flows = {name: self._newest(uuid) for name, uuid in uuids.items() if name in wanted and name not in refused}
         found = {name: points_of(trace, uuids[name], row.flow) for name, row in flows.items() if row is not None}
         self.bring_back(acts)
         self.things.clean(list(uuids.values()))
@@ -143,7 +144,7 @@ class Runner:
         self.site.disarm()
         self.bring_back(list(wanted.values()))
         problems = self._problems()
-        results = [self._judge(case, uuids.get(key, ''), took, problems) if key in reached else
+        results = [self._judge(case, _of_one(key, uuids) or [''], took, problems) if key in reached else
                    _result(case, 'not reached', why=refused.get(key) or f'HTTP {statuses.get(key)}')
                    for key, case in cases.items()]
         left = self._left_after(list(uuids.values()))
@@ -236,7 +237,15 @@ class Runner:
     def _problems(self) -> dict[str, Any]:
         return all_problems(self.site)
 
-    def _judge(self, case: Case, uuid: str, took: dict[str, float], problems: dict[str, Any]) -> Result:
+    def _judge(self, case: Case, uuids: Sequence[str], took: dict[str, float], problems: dict[str, Any]) -> Result:
+        """Of several servers of one request the first tells what became of it, and each must have kept the promise."""
+        whys, states = zip(*(self._judge_one(case, uuid, took, problems) for uuid in uuids), strict=True)
+        why = [line for lines in whys for line in lines]
+        seconds = max(took.get(uuid, self._patience) for uuid in uuids)
+        return _result(case, 'broken' if why else 'kept', state=states[0], seconds=seconds, why='; '.join(why)[:2000])
+
+    def _judge_one(self, case: Case, uuid: str, took: dict[str, float],
+                   problems: dict[str, Any]) -> tuple[list[str], str]:
         action = self._newest(uuid)
         seconds, state = took.get(uuid, self._patience), action.state if action is not None else 'none'
         why = [f'{name}: {value}' for name, value in problems.items() if uuid in repr(value)]
@@ -246,8 +255,7 @@ class Runner:
             why.append(f'it took {seconds} s')
         if uuid in self.site.runs_twice:
             why.append('it ran on two hosts at once')
-        why += self._lies(case, uuid, action)
-        return _result(case, 'broken' if why else 'kept', state=state, seconds=seconds, why='; '.join(why)[:2000])
+        return why + self._lies(case, uuid, action), state
 
     def _lies(self, case: Case, uuid: str, action: Any) -> list[str]:
         """Where the action log and the server do not say the same."""
@@ -274,6 +282,10 @@ class Runner:
 def _groups(acts: Sequence[Act]) -> list[list[Act]]:
     alone = [[act] for act in acts if act.alone]
     return [[act for act in acts if not act.alone], *alone]
+
+
+def _of_one(name: str, uuids: dict[str, str]) -> list[str]:
+    return [uuids[found] for number in range(len(uuids)) if (found := sibling(name, number)) in uuids]
 
 
 def hold_word(case: Case, uuid: str, does: str = 'hold') -> str:

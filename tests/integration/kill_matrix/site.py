@@ -224,11 +224,19 @@ class Site:
 
     # -- reading -------------------------------------------------------------------
 
-    def rows(self, query: str) -> list[Any]:
+    def _connect(self) -> sa.Connection:
         if self._engine is None:
             self._engine = sa.create_engine(self.stack.database, pool_pre_ping=True, isolation_level='AUTOCOMMIT')
-        with self._engine.connect() as conn:
+        return self._engine.connect()
+
+    def rows(self, query: str) -> list[Any]:
+        with self._connect() as conn:
             return list(conn.execute(sa.text(query)))
+
+    def change(self, statement: str) -> None:
+        """What only the clock does otherwise."""
+        with self._connect() as conn:
+            conn.execute(sa.text(statement))
 
 
 def _links(host: pathlib.Path) -> Iterator[pathlib.Path]:
