@@ -21,7 +21,7 @@ from webob import Request
 
 from minicompute.api.metadata import app as app_module
 from minicompute.compute.manager import metadata as proxy_module
-from minicompute.compute.manager.metadata import Listener
+from minicompute.compute.manager.metadata import Listener, MetadataProxy
 from minicompute.virt import guest_data, link_local
 from minicompute.virt.interface.metadata import Asker
 from minicompute.virt.signature import sign
@@ -293,6 +293,14 @@ def get(url: str, data: bytes | None = None, **headers: str) -> tuple[int, bytes
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
+
+
+@pytest.mark.parametrize('backend', ['local', 'neutron'])
+def test_only_a_host_of_local_networks_listens_on_their_bridges(conf, network, backend):
+    conf.set_override('metadata_url', 'http://127.0.0.1:1', 'local_networks')
+    conf.set_override('metadata_proxy_shared_secret', 'secret', 'neutron')
+    conf.set_override('network_backend', backend)
+    assert bool(MetadataProxy(network).periodics()) == (backend == 'local')
 
 
 def test_a_guest_is_known_by_its_network_and_not_by_what_it_says(api, listener, network, server, cloud):

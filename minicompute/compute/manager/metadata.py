@@ -48,7 +48,8 @@ class MetadataProxy:
         self._first = True
 
     def periodics(self) -> list[Periodic]:
-        if not CONF.local_networks.metadata_url:
+        # The bridges of local networks are then another's on the same machine, who answers there.
+        if not CONF.local_networks.metadata_url or CONF.network_backend != 'local':
             return []
         if not CONF.neutron.metadata_proxy_shared_secret:
             LOG.warning('[local_networks] metadata_url needs [neutron] metadata_proxy_shared_secret: guests are told '
