@@ -1,7 +1,7 @@
 """Plugs the network cards of a server: bridges of the host, Open vSwitch, and NAT networks of libvirt's own.
 
-A bridge of Open vSwitch needs nothing of us: libvirt makes the tap and adds it, with the port's id, when the domain
-starts. (hybrid_plug.py: where Neutron filters by iptables there is a Linux bridge between.)
+Cards of Neutron's are plugged by os-vif (osvif.py). Into a bridge of Open vSwitch libvirt puts the tap, with the port's
+id, when the domain starts.
 
 A VIF of kind 'network' describes its network in `details`, and this host makes the network when the first of
 its ports comes and removes it after the last:
@@ -29,7 +29,7 @@ from minicompute.conf import CONF
 from minicompute.objects import VIF, Instance
 from minicompute.virt import link_local
 from minicompute.virt.hardware import GuestHardware
-from minicompute.virt.libvirt import hybrid_plug, routes
+from minicompute.virt.libvirt import osvif, routes
 from minicompute.virt.libvirt.config.base import Element, parse, render
 from minicompute.virt.libvirt.config.interface import Interface
 from minicompute.virt.libvirt.config.network import DhcpHost, NatNetwork
@@ -71,9 +71,9 @@ class Networks:
         """Make sure that all networks of the server run here and know its ports."""
         self.firewalls.define(vif.details['firewall'] for vif in instance.network_info if 'firewall' in vif.details)
         for vif in instance.network_info:
-            if hybrid_plug.wanted(vif):
+            if osvif.wanted(vif):
                 with self._lock:
-                    hybrid_plug.plug(vif, instance.uuid)
+                    osvif.plug(vif, instance.uuid)
             if vif.kind == 'network':
                 with self._lock:
                     self._plugged[vif.mac_address] = time.monotonic()
@@ -82,9 +82,9 @@ class Networks:
     def unplug(self, instance: Instance) -> None:
         """Forget its ports, and networks of ours that are left without any."""
         for vif in instance.network_info:
-            if hybrid_plug.wanted(vif):
+            if osvif.wanted(vif):
                 with self._lock:
-                    hybrid_plug.unplug(vif)
+                    osvif.unplug(vif, instance.uuid)
             if vif.kind == 'network':
                 with self._lock:
                     self._remove_port(vif)
@@ -263,7 +263,7 @@ def _interface(vif: VIF, hardware: GuestHardware, vcpus: int) -> Interface:
     if not source:
         raise exception.NotImplementedHere(f'Port {vif.id} is of kind {vif.kind!r}, which cannot be plugged on this '
                                            'host: it can plug ovs and bridge.')
-    hybrid = hybrid_plug.wanted(vif)
+    hybrid = osvif.hybrid(vif)
     addresses = [ip.address for ip in vif.fixed_ips if ip.version == 4]
     queues = None
     if hardware.vif_multiqueue and hardware.vif_model == 'virtio' and vcpus > 1:
@@ -272,7 +272,7 @@ def _interface(vif: VIF, hardware: GuestHardware, vcpus: int) -> Interface:
     secured = 'port_filter' not in vif.details and vif.details.get('port_security', True) and bool(addresses)
     return Interface(
         kind='bridge' if vif.kind == 'ovs' else vif.kind,
-        source=hybrid_plug.bridge(vif) if hybrid else source,
+        source=osvif.bridge(vif) if hybrid else source,
         port=vif.id if vif.kind == 'ovs' and not hybrid else None,
         mac=vif.mac_address,
         device=vif.devname,
