@@ -5,7 +5,7 @@
     host list
     image-cache list
     action list [--all] | action show ID | action retry ID | action abandon ID [--reason TEXT]
-    audit [--mend]
+    audit [--mend] [--timeout SECONDS]
     quota show PROJECT | quota set PROJECT RESOURCE LIMIT
     config sample | policy sample
     policy list [PATTERN] | policy check RULE WHO | policy explain RULE WHO
@@ -28,7 +28,7 @@ from oslo_config import cfg, generator
 from oslo_db import exception as db_exc
 
 from minicompute import conf, exception, servicegroup
-from minicompute.cmd import manage_debts, manage_policy
+from minicompute.cmd import manage_audit, manage_debts, manage_policy
 from minicompute.conductor import auditor, flows
 from minicompute.conductor.flow import Flow
 from minicompute.conf import CONF
@@ -170,22 +170,21 @@ FOUND = 3
 
 
 def audit_records(args: argparse.Namespace) -> None:
-    """What conductors do all the time: to look without touching anything, or while none runs. What lies on hosts is
-    compared with the records by the hosts and conductors themselves."""
-    found = auditor.look(audit.checks(), mend=args.mend)
-    if not found:
+    """What conductors do all the time: to look without touching anything, or while none runs. Hosts are only asked:
+    what lies there is mended by them and the conductors."""
+    records = auditor.look(audit.checks(), mend=args.mend) + auditor.doubts()
+    rows = [(f, 'yours' if not f.safe else 'mended' if args.mend else 'can be mended') for f in records]
+    if args.timeout:
+        found, down = manage_audit.look(args.timeout)
+        rows += [(f, 'its host mends it' if f.safe else 'yours') for f in found]
+        if down:
+            print(f'Not asked, as they are down: {", ".join(down)}', file=sys.stderr)
+    if not rows:
         print('Nothing is wrong.')
         return
-    table(['What', 'Whose', 'Now', 'Why'], [
-        [f.kind, f.subject, _fate(f, args.mend), f.reason] for f in found])
-    if not args.mend or not all(f.safe for f in found):
+    table(['What', 'Whose', 'Now', 'Why'], [[f.kind, f.subject, fate, f.reason] for f, fate in rows])
+    if any(fate != 'mended' for _, fate in rows):
         raise SystemExit(FOUND)
-
-
-def _fate(finding: audit.Finding, mend: bool) -> str:
-    if not finding.safe:
-        return 'yours'
-    return 'mended' if mend else 'can be mended'
 
 
 # -- quotas, samples -----------------------------------------------------------------------
@@ -302,7 +301,9 @@ COMMANDS: list[tuple[str, str, Callable[[argparse.Namespace], None], str, Words]
     ('debt', 'retry', manage_debts.retry, 'Try one of them again, also one that was given up.', DEBT),
     ('debt', 'forget', manage_debts.forget, 'Do not try it again: what is left there is yours to mend.', DEBT),
     ('audit', '', audit_records, 'Look for what is held for nobody, or missing; exit status 3 when something is left.',
-     [('--mend', {'action': 'store_true', 'help': 'Mend what is safe to mend.'})]),
+     [('--mend', {'action': 'store_true', 'help': 'Mend what is safe to mend.'}),
+      ('--timeout', {'type': float, 'default': 10.0, 'metavar': 'SECONDS',
+                     'help': 'Wait so long for what hosts say lies there (default 10; 0: ask none).'})]),
     ('quota', 'show', quota_show, 'Show the limits of a project.', PROJECT),
     ('quota', 'set', quota_set, 'Set one limit of a project; -1 is no bound.',
      [*PROJECT, ('resource', {'choices': sorted(DEFAULTS)}), ('limit', {'type': int})]),

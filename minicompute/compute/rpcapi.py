@@ -65,6 +65,10 @@ class ComputeAPI:
         assert instance.host is not None
         send(instance.host, action.request(verb, instance, args, None))
 
+    def holdings(self, context: RequestContext, host: str, timeout: float) -> dict[str, Any]:
+        """What lies there, as conductors are told it. Raises MessagingTimeout when the host does not answer."""
+        return dict(self._client.call(context, 'holdings', server=host, timeout=timeout))
+
     def console_output(self, context: RequestContext, instance: Instance, length: int | None) -> str:
         """Raises MessagingTimeout when the host does not answer."""
         return str(self._client.call(context, 'console_output', server=instance.host, timeout=10,

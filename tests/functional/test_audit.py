@@ -271,16 +271,16 @@ def test_a_hint_is_no_word_of_the_scheduler(quiet_cloud: Cloud) -> None:
 
 def test_the_command(quiet_cloud: Cloud, capsys: Any) -> None:
     _, node = healthy(quiet_cloud)
-    manage.audit_records(argparse.Namespace(mend=False))
+    manage.audit_records(argparse.Namespace(mend=False, timeout=10))
     assert capsys.readouterr().out == 'Nothing is wrong.\n'
     claim(GONE, GONE, node)
     with pytest.raises(SystemExit) as ended:
-        manage.audit_records(argparse.Namespace(mend=False))
+        manage.audit_records(argparse.Namespace(mend=False, timeout=10))
     assert ended.value.code == manage.FOUND
     assert 'can be mended' in capsys.readouterr().out
-    manage.audit_records(argparse.Namespace(mend=True))
+    manage.audit_records(argparse.Namespace(mend=True, timeout=10))
     assert 'mended' in capsys.readouterr().out
-    manage.audit_records(argparse.Namespace(mend=False))
+    manage.audit_records(argparse.Namespace(mend=False, timeout=10))
     assert capsys.readouterr().out == 'Nothing is wrong.\n'
 
 

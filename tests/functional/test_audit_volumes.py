@@ -1,6 +1,8 @@
-"""Local volumes are compared with their files, and nothing of either is removed."""
+"""Local volumes are compared with their files, and nothing of either is removed; what the command sees of both and of
+hosts."""
 from __future__ import annotations
 
+import argparse
 import os
 import pathlib
 import uuid as uuidlib
@@ -8,15 +10,17 @@ from typing import Any
 
 import pytest
 
+from minicompute.cmd import manage
 from minicompute.conductor import auditor
 from minicompute.conf import CONF
 from minicompute.db import session
 from minicompute.db.api import volumes as volume_rows
 from minicompute.db.models import volumes
 from minicompute.objects import Volume
+from minicompute.virt.fake import FakeDriver
 from minicompute.volume import files
 from tests.functional.cloud import Cloud
-from tests.functional.test_audit import GONE, execute, hasty, quiet_cloud
+from tests.functional.test_audit import GONE, execute, hasty, healthy, home_of, quiet_cloud, stray
 
 __all__ = ['hasty', 'quiet_cloud']
 
@@ -80,3 +84,36 @@ def test_a_conductor_tells_of_volumes_by_itself(hasty: Cloud, caplog: pytest.Log
     local_volume()
     lost = local_volume(file=False)
     hasty.until(lambda: f'left to you: volume without its file: {lost}' in caplog.text, 'somebody to say so')
+
+
+def test_the_command_asks_the_hosts(quiet_cloud: Cloud, capsys: Any) -> None:
+    """It shows what they would mend, and touches nothing."""
+    uuid, _ = healthy(quiet_cloud)
+    home = home_of(quiet_cloud, uuid)
+    other = 'compute2' if home == 'compute1' else 'compute1'
+    FakeDriver(home).undefine(uuid)
+    stray(uuid, other)
+    stray(GONE, other)
+    lost = [local_volume(), local_volume(file=False)][1]
+    with pytest.raises(SystemExit) as ended:
+        manage.audit_records(argparse.Namespace(mend=False, timeout=10))
+    said = capsys.readouterr().out.splitlines()
+    assert ended.value.code == manage.FOUND and len(said) == 5
+    for kind, subject, fate in (
+            ('server without a domain', uuid, 'its host mends it'),
+            ('server of another place', uuid, 'its host mends it'), ('server without a record', GONE, 'yours'),
+            ('volume without its file', lost, 'yours')):
+        assert any(line.startswith(kind) and subject in line and fate in line for line in said), (kind, said)
+    assert uuid in {domain.uuid for domain in FakeDriver(other).domains()}
+
+
+def test_a_host_that_does_not_answer_is_named(quiet_cloud: Cloud, capsys: Any) -> None:
+    quiet_cloud.stop('compute2')
+    with pytest.raises(SystemExit) as ended:
+        manage.audit_records(argparse.Namespace(mend=False, timeout=0.5))
+    said = capsys.readouterr().out
+    assert ended.value.code == manage.FOUND and 'host without an answer' in said and 'compute2' in said
+    quiet_cloud.force_down('compute2')
+    manage.audit_records(argparse.Namespace(mend=False, timeout=10))
+    heard = capsys.readouterr()
+    assert heard.out == 'Nothing is wrong.\n' and 'compute2' in heard.err

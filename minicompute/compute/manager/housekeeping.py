@@ -259,10 +259,12 @@ class Housekeeping:
 
     def tell_present(self) -> None:
         """What lies here: the conductor says what of it is not ours, and knows what should be here and is not."""
+        rpc.outbox.put(rpc.CONDUCTOR, 'present', self.holdings())
+
+    def holdings(self) -> dict[str, Any]:
         has = self._driver.holdings()
-        rpc.outbox.put(rpc.CONDUCTOR, 'present', {
-            'host': self._host, 'uuids': sorted(has.present), 'undefined': sorted(has.undefined),
-            'diskless': sorted(has.diskless)})
+        return {'host': self._host, 'uuids': sorted(has.present), 'undefined': sorted(has.undefined),
+                'diskless': sorted(has.diskless)}
 
     def look_again(self, uuids: list[str]) -> None:
         """A conductor has it that these run here, and we said that they have no domain."""

@@ -68,9 +68,9 @@ class ComputeManager(Manager):
     # -- the daemon --------------------------------------------------------
 
     def endpoints(self) -> list[Any]:
-        return [rpc.Endpoint(self, 'run_steps', 'pay', 'remove_strangers', 'look_again', 'tell_inventory', 'live_order',
-                             'console_output', 'console',
-                             'diagnostics', 'cache_images', 'refresh_security_rules', 'copy_volumes')]
+        return [rpc.Endpoint(self, 'run_steps', 'pay', 'remove_strangers', 'look_again', 'holdings',
+                             'tell_inventory', 'live_order', 'console_output', 'console', 'diagnostics',
+                             'cache_images', 'refresh_security_rules', 'copy_volumes')]
 
     def start(self) -> None:
         self.driver.start(self.housekeeping.power_changed)
@@ -169,6 +169,10 @@ class ComputeManager(Manager):
                 LOG.exception('%s of the live migration of %s is tried again', order, uuid)
 
     # -- what the API asks -------------------------------------------------
+
+    def holdings(self, context: RequestContext) -> dict[str, Any]:
+        """What lies here, as conductors are told it."""
+        return self.housekeeping.holdings()
 
     def console_output(self, context: RequestContext, instance: Instance, length: int | None) -> str:
         return self.driver.console_output(instance, length)
