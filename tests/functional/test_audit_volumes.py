@@ -20,7 +20,7 @@ from minicompute.objects import Volume
 from minicompute.virt.fake import FakeDriver
 from minicompute.volume import files
 from tests.functional.cloud import Cloud
-from tests.functional.test_audit import GONE, execute, hasty, healthy, home_of, quiet_cloud, stray
+from tests.functional.test_audit import GONE, deleted_server, execute, hasty, healthy, home_of, quiet_cloud, stray
 
 __all__ = ['hasty', 'quiet_cloud']
 
@@ -84,6 +84,19 @@ def test_a_conductor_tells_of_volumes_by_itself(hasty: Cloud, caplog: pytest.Log
     local_volume()
     lost = local_volume(file=False)
     hasty.until(lambda: f'left to you: volume without its file: {lost}' in caplog.text, 'somebody to say so')
+
+
+def test_connections_of_nobody_do_not_wait_for_the_sweep(quiet_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes each 40 minutes, and never where images are kept for good; what lies on hosts is told each 20 s."""
+    uuid, _ = healthy(quiet_cloud)
+    home, gone = home_of(quiet_cloud, uuid), deleted_server(quiet_cloud)
+    other = 'compute2' if home == 'compute1' else 'compute1'
+    monkeypatch.setattr(FakeDriver, 'connected', lambda driver: {uuid, gone, GONE})
+    left: list[tuple[str, str]] = []
+    monkeypatch.setattr(FakeDriver, 'disconnect', lambda driver, one: left.append((driver.host, one)))
+    for name in (home, other):
+        quiet_cloud.services[name].manager.housekeeping.tell_present()    # type: ignore[attr-defined]
+    assert sorted(left) == sorted([(home, gone), (other, gone), (other, uuid)])
 
 
 def test_the_command_asks_the_hosts(quiet_cloud: Cloud, capsys: Any) -> None:

@@ -259,7 +259,20 @@ class Housekeeping:
 
     def tell_present(self) -> None:
         """What lies here: the conductor says what of it is not ours, and knows what should be here and is not."""
-        rpc.outbox.put(rpc.CONDUCTOR, 'present', self.holdings())
+        began, said = time.monotonic(), self.holdings()
+        rpc.outbox.put(rpc.CONDUCTOR, 'present', said)
+        if alone := self._driver.connected() - set(said['uuids']):
+            strangers = rpc.quiet(lambda: self._conductor.strangers(admin_context(), self._host, sorted(alone)),
+                                  'Whether their volumes are to be disconnected is not known')
+            self._disconnect(alone.intersection(strangers or ()), began)
+
+    def _disconnect(self, uuids: set[str], began: float) -> None:
+        """Nothing else is here of these servers, wherever they live: they need no volumes here."""
+        for uuid in sorted(uuids):
+            with self._guard.alone(uuid, began) as free:
+                if free:
+                    LOG.warning('Volumes of instance %s are connected here for nobody', uuid)
+                    self._driver.disconnect(uuid)
 
     def holdings(self) -> dict[str, Any]:
         has = self._driver.holdings()
@@ -299,11 +312,7 @@ class Housekeeping:
         minimum = CONF.image_cache.remove_unused_original_minimum_age_seconds
         for line in self._driver.sweep(known, minimum, set(gone)):
             LOG.info('%s', line)
-        for uuid in sorted(connected & strangers.keys() - present):     # wherever it lives: it needs nothing here
-            with self._guard.alone(uuid, began) as free:
-                if free:
-                    LOG.warning('Volumes of instance %s are connected here for nobody', uuid)
-                    self._driver.disconnect(uuid)
+        self._disconnect(connected & strangers.keys() - present, began)
         self._guard.forget(recorded)
 
 
