@@ -117,7 +117,7 @@ status() {
 one() {
     case "$2" in
         mariadb | rabbitmq) fail "say down and up: everything needs $2" ;;
-        api | conductor | scheduler | compute | api-metadata | novncproxy)
+        api | conductor | scheduler | compute | api-metadata | novncproxy | serialproxy)
             if [ "$1" = stop ]; then end_process "$PIDS/$2.pid" 15; else DAEMONS="$2" start_daemons; fi ;;
         *)
             [ -s "$RUN/commands/$2" ] || fail "there is no service '$2': $(ls "$RUN/commands" 2> /dev/null | tr '\n' ' ')"

@@ -99,7 +99,7 @@ strays() {
     local directory
     for directory in /proc/[0-9]*; do
         if [ "$(readlink "$directory/cwd" 2> /dev/null)" = "$RUN" ] &&
-            tr '\0' ' ' 2> /dev/null < "$directory/cmdline" | grep -qE 'minicompute-(api|conductor|scheduler|compute|novncproxy)'; then
+            tr '\0' ' ' 2> /dev/null < "$directory/cmdline" | grep -qE 'minicompute-(api|conductor|scheduler|compute|novncproxy|serialproxy)'; then
             basename "$directory"
         fi
     done

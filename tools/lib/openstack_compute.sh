@@ -4,6 +4,9 @@
 # and volumes of which there is no such part are minicompute's own.
 
 NOVNC_PORT=$((PORTS + 80))
+SERIAL_PORT=$((PORTS + 81))
+# shellcheck disable=SC2034  # daemons.sh reads it
+DAEMONS="$DAEMONS serialproxy"
 COMPUTE_URL="http://127.0.0.1:$PORT"
 
 compute_up() {
@@ -44,6 +47,10 @@ web = $(novnc_page)
 [vnc]
 novncproxy_port = $NOVNC_PORT
 novncproxy_base_url = http://127.0.0.1:$NOVNC_PORT/vnc_lite.html
+[serial_console]
+enabled = true
+serialproxy_port = $SERIAL_PORT
+base_url = ws://127.0.0.1:$SERIAL_PORT/
 [neutron]
 service_metadata_proxy = true
 metadata_proxy_shared_secret = $(secret "$RUN/metadata_secret")

@@ -10,10 +10,14 @@ import os
 import pathlib
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
+from tests.integration.lab import Lab as Machines
+from tests.integration.lab import running as running_lab
 
 REPO = pathlib.Path(__file__).resolve().parents[3]
 TOOL = REPO / 'tools' / 'openstack_lab.sh'
@@ -27,6 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if 'openstack' in item.path.parts:
             item.add_marker(pytest.mark.openstack)
+    # Last what needs further hosts: they come up once, and stay to the end.
+    items.sort(key=lambda item: 'machines' in getattr(item, 'fixturenames', ()))
 
 
 class Lab:
@@ -71,6 +77,14 @@ class Lab:
             assert time.monotonic() < end, f'waited {patience} s for {what}'
             time.sleep(0.5)
 
+    def domain(self, server: str) -> str:
+        """libvirt's XML of a guest, wherever it runs."""
+        host = self.of('admin').compute.get_server(server).hypervisor_hostname
+        words = ['virsh', '-q', 'dumpxml', server]
+        if host.startswith('host'):
+            return hosts().execute(host, *words)
+        return subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
+
     def wait(self, user: str, server: str, status: str) -> Any:
         def look() -> Any:
             found = self.of(user).compute.get_server(server)
@@ -111,10 +125,38 @@ class Lab:
 def lab() -> Iterator[Lab]:
     made = Lab()
     found = made.running()
-    made.tool('up')
+    if not found:
+        made.tool('up')
     yield made
     if not found:
         made.tool('down')
+
+
+def hosts() -> Machines:
+    return Machines('oslab', '10.98.210.0/24', pathlib.Path('/var/tmp/minicompute-oslab'))
+
+
+@pytest.fixture(scope='session')
+def machines(lab: Lab) -> Iterator[Machines]:
+    """Two hosts more, `host1` and `host2`: servers move between them. A lab of theirs that runs is used, and left."""
+    made = hosts()
+    with contextlib.ExitStack() as stack:
+        if made.command('status').returncode:
+            stack.enter_context(running_lab(made, '--hosts', '2', '--neighbours'))
+        yield made
+
+
+@pytest.fixture(scope='module')
+def zone(lab: Lab, machines: Machines) -> Iterator[str]:
+    """An availability zone of these two: this machine itself has no keys to move servers to or from it."""
+    compute, name = lab.of('admin').compute, f'zone-{uuid.uuid4().hex[:6]}'
+    made = compute.create_aggregate(name=name, availability_zone=name)
+    for host in machines.hosts:
+        compute.add_host_to_aggregate(made, host)
+    yield name
+    for host in machines.hosts:
+        compute.remove_host_from_aggregate(made, host)
+    compute.delete_aggregate(made)
 
 
 @pytest.fixture

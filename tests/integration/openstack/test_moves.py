@@ -6,8 +6,6 @@ After each move Neutron, Cinder and the records of claims are asked where they t
 """
 from __future__ import annotations
 
-import contextlib
-import pathlib
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -16,7 +14,6 @@ from typing import Any
 import pytest
 
 from tests.integration.lab import Lab as Machines
-from tests.integration.lab import running
 from tests.integration.openstack.conftest import HOME, Lab
 from tests.integration.openstack.truth import Truth
 
@@ -24,15 +21,6 @@ HOSTS = ('host1', 'host2')
 #: Cinder's volume types, in the order in which the guest has them: vdb, vdc
 KINDS = ('rbd1', 'nfs1')
 HOST = 'OS-EXT-SRV-ATTR:host'
-
-
-@pytest.fixture(scope='module')
-def machines(lab: Lab) -> Iterator[Machines]:
-    made = Machines('oslab', '10.98.210.0/24', pathlib.Path('/var/tmp/minicompute-oslab'))
-    with contextlib.ExitStack() as stack:
-        if made.command('status').returncode:      # one that runs is used, and left
-            stack.enter_context(running(made, '--hosts', str(len(HOSTS)), '--neighbours'))
-        yield made
 
 
 @pytest.fixture(scope='module')
@@ -56,9 +44,10 @@ def flavors(lab: Lab) -> Iterator[tuple[str, str]]:
 
 
 class Guest:
-    """A server of the administrator (who may name hosts) on host1, with a card and two volumes."""
+    """A server of the administrator (who may name hosts) on host1, with a card and two volumes; its zone has host2."""
 
-    def __init__(self, lab: Lab, machines: Machines, truth: Truth, group: str, flavors: tuple[str, str]) -> None:
+    def __init__(self, lab: Lab, machines: Machines, truth: Truth, group: str, zone: str,
+                 flavors: tuple[str, str]) -> None:
         self.lab, self.machines, self.truth, self.flavors = lab, machines, truth, flavors
         self.cloud = lab.of('admin')
         self.word = f'mark{uuid.uuid4().hex[:12]}'
@@ -69,7 +58,7 @@ class Guest:
             self.lab.until(lambda volume=volume: self._volume(volume)['status'] == 'available', 'the volume')
         image = self.cloud.image.find_image('minicompute-guest').id
         body = {'name': self.word, 'flavorRef': flavors[0], 'imageRef': image,
-                'networks': [{'uuid': self.network}], 'key_name': 'demo', 'host': HOSTS[0],
+                'networks': [{'uuid': self.network}], 'key_name': 'demo', 'host': HOSTS[0], 'availability_zone': zone,
                 'security_groups': [{'name': group}]}
         self.id = str(self.ok('POST', '/servers', {'server': body})['server']['id'])
 
@@ -103,6 +92,12 @@ class Guest:
             return None
         shown = self.lab.until(look, f'{self.id} to be {status}', patience)
         assert (shown['status'], shown[HOST]) == (status, host), self.why()
+
+    def force_down(self, host: str, word: bool) -> None:
+        (service,) = self.ok('GET', f'/os-services?binary=nova-compute&host={host}')['services']
+        self.ok('PUT', f'/os-services/{service["id"]}', {'forced_down': word})
+        self.lab.until(lambda: (self.ok('GET', f'/os-services?binary=nova-compute&host={host}')['services'][0]['state']
+                                == 'down') == word, f'{host} to be {"down" if word else "up"}')
 
     def why(self) -> Any:
         """The newest action, step by step."""
@@ -162,8 +157,8 @@ class Guest:
 
 
 @pytest.fixture
-def guest(lab: Lab, machines: Machines, group: str, flavors: tuple[str, str]) -> Iterator[Guest]:
-    made = Guest(lab, machines, Truth(HOME, lab.of('admin')), group, flavors)
+def guest(lab: Lab, machines: Machines, group: str, zone: str, flavors: tuple[str, str]) -> Iterator[Guest]:
+    made = Guest(lab, machines, Truth(HOME, lab.of('admin')), group, zone, flavors)
     try:
         made.prepare()
         yield made
@@ -189,12 +184,10 @@ def test_cold_and_resized(guest: Guest) -> None:
     guest.rests('ACTIVE', HOSTS[1])
     guest.is_whole(HOSTS[1], rebooted=True)
     guest.boot_id = guest.says('cat /proc/sys/kernel/random/boot_id')
-    # Away from the third host, which is this machine itself: it exchanges no guests with these.
-    with disabled(guest, but=HOSTS[0]):
-        guest.act('resize', {'flavorRef': guest.flavors[1]})
-        guest.rests('VERIFY_RESIZE', HOSTS[0])
-        guest.act('revertResize')
-        guest.rests('ACTIVE', HOSTS[1])
+    guest.act('resize', {'flavorRef': guest.flavors[1]})
+    guest.rests('VERIFY_RESIZE', HOSTS[0])
+    guest.act('revertResize')
+    guest.rests('ACTIVE', HOSTS[1])
     guest.is_whole(HOSTS[1], rebooted=True)
 
 
@@ -208,14 +201,25 @@ def test_shelved_and_brought_back_elsewhere(guest: Guest) -> None:
     guest.is_whole(HOSTS[1], rebooted=True)
 
 
-@contextlib.contextmanager
-def disabled(guest: Guest, but: str) -> Iterator[None]:
-    """No compute but one takes what moves."""
-    found = [one['id'] for one in guest.ok('GET', '/os-services?binary=nova-compute')['services'] if one['host'] != but]
-    for one in found:
-        guest.ok('PUT', f'/os-services/{one}', {'status': 'disabled', 'disabled_reason': 'test_moves'})
+def test_evacuated_from_a_lost_host(guest: Guest) -> None:
+    """Its power is cut: the guest is made anew elsewhere, with its port and volumes; what is left there goes later."""
+    lost, machines = HOSTS[0], guest.machines
+    machines.kill(lost, 'all')
+    guest.force_down(lost, True)
     try:
-        yield
+        guest.act('evacuate', {'host': HOSTS[1]})
+        guest.rests('SHUTOFF', HOSTS[1])         # since 2.95 it is its owner who starts it
+        guest.volumes_are_at(HOSTS[1])
+        guest.act('os-start')
+        guest.rests('ACTIVE', HOSTS[1])
+        guest.is_whole(HOSTS[1], rebooted=True, disk=False)
+        assert machines.path(lost, 'state', 'instances', guest.id).exists(), 'nobody could remove it yet'
     finally:
-        for one in found:
-            guest.ok('PUT', f'/os-services/{one}', {'status': 'enabled'})
+        machines.start(lost)
+        guest.force_down(lost, False)
+    guest.lab.until(lambda: not machines.path(lost, 'state', 'instances', guest.id).exists(), 'the lost host to clean')
+    assert guest.id not in machines.virsh(lost, 'list', '--all', '--uuid')
+    guest.is_whole(HOSTS[1], rebooted=True, disk=False)
+    (move,) = [one for one in guest.ok('GET', f'/os-migrations?instance_uuid={guest.id}')['migrations']
+               if one['migration_type'] == 'evacuation']
+    assert (move['source_compute'], move['dest_compute'], move['status']) == (lost, HOSTS[1], 'completed')
