@@ -302,8 +302,9 @@ def _reviving(site: Site, *but: str) -> Iterator[None]:
 
     def work() -> None:
         while not over.wait(0.1):
-            with contextlib.suppress(StackError):    # killed again before it was ready
-                site.revive(*but)
+            for daemon in site.stack.daemons.values():   # a compute is ready when a conductor is: nobody waits for one
+                if not daemon.alive and daemon.name not in but:
+                    site.stack.spawn(daemon.role, daemon.number, wait=False)
     thread = threading.Thread(target=work)
     thread.start()
     try:
