@@ -14,7 +14,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from minicompute.objects import VIF, Instance, Subnet
+from minicompute.objects import VIF, BlockDevice, Instance, Subnet
 
 FOLSOM, GRIZZLY, HAVANA, LIBERTY = '2012-08-10', '2013-04-04', '2013-10-17', '2015-10-15'
 NEWTON_ONE, NEWTON_TWO, OCATA = '2016-06-30', '2016-10-06', '2017-02-22'
@@ -113,11 +113,27 @@ def from_instance(instance: Instance, *, dhcp_domain: str = '', keys: list[Key] 
         'ec2_kernel_id': instance.kernel_id, 'ec2_ramdisk_id': instance.ramdisk_id,
         'instance_type': instance.flavor.name if instance.flavor else '',
         'reservation_id': instance.reservation_id or '', 'security_groups': _groups(instance.network_info),
-        'block_device_mapping': {'ami': root.removeprefix('/dev/'), 'root': root},
+        'block_device_mapping': _mapping(root, instance.block_devices),
     }
     name = instance.display_name or instance.uuid
     return InstanceMetadata(instance.uuid, name, fqdn(instance.hostname or instance.uuid, dhcp_domain),
                             instance.project_id, **(fields | more))
+
+
+def _mapping(root: str, devices: list[BlockDevice]) -> dict[str, str]:
+    """{'ami', 'root', 'ebs0', 'ephemeral0', 'swap', ...: device name}, as EC2 calls them."""
+    found = {'ami': root.removeprefix('/dev/'), 'root': root}
+    named = [(str(one.device_name), one) for one in sorted(devices, key=lambda one: one.device_name or '')
+             if one.device_name]
+    for number, name in enumerate(name for name, device in named if device.volume_id):
+        found[f'ebs{number}'] = name
+    local = [(name, device.guest_format == 'swap') for name, device in named
+             if device.source_type == 'blank' and device.destination_type == 'local']
+    for number, name in enumerate(name for name, swap in local if not swap):
+        found[f'ephemeral{number}'] = name
+    for name in (name for name, swap in local if swap):
+        found['swap'] = name
+    return found
 
 
 def _groups(network_info: list[VIF]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from minicompute.objects import VIF, FixedIP, Flavor, Instance, Subnet
+from minicompute.objects import VIF, BlockDevice, FixedIP, Flavor, Instance, Subnet
 from minicompute.virt import metadata
 from minicompute.virt.metadata import Device, InstanceMetadata, Key
 
@@ -166,6 +166,17 @@ def test_from_instance() -> None:
     assert (md.keys, md.ec2_id, md.instance_type) == ([Key('k', 'ssh-rsa X')], 'i-0000000a', 'tiny')
     assert (md.meta, md.files, md.admin_pass) == ({'a': 'b'}, {'/a': b'b'}, 'x')
     assert md.block_device_mapping == {'ami': 'sda', 'root': '/dev/sda'}
+
+
+def test_further_disks_have_ec2s_names() -> None:
+    blank = {'source_type': 'blank', 'destination_type': 'local'}
+    disks = [BlockDevice(device_name='/dev/vdd', guest_format='swap', **blank),
+             BlockDevice(device_name='/dev/vdc', **blank), BlockDevice(device_name='/dev/vdb', **blank),
+             BlockDevice(device_name='/dev/vde', volume_id='v', source_type='volume', destination_type='volume'),
+             BlockDevice(device_name=None, **blank)]
+    md = metadata.from_instance(Instance('the-uuid', 'p', 'u', block_devices=disks))
+    assert md.block_device_mapping == {'ami': 'vda', 'root': '/dev/vda', 'ebs0': '/dev/vde', 'ephemeral0': '/dev/vdb',
+                                       'ephemeral1': '/dev/vdc', 'swap': '/dev/vdd'}
 
 
 @pytest.mark.parametrize(('name', 'domain', 'full'), [
