@@ -210,11 +210,14 @@ def named_lab(suffix: str = '', number: int = 0) -> Lab:
 
 
 @contextlib.contextmanager
-def running(lab: Lab, *options: str) -> Iterator[Lab]:
-    """One run of the tests at a time; the lab is made, and leaves nothing."""
+def running(lab: Lab, *options: str, settings: str = '') -> Iterator[Lab]:
+    """One run of the tests at a time; the lab is made, and leaves nothing. `settings`: its local.conf"""
     with _alone(pathlib.Path(f'{lab.directory}.lock')):
         try:
             lab.down()
+            if settings:
+                lab.directory.mkdir(parents=True, exist_ok=True)
+                (lab.directory / 'local.conf').write_text(settings)
             lab.up(*options)
             yield lab
         finally:
