@@ -12,8 +12,8 @@ from minicompute.virt import unkept
 PACKAGE = pathlib.Path(minicompute.__file__).parent
 READERS = ('virt', 'scheduler', 'compute')
 NAME = re.compile(r'(hw|os|img)_[a-z0-9_]+')
-#: attributes of images and signatures, which images of servers do not inherit
-OTHERS = re.compile(r'os_(hash_\w+|hidden|glance\w*)|img_signature\w*')
+#: attributes of images and signatures, which images of servers do not inherit, and os-vif's group of options
+OTHERS = re.compile(r'os_(hash_\w+|hidden|glance\w*|vif_ovs)|img_signature\w*')
 
 
 def names_read() -> set[str]:
