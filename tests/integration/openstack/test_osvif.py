@@ -12,13 +12,11 @@ import pytest
 
 from minicompute.objects import VIF
 from minicompute.virt.libvirt import osvif
+from tests.integration.openstack.conftest import Lab
 
 SERVER = '00000000-0000-4000-8000-0000000000aa'
 SOCKET = '/run/openvswitch/db.sock'
 PORT = '0fa10000-1111-4222-8333-444444444444'
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason='needs root')
-needs_switch = pytest.mark.skipif(not os.path.exists(SOCKET), reason='needs an Open vSwitch that runs')
 
 
 def card(kind: str, bridge: str, **details: Any) -> VIF:
@@ -37,14 +35,11 @@ def there(name: str) -> bool:
 
 
 @pytest.fixture
-def bridge() -> Iterator[str]:
-    pytest.importorskip('os_vif')
+def bridge(lab: Lab) -> Iterator[str]:
     yield 'mc-test-br'
     switch('--if-exists', 'del-br', 'mc-test-br')
 
 
-@needs_root
-@needs_switch
 def test_the_bridge_of_a_trunk_comes_and_goes(bridge: str) -> None:
     one = card('ovs', 'tbr-mctest')
     for _ in range(2):
@@ -55,8 +50,6 @@ def test_the_bridge_of_a_trunk_comes_and_goes(bridge: str) -> None:
         assert 'tbr-mctest' not in switch('list-br').split()
 
 
-@needs_root
-@needs_switch
 def test_a_card_behind_a_linux_bridge(bridge: str) -> None:
     one = card('ovs', bridge, ovs_hybrid_plug=True)
     here, upper = osvif.bridge(one), ('qvo' + PORT)[:14]
@@ -72,7 +65,6 @@ def test_a_card_behind_a_linux_bridge(bridge: str) -> None:
         assert not there(here) and not there(upper) and not switch('list-ports', bridge)
 
 
-@needs_root
 def test_the_bridge_of_an_agent_that_comes_later() -> None:
     name = 'brqmctest0000'
     one = card('bridge', name)
