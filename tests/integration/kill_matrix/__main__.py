@@ -1,6 +1,6 @@
 """The matrix from the command line. Exit status 1 when a promise was broken.
 
-    python -m tests.integration.kill_matrix                    all cases; a quarter of an hour on two cores
+    python -m tests.integration.kill_matrix                    all cases; half an hour on two cores
     ... --resume                                               those that have no result yet
     ... --only live-migrate --only '|broker|'                  those whose name has one of these words in it
     ... --list                                                 which there are

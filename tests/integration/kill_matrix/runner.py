@@ -280,8 +280,9 @@ class Runner:
 
 
 def _groups(acts: Sequence[Act]) -> list[list[Act]]:
-    alone = [[act] for act in acts if act.alone]
-    return [[act for act in acts if not act.alone], *alone]
+    """Those whose words hold no server's name would take each other's."""
+    alone = [[act] for act in acts if act.alone or act.boots]
+    return [[act for act in acts if not act.alone and not act.boots], *alone]
 
 
 def _of_one(name: str, uuids: dict[str, str]) -> list[str]:

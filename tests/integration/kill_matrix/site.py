@@ -20,6 +20,7 @@ from tests.integration.stack import PATIENCE, Broker, Stack, StackError, free_po
 COMPUTES, PAIR = 3, 2
 SETTINGS: dict[str, dict[str, Any]] = {
     'quota': {'instances': -1, 'cores': -1, 'ram': -1, 'server_groups': -1},
+    'local_volumes': {'max_volumes': -1},
     # Shelved servers and deleted ones wait to be told; a host is down when somebody says so, not because it was slow.
     'DEFAULT': {'shelved_offload_time': -1, 'reclaim_instance_interval': 3600, 'service_down_time': 40,
                 'osapi_compute_threads': 16, 'shutdown_timeout': 0, 'max_concurrent_live_migrations': 0},
