@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from minicompute.conductor import auditor
 from minicompute.conductor.auditor import Auditor
 from minicompute.db import session
-from minicompute.db.api import audit, block_devices
+from minicompute.db.api import audit, audit_hosts, block_devices
+from minicompute.db.api.audit_hosts import Told
 from minicompute.db.models import allocations, block_device_mappings, instance_actions, instances, migrations
 from minicompute.objects import ActionState
 from tests.functional import test_audit as seeds
@@ -137,7 +138,7 @@ def test_a_swap_that_was_given_up_leaves_its_volumes_held(quiet_cloud: Cloud) ->
 def test_hosts_are_compared_in_parts(quiet_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auditor, 'PART', 3)
     looked: list[list[str]] = []
-    monkeypatch.setattr(audit, 'missing', lambda conn, present: looked.append(list(present)) or [])
+    monkeypatch.setattr(audit_hosts, 'broken', lambda conn, told: looked.append(list(told)) or [])
     made = Auditor()
     made.take([{'host': f'h{number}', 'uuids': ['x'] * size} for number, size in enumerate((1, 2, 0, 9, 1))])
     for _ in range(4):
@@ -153,8 +154,8 @@ def test_only_of_what_is_missing_it_is_asked_what_it_does(quiet_cloud: Cloud) ->
     asked: list[tuple[Any, str]] = []
     with session.read() as conn:
         with told('before_cursor_execute', lambda on, _cursor, statement, *_: asked.append((on, statement))):
-            assert audit.missing(conn, {home: [uuid]}) == []
+            assert audit_hosts.broken(conn, {home: Told([uuid], (), ())}) == []
         # The daemons ask for this and that meanwhile, on connections of their own.
         looks = [statement for on, statement in asked if on is conn and statement.startswith('SELECT')]
         assert len(looks) == 1 and 'instance_actions' not in looks[0]
-        assert [finding.subject for finding in audit.missing(conn, {home: []})] == [uuid]
+        assert [finding.subject for finding in audit_hosts.broken(conn, {home: Told([], (), ())})] == [uuid]

@@ -223,7 +223,7 @@ def test_a_quota_of_volumes_fails_the_server(cloud: Cloud, cinder: CinderServer)
         # What was ordered beside the one that was refused, and came when its server was gone: it is asked for again in
         # a minute while the service makes it, which is too long for a test.
         with session.read() as conn:
-            late = [(debt, {**debt.data, 'not_before': ''}) for debt in owed.of_neighbours(conn, 10)]
+            late = [(debt, {**debt.data, 'not_before': ''}, str(debt.reason)) for debt in owed.of_neighbours(conn, 10)]
         if late:
             session.write(owed.put_off, late)
         debts.pay()

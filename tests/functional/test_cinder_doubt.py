@@ -404,7 +404,7 @@ def put_off_no_more() -> None:
     with session.read() as conn:
         (debt,) = owed.of_neighbours(conn, 10)
     assert debt.data['not_before'] > utils.utcnow().isoformat()
-    session.write(owed.put_off, [(debt, {**debt.data, 'not_before': ''})])
+    session.write(owed.put_off, [(debt, {**debt.data, 'not_before': ''}, str(debt.reason))])
 
 
 def available(cinder: CinderServer) -> None:

@@ -289,7 +289,7 @@ def test_what_is_paid_is_what_is_gone(bench: NeutronBench) -> None:
     bench.neutron.faults.clear()
     with session.read() as conn:
         (debt,) = owed.of_neighbours(conn, 10)
-    session.write(owed.put_off, [(debt, {**debt.data, 'not_before': ''})])
+    session.write(owed.put_off, [(debt, {**debt.data, 'not_before': ''}, str(debt.reason))])
     assert debts.pay() == 1
     bench.check()
 
