@@ -33,7 +33,21 @@ VICTIMS = {'keystone': ('keystone',), 'glance': ('glance',), 'neutron': ('neutro
 WAYS = ('frozen', 'killed')
 #: what is done at once, and then what takes it back
 ROUNDS = (('boot', 'attach volume', 'attach interface', 'snapshot', 'resize'),
-          ('delete', 'detach volume', 'detach interface', 'confirm resize'))
+          ('delete', 'detach volume', 'detach interface', 'confirm resize'),
+          ('boot from volume', 'swap volume', 'backup', 'shelve', 'rebuild on volume', 'live migration'),
+          ('delete with volume', 'unshelve', 'revert resize'))
+#: which server each is done to, where it is not `rest`
+WHICH = {'attach volume': 'volume', 'detach volume': 'volume', 'swap volume': 'volume', 'attach interface': 'interface',
+         'detach interface': 'interface', 'backup': 'interface', 'snapshot': 'snapshot', 'shelve': 'snapshot',
+         'unshelve': 'snapshot', 'rebuild on volume': 'root'}
+#: what must have been done, and to what state it leads
+BEFORE = {'delete': 'boot', 'delete with volume': 'boot from volume', 'detach volume': 'attach volume',
+          'swap volume': 'attach volume', 'detach interface': 'attach interface', 'confirm resize': 'resize',
+          'revert resize': 'resize', 'unshelve': 'shelve'}
+STATES = {'confirm resize': 'VERIFY_RESIZE', 'revert resize': 'VERIFY_RESIZE', 'unshelve': 'SHELVED_OFFLOADED'}
+BOOTS, DELETES = ('boot', 'boot from volume'), ('delete', 'delete with volume')
+#: what makes all as at first
+TAKE_BACK = ('delete', 'detach volume', 'detach interface', 'confirm resize', 'unshelve')
 AWAY, BETWEEN, STRIKES = 6.0, 2.0, 4
 #: seconds for actions to end, and for what is owed to be done
 END = 400.0
@@ -51,7 +65,7 @@ class Case:
 
 
 class Site:
-    """Four servers that stay, whatever is done to them, and one that comes and goes."""
+    """Five servers that stay, whatever is done to them, and one that comes and goes."""
 
     def __init__(self) -> None:
         self.lab = Lab()
@@ -67,17 +81,21 @@ class Site:
                        if not one['host'].startswith('host')]
         for one in self.others:
             self.ask('PUT', f'/os-services/{one}', {'status': 'disabled', 'disabled_reason': 'away.py'})
-        self.volume = self.cloud.block_storage.create_volume(name='away', size=1, volume_type='rbd1').id
-        self.guests = {name: self.make(name) for name in ('volume', 'interface', 'snapshot', 'rest')}
+        self.volumes = [self.cloud.block_storage.create_volume(name='away', size=1, volume_type='rbd1').id
+                        for _ in range(2)]
+        self.guests = {name: self.make(name) for name in ('volume', 'interface', 'snapshot', 'root', 'rest')}
         self.visitor: str | None = None
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
         return self.cloud.compute.request(path, method, json=body, microversion='2.95')
 
     def make(self, name: str) -> str:
+        root = {'imageRef': self.image} if name not in ('root', 'boot from volume') else {'block_device_mapping_v2': [{
+            'source_type': 'image', 'uuid': self.image, 'destination_type': 'volume', 'volume_type': 'rbd1',
+            'boot_index': 0, 'volume_size': 1, 'delete_on_termination': True}]}
         made = self.ask('POST', '/servers', {'server': {
-            'name': f'away-{name}', 'imageRef': self.image, 'networks': [{'uuid': self.network}], 'key_name': 'demo',
-            'flavorRef': self.flavors[0], 'availability_zone': 'nova'}})
+            'name': f'away-{name}', 'networks': [{'uuid': self.network}], 'key_name': 'demo',
+            'flavorRef': self.flavors[0], 'availability_zone': 'nova', **root}})
         return str(made['server']['id'])
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
@@ -97,26 +115,41 @@ class Site:
 
     def begin(self, action: str) -> Case:
         """It is accepted, or refused with a word."""
-        which = {'attach volume': 'volume', 'detach volume': 'volume', 'attach interface': 'interface',
-                 'detach interface': 'interface', 'snapshot': 'snapshot'}.get(action, 'rest')
-        if action == 'boot':
-            self.visitor = self.make('visitor')
+        if action in BOOTS:
+            self.visitor = self.make(action)
             return Case(action, self.visitor)
-        if action == 'delete':
-            which, server = '', str(self.visitor)
-        else:
-            server = self.guests[which]
+        server = str(self.visitor) if action in DELETES else self.guests[WHICH.get(action, 'rest')]
+        name = f'away-{uuid.uuid4().hex[:6]}'
+        attached = f'/servers/{server}/os-volume_attachments'
         {'delete': lambda: self.ask('DELETE', f'/servers/{server}'),
-         'attach volume': lambda: self.ask('POST', f'/servers/{server}/os-volume_attachments', {
-             'volumeAttachment': {'volumeId': self.volume}}),
-         'detach volume': lambda: self.ask('DELETE', f'/servers/{server}/os-volume_attachments/{self.volume}'),
+         'delete with volume': lambda: self.ask('DELETE', f'/servers/{server}'),
+         'attach volume': lambda: self.ask('POST', attached, {'volumeAttachment': {'volumeId': self.volumes[0]}}),
+         'detach volume': lambda: self.ask('DELETE', f'{attached}/{self._has(server)[0]}'),
+         'swap volume': lambda: self.ask('PUT', f'{attached}/{self._has(server)[0]}', {
+             'volumeAttachment': {'volumeId': next(one for one in self.volumes if one not in self._has(server))}}),
          'attach interface': lambda: self.ask('POST', f'/servers/{server}/os-interface', {
              'interfaceAttachment': {'net_id': self.network}}),
          'detach interface': lambda: self.ask('DELETE', f'/servers/{server}/os-interface/{self._cards(server)[-1]}'),
-         'snapshot': lambda: self.act(server, 'createImage', {'name': f'away-{uuid.uuid4().hex[:6]}'}),
+         'snapshot': lambda: self.act(server, 'createImage', {'name': name}),
+         'backup': lambda: self.act(server, 'createBackup', {'name': name, 'backup_type': 'away', 'rotation': 1}),
          'resize': lambda: self.act(server, 'resize', {'flavorRef': self._other_flavor(server)}),
-         'confirm resize': lambda: self.act(server, 'confirmResize')}[action]()
+         'confirm resize': lambda: self.act(server, 'confirmResize'),
+         'revert resize': lambda: self.act(server, 'revertResize'),
+         'live migration': lambda: self.act(server, 'os-migrateLive', {'host': None, 'block_migration': 'auto'}),
+         'rebuild on volume': lambda: self.act(server, 'rebuild', {'imageRef': self.image}),
+         'shelve': lambda: self.act(server, 'shelve'),
+         'unshelve': lambda: self.act(server, 'unshelve')}[action]()
         return Case(action, server)
+
+    def prepare(self, action: str) -> None:
+        """While all neighbours are there: what must be done before, if the round before has not done it."""
+        if action in BEFORE and not self.possible(action):
+            self.settle(self.begin(BEFORE[action]).server)
+
+    def _has(self, server: str) -> list[str]:
+        """Its volumes, but for a root of its own."""
+        return [one['volumeId'] for one in self.ask('GET', f'/servers/{server}/os-volume_attachments')[
+            'volumeAttachments'] if one['volumeId'] in self.volumes]
 
     def _cards(self, server: str) -> list[str]:
         return [one['port_id'] for one in self.ask('GET', f'/servers/{server}/os-interface')['interfaceAttachments']]
@@ -128,15 +161,17 @@ class Site:
 
     def possible(self, action: str) -> bool:
         """What the last round did not do needs no taking back."""
-        if action == 'delete':
+        if action in BOOTS:
+            return True
+        if action in DELETES:
             return self.visitor is not None and self.show(self.visitor) is not None
-        if action == 'detach volume':
-            return bool(self.ask('GET', f'/servers/{self.guests["volume"]}/os-volume_attachments')['volumeAttachments'])
+        server = self.guests[WHICH.get(action, 'rest')]
+        if action in ('detach volume', 'swap volume'):
+            return bool(self._has(server))
         if action == 'detach interface':
-            return len(self._cards(self.guests['interface'])) > 1
-        shown = self.show(self.guests['rest'])
-        return action not in ('resize', 'confirm resize') or bool(shown) and (
-            shown['status'] == ('VERIFY_RESIZE' if action == 'confirm resize' else 'ACTIVE'))
+            return len(self._cards(server)) > 1
+        shown = self.show(server)
+        return bool(shown) and shown['status'] == STATES.get(action, 'ACTIVE')
 
     # -- what must hold ----------------------------------------------------------------------
 
@@ -154,12 +189,12 @@ class Site:
         ports = self.truth.neutron_ports(server)
         if sorted(one['id'] for one in ports) != sorted(self._cards(server)):
             faults.append(f'ports {[one["id"] for one in ports]}, cards {self._cards(server)}')
-        if shown['status'] != 'ERROR' and any(one['binding:host_id'] != host for one in ports):
+        if shown['status'] != 'ERROR' and any(one['binding:host_id'] != (host or '') for one in ports):
             faults.append(f'ports at {[one["binding:host_id"] for one in ports]}, not {host}')
         mine = self.ask('GET', f'/servers/{server}/os-volume_attachments')['volumeAttachments']
         theirs = self.truth.attachments(server)
         if sorted(one['volume'] for one in theirs) != sorted(one['volumeId'] for one in mine) or any(
-                (one['host'], one['status']) != (host, 'attached') for one in theirs):
+                (one['host'], one['status']) != (host, 'attached') for one in theirs if shown['status'] != 'ERROR'):
             faults.append(f'attachments {theirs}')
         if any(status != 'active' for _, status in self.truth.images(server)):
             faults.append(f'images {self.truth.images(server)}')
@@ -187,12 +222,12 @@ class Site:
 
     def mend(self) -> None:
         """As at first: servers in ERROR are replaced, what the last round did not take back is taken back."""
-        for action in ROUNDS[1]:
+        for action in TAKE_BACK:
             if self.possible(action):
                 self.settle(self.begin(action).server)
         for name, server in self.guests.items():
             shown = self.show(server)
-            if shown is None or shown['status'] == 'ERROR':
+            if shown is None or shown['status'] not in ('ACTIVE', 'BUILD'):
                 self.remove(server)
                 self.guests[name] = self.make(name)
             for image, _ in self.truth.images(server):
@@ -210,8 +245,10 @@ class Site:
         """All of it goes. -> what does not"""
         servers = [*self.guests.values(), *([self.visitor] if self.visitor else [])]
         found = [f'{server}: {why}' for server in servers if (why := self.remove(server))]
-        self.lab.until(lambda: self.cloud.block_storage.get_volume(self.volume).status == 'available', 'the volume')
-        self.cloud.block_storage.delete_volume(self.volume)
+        for volume in self.volumes:
+            self.lab.until(lambda volume=volume: self.cloud.block_storage.get_volume(volume).status == 'available',
+                           'the volume')
+            self.cloud.block_storage.delete_volume(volume)
         for flavor in self.flavors:
             self.cloud.compute.delete_flavor(flavor)
         for one in self.others:
@@ -249,6 +286,8 @@ def strike(lab: Lab, neighbour: str, way: str) -> Callable[[], None]:
 
 def round_of(site: Site, actions: tuple[str, ...], neighbour: str, way: str) -> list[Case]:
     cases = []
+    for action in actions:
+        site.prepare(action)
     for action in actions:
         if site.possible(action):
             try:
